@@ -1,0 +1,109 @@
+// What gpu_host wants of a GPU's programming interface. One folder per interface implements it; no
+// other file names OpenCL or CUDA.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <memory>
+#include <span>
+#include <string>
+#include <vector>
+
+#include "gpu_host/catalog.h"
+#include "nf_lib/region.h"
+#include "nf_lib/result.h"
+
+namespace hb {
+
+struct DeviceInfo {
+  std::string name;
+  std::string platform;
+  bool is_cpu = false;  ///< shares the host's cores: never spins for long
+};
+
+/// How the device gets at the region; in the order in which they are tried.
+enum class MemoryMode { kSvmSystem, kSvmAlias, kHostPtr, kRegistered, kStaged };
+/// As users write it: "svm-system", "svm-alias", "host-ptr", "registered", "staged".
+const char* to_string(MemoryMode mode);
+/// @return the mode of that name; an Error naming all of them
+Result<MemoryMode> parse_memory_mode(const std::string& name);
+
+struct MemoryReport {
+  MemoryMode mode = MemoryMode::kStaged;
+  std::string why;  ///< why each mode before it was not taken; empty if it was the first
+};
+
+struct BackendOptions {
+  std::uint32_t device_idx = 0;
+  std::uint32_t work_group_size = 64;
+  /// Work-groups that can ever be resident at once: slices of the old and the new program, litmus
+  /// and self-test. More are refused.
+  std::uint32_t max_resident = 18;
+  std::string kernel_dir;      ///< where persistent.cl is
+  std::string helper_program;  ///< re-executed as litmus peer and as program builder
+};
+
+/// The file behind the region, for the process that plays the litmus peer, and its mapping here.
+struct RegionFile {
+  std::string path;
+  RegionView view;
+};
+
+/// A read-only table in the device's memory.
+class DeviceTable {
+ public:
+  virtual ~DeviceTable() = default;
+};
+
+/// What a slice runs, and where.
+struct SliceSpec {
+  std::uint32_t slice = 0;  ///< its control block in the region
+  std::uint32_t first_work_group = 0;
+  std::uint32_t n_work_groups = 1;
+  const KernelEntry* kernel = nullptr;
+  std::shared_ptr<const DeviceTable> table;
+};
+
+/// One slice on the device, launched again and again. Whoever owns it uses it from one thread.
+class DeviceSlice {
+ public:
+  virtual ~DeviceSlice() = default;
+  /// Launches, and returns when the launch has ended: by the slice's `quit` word, by idling, or
+  /// (staged) when the rounds published so far are done. Every launch does at least one of the
+  /// rounds that are published when it begins.
+  /// @return an Error if the device failed; nothing more can be expected of it then
+  virtual Result<void> run() = 0;
+};
+
+/// One programming interface. Set-up thread only, but for the slices it makes.
+class Backend {
+ public:
+  virtual ~Backend() = default;
+
+  /// Counts the work-groups that may be resident before the runtime starts, then lists devices.
+  virtual Result<std::vector<DeviceInfo>> devices(const BackendOptions& options) = 0;
+
+  /// Takes the device and loads the program, which a helper process has built into the runtime's
+  /// on-disk cache. A compiler's failure is shown in the Error.
+  virtual Result<DeviceInfo> open(const BackendOptions& options) = 0;
+
+  /// The helper process' part of open(): builds, and runs each kernel once for its work-group size.
+  virtual Result<void> build_program(const BackendOptions& options) = 0;
+
+  /// Makes the region visible to the device by the first mode that passes the litmus test.
+  /// @param wanted  try this mode alone; null: all
+  virtual Result<MemoryReport> map_region(const RegionFile& region, const MemoryMode* wanted) = 0;
+
+  virtual Result<std::shared_ptr<const DeviceTable>> upload_table(
+      std::span<const std::byte> table) = 0;
+
+  /// A slice over the mapped region.
+  virtual Result<std::unique_ptr<DeviceSlice>> make_slice(const SliceSpec& spec) = 0;
+
+  /// A slice that copies in and out of any host memory laid out as `view` says: the staged mode,
+  /// and the self-test.
+  virtual Result<std::unique_ptr<DeviceSlice>> make_staged_slice(const RegionView& view,
+                                                                 const SliceSpec& spec) = 0;
+};
+
+}  // namespace hb

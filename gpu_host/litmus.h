@@ -1,0 +1,33 @@
+// The litmus test: whether a running kernel and another process see each other's writes, whatever
+// the device claims. kernels/litmus.cl is the device's side, run_litmus_peer the other process'.
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <vector>
+
+#include "nf_lib/region.h"
+#include "nf_lib/result.h"
+
+namespace hb {
+
+/// Turns that must be answered; fewer will do where the cores are so busy that each takes long.
+inline constexpr std::uint32_t kLitmusTurns = 4000;
+inline constexpr std::uint32_t kLitmusLeastTurns = 256;
+
+/// Arguments that make this program the peer: "--litmus-peer FILE OFFSET".
+std::vector<std::string> litmus_peer_args(const std::string& region_path,
+                                          const RegionLayout& layout);
+
+/// The peer's main: maps the scratch area out of the region's file, waits until the kernel shows
+/// that it runs, then asks and checks turn after turn. Prints one line.
+/// @param args  the two after "--litmus-peer"
+/// @return exit status; 0 when every turn was answered rightly
+int run_litmus_peer(const std::string& region_path, std::uint64_t offset);
+
+/// Clears the scratch area, before a launch.
+void clear_litmus(const RegionView& region);
+/// Tells the kernel to end.
+void quit_litmus(const RegionView& region);
+
+}  // namespace hb

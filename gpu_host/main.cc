@@ -1,0 +1,139 @@
+// gpu_host: the process that owns the device.
+#include <signal.h>
+#include <spdlog/sinks/stdout_color_sinks.h>
+#include <spdlog/spdlog.h>
+#include <unistd.h>
+
+#include <CLI/CLI.hpp>
+#include <array>
+
+#include "gpu_host/kernel_source.h"
+#include "gpu_host/litmus.h"
+#include "gpu_host/opencl/opencl_backend.h"
+#include "gpu_host/service.h"
+
+namespace {
+
+struct BackendEntry {
+  const char* name;
+  std::unique_ptr<hb::Backend> (*make)();
+};
+/// In the order in which --backend auto tries them.
+constexpr std::array kBackends = {
+    BackendEntry{"opencl", hb::make_opencl_backend},
+};
+
+struct Options {
+  hb::ServiceOptions service;
+  std::string memory = "auto";
+  std::string idle = "adaptive";
+  std::uint32_t work_group_size = 64;
+  bool build_program = false;
+  bool list_devices = false;
+  std::vector<std::string> litmus_peer;
+};
+
+int fail(const hb::Error& error) {
+  spdlog::error("{}", error.line());
+  return 1;
+}
+
+void use_stderr_logger() {
+  auto logger = spdlog::stderr_color_mt("gpu_host");
+  logger->set_pattern("%H:%M:%S.%e %n %^%l%$ %v");
+  spdlog::set_default_logger(std::move(logger));
+}
+
+void declare(CLI::App& app, Options& options) {
+  hb::ServiceOptions& service = options.service;
+  app.add_option("--prefix", service.prefix, "the manager's prefix")->capture_default_str();
+  app.add_option("--backend", service.backend, "auto or opencl")->capture_default_str();
+  app.add_option("--device", service.device_idx, "number of the device, GPUs first")
+      ->capture_default_str();
+  app.add_option("--syncers", service.n_syncers, "CPUSyncer threads")
+      ->check(CLI::Range(1u, hb::kMaxSyncers))
+      ->capture_default_str();
+  app.add_option("--idle", options.idle, "adaptive: naps when idle; busy: never sleeps")
+      ->check(CLI::IsMember({"adaptive", "busy"}))
+      ->capture_default_str();
+  app.add_option("--cores", service.cores, "CPUs to run on, like 0-3,8");
+  app.add_option("--memory", options.memory,
+                 "auto, or one of svm-system, svm-alias, host-ptr, staged")
+      ->capture_default_str();
+  app.add_option("--kernels", service.kernel_dir, "folder of the kernels' sources")
+      ->capture_default_str();
+  app.add_flag("--list-devices", options.list_devices, "print the devices and end");
+  // What this program runs itself with:
+  app.add_option("--litmus-peer", options.litmus_peer, "region file and offset")
+      ->expected(2)
+      ->group("");
+  app.add_flag("--build-program", options.build_program, "fill the runtime's cache")->group("");
+  app.add_option("--workgroup-size", options.work_group_size)->group("");
+}
+
+hb::Result<const BackendEntry*> choose_backend(const std::string& name) {
+  for (const BackendEntry& entry : kBackends)
+    if (name == entry.name || name == "auto") return &entry;
+  return hb::Error{"there is no backend '" + name + "'", "use auto or opencl"};
+}
+
+int list_devices(hb::Backend& backend) {
+  const auto devices = backend.devices({});
+  if (!devices) return fail(devices.error());
+  for (std::size_t i = 0; i < devices->size(); ++i)
+    fmt::print("{}  {}  ({})\n", i, (*devices)[i].name, (*devices)[i].platform);
+  return 0;
+}
+
+/// The helper process: no logger, its output is read by the process that started it.
+int build_program(hb::Backend& backend, const Options& options) {
+  hb::BackendOptions wanted;
+  wanted.device_idx = options.service.device_idx;
+  wanted.work_group_size = options.work_group_size;
+  wanted.kernel_dir = options.service.kernel_dir;
+  const hb::Result<void> built = backend.build_program(wanted);
+  if (!built) fmt::print("{}\n", built.error().line());
+  return built ? 0 : 1;
+}
+
+int serve(Options& options, const BackendEntry& backend) {
+  signal(SIGINT, SIG_IGN);  // Ctrl-C in the manager's terminal is the manager's to handle
+  if (options.memory != "auto") {
+    const auto mode = hb::parse_memory_mode(options.memory);
+    if (!mode) return fail(mode.error());
+    options.service.memory = *mode;
+  }
+  options.service.busy = options.idle == "busy";
+  hb::Service service(options.service, backend.name, backend.make());
+  if (const hb::Result<void> started = service.start(); !started) return fail(started.error());
+  const hb::Result<void> served = service.serve();
+  if (served) return 0;
+  // Nobody is left to answer to, and a kernel may be slow to end.
+  _exit(fail(served.error()));
+}
+
+}  // namespace
+
+int main(int argc, char** argv) {
+  use_stderr_logger();
+  Options options;
+  options.service.kernel_dir = hb::default_kernel_dir();
+  CLI::App app("Runs network functions on a GPU. Started by the manager.", "gpu_host");
+  declare(app, options);
+  try {
+    app.parse(argc, argv);
+  } catch (const CLI::Success& done) {
+    return app.exit(done);
+  } catch (const CLI::ParseError& error) {
+    return fail({error.what(), "see gpu_host --help"});
+  }
+  if (!options.litmus_peer.empty()) {
+    return hb::run_litmus_peer(options.litmus_peer[0],
+                               std::strtoull(options.litmus_peer[1].c_str(), nullptr, 10));
+  }
+  const hb::Result<const BackendEntry*> backend = choose_backend(options.service.backend);
+  if (!backend) return fail(backend.error());
+  if (options.list_devices) return list_devices(*(*backend)->make());
+  if (options.build_program) return build_program(*(*backend)->make(), options);
+  return serve(options, **backend);
+}

@@ -1,0 +1,72 @@
+// An opened OpenCL device: context, program, and how many work-groups are resident on it.
+#pragma once
+
+#include <atomic>
+#include <memory>
+#include <vector>
+
+#include "gpu_host/backend.h"
+#include "gpu_host/opencl/cl_api.h"
+
+namespace hb::opencl {
+
+struct Device {
+  cl_platform_id platform = nullptr;
+  cl_device_id id = nullptr;
+  DeviceInfo info;
+  cl_device_svm_capabilities svm = 0;
+};
+
+/// All devices of all platforms, GPUs first. The first OpenCL call of the process.
+Result<std::vector<Device>> list_devices();
+
+/// What slices and tables share. Outlives them.
+struct Session {
+  Device device;
+  BackendOptions options;
+  Context context;
+  Program program;
+  std::atomic<std::uint32_t> resident{0};
+};
+
+/// Holds a share of the work-groups that may be resident at once.
+class ResidentShare {
+ public:
+  /// @return an Error, taking nothing, if n more would not all get a thread of the device
+  static Result<ResidentShare> take(Session& session, std::uint32_t n);
+  ResidentShare(ResidentShare&& other) noexcept
+      : session_(std::exchange(other.session_, nullptr)), n_(other.n_) {}
+  ResidentShare& operator=(ResidentShare&&) = delete;
+  ~ResidentShare() {
+    if (session_ != nullptr) session_->resident.fetch_sub(n_, std::memory_order_relaxed);
+  }
+
+ private:
+  ResidentShare(Session& session, std::uint32_t n) : session_(&session), n_(n) {}
+  Session* session_;
+  std::uint32_t n_;
+};
+
+/// A queue of its own for whoever launches or copies.
+Result<Queue> make_queue(const Session& session);
+Result<Kernel> make_kernel(const Session& session, const char* name);
+
+/// A buffer of at least 64 bytes.
+Result<Buffer> make_buffer(const Session& session, cl_mem_flags flags, std::size_t bytes,
+                           void* host = nullptr);
+
+class ClTable : public DeviceTable {
+ public:
+  explicit ClTable(Buffer buffer) : buffer_(std::move(buffer)) {}
+  [[nodiscard]] cl_mem memory() const { return buffer_.get(); }
+
+ private:
+  Buffer buffer_;
+};
+
+/// Enqueues one launch on an in-order queue and waits for everything on it.
+/// @param what  for the Error
+Result<void> launch_and_wait(cl_command_queue queue, cl_kernel kernel, std::size_t work_groups,
+                             std::size_t work_group_size, const char* what);
+
+}  // namespace hb::opencl

@@ -1,0 +1,68 @@
+// gpu_host's life: attach, make the device ready, serve the manager's orders until it says stop.
+#pragma once
+
+#include <map>
+#include <memory>
+#include <nlohmann/json_fwd.hpp>
+#include <optional>
+#include <string>
+#include <thread>
+#include <vector>
+
+#include "gpu_host/backend.h"
+#include "gpu_host/slice_runner.h"
+#include "gpu_host/syncer.h"
+#include "nf_lib/attachment.h"
+
+namespace hb {
+
+struct ServiceOptions {
+  std::string prefix = "hb";
+  std::string backend = "auto";
+  std::uint32_t device_idx = 0;
+  std::uint32_t n_syncers = 1;
+  bool busy = false;
+  std::string cores;
+  std::optional<MemoryMode> memory;  ///< nullopt: the first that works
+  std::string kernel_dir;
+};
+
+/// The process' one service. Main thread, but for the threads it starts.
+class Service {
+ public:
+  Service(ServiceOptions options, std::string backend_name, std::unique_ptr<Backend> backend);
+  ~Service();
+
+  /// Attaches, registers, opens the device, tests it, and reports to be ready.
+  Result<void> start();
+
+  /// Serves until the manager says stop.
+  /// @return an Error if the manager is gone
+  Result<void> serve();
+
+ private:
+  struct Slice;
+
+  Result<void> attach();
+  Result<void> open_device();
+  Result<void> handle(const nlohmann::json& message, bool& stop);
+  Result<void> add_slice(const nlohmann::json& message);
+  Result<void> check_spec(const nlohmann::json& message, SliceSpec& spec) const;
+  Result<void> add_to_syncers(const nlohmann::json& message, const SliceSpec& spec,
+                              Doorbell& doorbell);
+  void remove_from_syncers(std::uint32_t slice);
+  /// Lets go of slices whose last packet has left; tells the manager.
+  Result<void> finish_removals();
+
+  ServiceOptions options_;
+  std::string backend_name_;
+  std::unique_ptr<Backend> backend_;
+  std::optional<Attachment> attachment_;
+  DeviceInfo device_;
+  MemoryReport memory_;
+  std::vector<std::unique_ptr<Syncer>> syncers_;
+  std::map<std::uint32_t, std::unique_ptr<Slice>> slices_;
+  std::vector<std::jthread> threads_;
+};
+
+}  // namespace hb

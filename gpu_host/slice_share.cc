@@ -1,0 +1,322 @@
+#include "gpu_host/slice_share.h"
+
+#include <rte_prefetch.h>
+
+#include <algorithm>
+#include <array>
+#include <bit>
+#include <utility>
+
+#include "gpu_host/burst_scope.h"
+
+namespace hb {
+namespace {
+
+void add(std::atomic<std::uint64_t>& counter, std::uint64_t n) noexcept {
+  // One writer: readers want a whole number, not an order.
+  if (n != 0) counter.store(counter.load(std::memory_order_relaxed) + n, std::memory_order_relaxed);
+}
+
+}  // namespace
+
+struct SliceShare::Answers {
+  std::array<rte_mbuf*, kMaxBurst> packets;
+  std::array<Verdict, kMaxBurst> verdicts;
+  std::uint64_t live = 0;  ///< not dummies
+  std::uint64_t copy = 0;  ///< the control process wants a copy
+  std::uint64_t bad = 0;   ///< answers that make no sense
+};
+
+Result<SliceShare> SliceShare::make(const PlatformView& view, const ShareSpec& spec) {
+  std::vector<WorkQueue> queues;
+  for (const std::uint32_t work_group : spec.work_groups) {
+    Result<WorkQueue> queue = WorkQueue::adopt(view.region, work_group);
+    if (!queue) return queue.error();
+    queues.push_back(std::move(*queue));
+  }
+  if (queues.empty()) return Error{"a slice has fewer work-groups than there are CPUSyncers", ""};
+  return SliceShare(view, spec, std::move(queues));
+}
+
+SliceShare::SliceShare(const PlatformView& view, const ShareSpec& spec,
+                       std::vector<WorkQueue> queues)
+    : spec_(spec),
+      routes_(view.routes, view.registry, spec.service.value),
+      n_reasons_(std::min(view.registry->services[spec.service.value].n_reasons, kMaxNfReasons)),
+      queues_(std::move(queues)),
+      order_(std::bit_ceil(queues_.size() * view.region.layout().n_rounds)) {
+  if (spec.copy_queue != ShareSpec::kNoCopyQueue)
+    copies_ = CopyQueue(view.region, spec.copy_queue);
+}
+
+bool SliceShare::drain(SyncerContext& syncer) noexcept {
+  bool moved = false;
+  while (order_tail_ != order_head_) {
+    WorkQueue& queue = queues_[order_[order_tail_ & (order_.size() - 1)]];
+    if (!queue.round_done() || !drain_burst(syncer, queue)) break;
+    moved = true;
+  }
+  return moved;
+}
+
+bool SliceShare::drain_burst(SyncerContext& syncer, WorkQueue& queue) noexcept {
+  const BurstScope scope(syncer.page);
+  const std::uint32_t n = queue.next_burst(kMaxBurst);
+  Answers answers;
+  read_answers(syncer, queue, answers);
+  if (!copy_to_control(syncer, answers)) return false;
+
+  std::array<Destination, kMaxBurst> destinations;
+  std::uint64_t dropped = 0;
+  for (std::uint64_t rest = answers.live; rest != 0; rest &= rest - 1) {
+    const int i = std::countr_zero(rest);
+    const bool is_bad = ((answers.bad >> i) & 1) != 0;
+    destinations[i] =
+        is_bad ? drop_packet(answers.packets[i], DropReason::kBadVerdict, spec_.service.value)
+               : routes_.resolve(answers.packets[i], answers.verdicts[i]);
+    dropped += !is_bad && answers.verdicts[i].kind() == HB_VERDICT_DROP;
+  }
+  syncer.publisher.publish_burst(Place::queue(queue.work_group()), queue.drained(),
+                                 answers.packets.data(), destinations.data(), answers.live);
+  if (queue.drain(n)) ++order_tail_;
+  copied_ = 0;
+  ContextCounters& counters = syncer.page->counters;
+  add(counters.slice_drops[spec_.slice], dropped);
+  add(counters.slice_tx[spec_.slice],
+      static_cast<std::uint64_t>(std::popcount(answers.live & ~answers.bad)) - dropped);
+  return true;
+}
+
+void SliceShare::read_answers(const SyncerContext& syncer, const WorkQueue& queue,
+                              Answers& out) noexcept {
+  const std::uint32_t n = queue.next_burst(kMaxBurst);
+  const PlatformView& view = syncer.view;
+  for (std::uint32_t i = 0; i < n; ++i) {
+    const u64 slot = queue.slot(i);
+    if (slot == 0) continue;
+    out.packets[i] = reinterpret_cast<rte_mbuf*>(view.region.base() + HB_SLOT_BASE(slot));
+    out.live |= std::uint64_t{1} << i;
+    rte_prefetch0(out.packets[i]);
+    rte_prefetch0(reinterpret_cast<const char*>(out.packets[i]) + RTE_CACHE_LINE_SIZE);
+  }
+  const PoolLayout& pool = view.check.pool();
+  const std::uint32_t buffer = pool.headroom + pool.data_room;
+  for (std::uint64_t rest = out.live; rest != 0; rest &= rest - 1) {
+    const int i = std::countr_zero(rest);
+    const u64 result = queue.result(static_cast<std::uint32_t>(i));
+    const std::uint32_t verdict = HB_RESULT_VERDICT(result);
+    const std::uint32_t argument = HB_RESULT_ARGUMENT(result);
+    const std::uint32_t flags = HB_RESULT_FLAGS(result);
+    const std::uint32_t length = HB_RESULT_LENGTH(result);
+    const std::uint32_t offset = HB_RESULT_DATA_OFFSET(result) - pool.mbuf_bytes;  // wraps: too big
+    const bool argument_ok =
+        verdict == HB_VERDICT_NEXT || (verdict == HB_VERDICT_DROP && argument < n_reasons_) ||
+        (verdict == HB_VERDICT_TO_SERVICE && argument < kMaxServices) ||
+        (verdict == HB_VERDICT_TO_PORT && argument < view.registry->n_ports);
+    const bool type_ok = (flags & HB_RESULT_NEW_TYPE) == 0 ||
+                         HB_RESULT_TYPE(result) < view.registry->n_types;
+    if (!argument_ok || !type_ok || (flags & ~(HB_RESULT_NEW_TYPE | HB_RESULT_COPY_TO_CPU)) != 0 ||
+        offset > buffer || length > buffer - offset) {
+      out.bad |= std::uint64_t{1} << i;
+      continue;
+    }
+    rte_mbuf* const mbuf = out.packets[i];
+    mbuf->data_off = static_cast<std::uint16_t>(offset);
+    mbuf->data_len = static_cast<std::uint16_t>(length);
+    mbuf->pkt_len = length;
+    if ((flags & HB_RESULT_NEW_TYPE) != 0)
+      packet_meta(mbuf).type = static_cast<std::uint8_t>(HB_RESULT_TYPE(result));
+    out.verdicts[i] = Verdict(verdict, argument);
+    if ((flags & HB_RESULT_COPY_TO_CPU) != 0) out.copy |= std::uint64_t{1} << i;
+  }
+}
+
+/// @return false if the burst must wait: a lossless platform's control process is behind
+bool SliceShare::copy_to_control(const SyncerContext& syncer, const Answers& answers) noexcept {
+  const PlatformView& view = syncer.view;
+  const InstanceEntry& instance = view.registry->instances[spec_.instance.value];
+  ContextCounters& counters = syncer.page->counters;
+  for (std::uint64_t rest = answers.copy & ~copied_; rest != 0; rest &= rest - 1) {
+    const int i = std::countr_zero(rest);
+    rte_mbuf* const mbuf = answers.packets[i];
+    // Not rte_pktmbuf_mtod: buf_addr is a word that a wild write may have changed.
+    const auto* bytes = reinterpret_cast<const std::uint8_t*>(mbuf) + view.check.pool().mbuf_bytes +
+                        mbuf->data_off;
+    const bool copied = spec_.copy_queue != ShareSpec::kNoCopyQueue &&
+                        copies_.push(packet_meta(mbuf), mbuf->port, bytes, mbuf->data_len);
+    if (!copied && spec_.copy_queue != ShareSpec::kNoCopyQueue && view.registry->lossless != 0) {
+      const InstanceState state = instance.state.load(std::memory_order_acquire);
+      const bool reads = (state == InstanceState::kRunning || state == InstanceState::kDraining) &&
+                         instance.stop.load(std::memory_order_acquire) == 0;
+      if (reads) return false;
+    }
+    add(copied ? counters.slice_copies[spec_.slice] : counters.slice_unevaluated[spec_.slice], 1);
+    copied_ |= std::uint64_t{1} << i;
+  }
+  return true;
+}
+
+bool SliceShare::fill(SyncerContext& syncer) noexcept {
+  const EndpointEntry& endpoint = syncer.view.registry->endpoints[spec_.endpoint.value];
+  const std::uint32_t first = first_producer_;
+  bool moved = false;
+  // From the producer after the last one served, so that none starves where room is scarce.
+  for (std::uint32_t pass = 0; pass < 2; ++pass) {
+    for (std::uint32_t word = 0; word < kMaxContexts / 64; ++word) {
+      // Acquire: pairs with the manager's release store when it lets a context produce.
+      std::uint64_t active = endpoint.producers[word].load(std::memory_order_acquire);
+      for (; active != 0; active &= active - 1) {
+        const std::uint32_t from =
+            word * 64 + static_cast<std::uint32_t>(std::countr_zero(active));
+        if ((from >= first) != (pass == 0)) continue;
+        const RingId id = syncer.view.region.ring_id(spec_.endpoint, ContextId(from));
+        if (!has_packets(syncer.view.region.ring(id))) continue;
+        const std::uint32_t room = total_room();
+        if (room == 0) break;
+        if (take_burst(syncer, ContextId(from), std::min(room, kMaxBurst))) {
+          first_producer_ = (from + 1) % kMaxContexts;
+          moved = true;
+        }
+      }
+    }
+  }
+  WorkQueue& open = queues_[open_];
+  if (open.open_slots() != 0 && open.is_idle()) {
+    open.pad();
+    publish_open();
+  }
+  ring_if_published();
+  return moved;
+}
+
+bool SliceShare::take_burst(SyncerContext& syncer, ContextId from, std::uint32_t most) noexcept {
+  const BurstScope scope(syncer.page);
+  const RegionView& region = syncer.view.region;
+  const RingId id = region.ring_id(spec_.endpoint, from);
+  rte_ring* const ring = region.ring(id);
+  if (!ring_is_sane(ring, region.planned_size(id))) return false;
+  const Window window = peek(ring, most);
+  if (window.n == 0) return false;
+  std::array<rte_mbuf*, kMaxBurst> packets;
+  std::array<u64, kMaxBurst> slots;
+  std::uint64_t good = check_packets(syncer, id, window, packets.data(), slots.data());
+  // What the reclaimer got is done already; pointers to nothing are nobody's.
+  std::uint64_t done = 0;
+  for (std::uint32_t i = 0; i < window.n; ++i)
+    done |= std::uint64_t{packets[i] != nullptr} << i;
+  done &= ~good;
+  while (good != 0) {
+    WorkQueue& queue = open_queue();
+    const auto n = std::min(static_cast<std::uint32_t>(std::popcount(good)), queue.open_room());
+    std::uint64_t part = 0;
+    std::array<u64, kMaxBurst> chosen;
+    for (std::uint32_t k = 0; k < n; ++k, good &= good - 1) {
+      const int i = std::countr_zero(good);
+      part |= std::uint64_t{1} << i;
+      chosen[k] = slots[i];
+    }
+    syncer.publisher.ledger().write({.source = Place::ring(id.value),
+                                     .source_tail = window.tail,
+                                     .destination = Place::queue(queue.work_group()),
+                                     .destination_tail = queue.filled_after(n),
+                                     .done = done,
+                                     .mask = part});
+    queue.fill(chosen.data(), n);
+    done |= part;
+    if (queue.open_room() == 0) publish_open();
+  }
+  commit(ring, window);
+  return true;
+}
+
+/// Checks a window's pointers and headers; packets with bad headers go to the reclaimer.
+/// @param packets  packets[window.n], null where there is none
+/// @param slots    slots[window.n], set where the result has a bit
+std::uint64_t SliceShare::check_packets(SyncerContext& syncer, RingId id, const Window& window,
+                                        rte_mbuf** packets, u64* slots) noexcept {
+  const PlatformView& view = syncer.view;
+  const std::uint32_t mbuf_bytes = view.check.pool().mbuf_bytes;
+  std::uint64_t n_unknown = 0;
+  for (std::uint32_t i = 0; i < window.n; ++i) {
+    packets[i] = window.packets[i];  // once: its producer could still change it
+    if (view.check.is_packet(packets[i])) {
+      rte_prefetch0(packets[i]);
+    } else {
+      packets[i] = nullptr;
+      ++n_unknown;
+    }
+  }
+  std::uint64_t good = 0;
+  std::uint64_t inconsistent = 0;
+  for (std::uint32_t i = 0; i < window.n; ++i) {
+    rte_mbuf* const mbuf = packets[i];
+    if (mbuf == nullptr) continue;
+    const auto base =
+        static_cast<std::uint64_t>(reinterpret_cast<std::byte*>(mbuf) - view.region.base());
+    if (view.check.data_ok(mbuf) && base % 64 == 0) {
+      good |= std::uint64_t{1} << i;
+      slots[i] = HB_SLOT(base / 64, mbuf->data_len, mbuf_bytes + mbuf->data_off);
+    } else {
+      inconsistent |= std::uint64_t{1} << i;
+      drop_packet(mbuf, DropReason::kBadPacket, spec_.service.value);
+    }
+  }
+  add(syncer.page->counters.bad_pointers, n_unknown);
+  if (inconsistent != 0) {
+    syncer.publisher.move(Place::ring(id.value), window.tail, 0,
+                          view.region.ring_id(kReclaimer, syncer.publisher.context()), packets,
+                          inconsistent);
+  }
+  return good;
+}
+
+std::uint32_t SliceShare::total_room() const noexcept {
+  std::uint32_t room = queues_[open_].open_slots() != 0 ? queues_[open_].open_room() : 0;
+  const std::uint32_t round = queues_[open_].open_room() + queues_[open_].open_slots();
+  for (const WorkQueue& queue : queues_) {
+    if (room >= kMaxBurst) break;
+    room += queue.free_rounds() * round;
+  }
+  return room;
+}
+
+/// The queue whose round takes the next slot. One round is open at a time: two would be answered in
+/// another order than their packets came. Only while total_room() is not 0.
+WorkQueue& SliceShare::open_queue() noexcept {
+  if (queues_[open_].open_slots() != 0) return queues_[open_];
+  const auto n = static_cast<std::uint32_t>(queues_.size());
+  std::uint32_t chosen = n;
+  for (std::uint32_t step = 1; step <= n; ++step) {
+    const std::uint32_t i = (open_ + step) % n;
+    if (queues_[i].free_rounds() == 0) continue;
+    if (queues_[i].is_idle()) {  // it can start at once
+      chosen = i;
+      break;
+    }
+    if (chosen == n) chosen = i;
+  }
+  open_ = chosen % n;
+  return queues_[open_];
+}
+
+void SliceShare::publish_open() noexcept {
+  queues_[open_].publish();
+  order_[order_head_++ & (order_.size() - 1)] = static_cast<std::uint16_t>(open_);
+  published_ = true;
+}
+
+void SliceShare::ring_if_published() noexcept {
+  if (std::exchange(published_, false) && spec_.doorbell != nullptr) spec_.doorbell->ring();
+}
+
+bool SliceShare::finish() noexcept {
+  WorkQueue& open = queues_[open_];
+  if (open.open_slots() != 0) {
+    open.pad();
+    publish_open();
+  }
+  ring_if_published();
+  return order_tail_ == order_head_;
+}
+
+}  // namespace hb

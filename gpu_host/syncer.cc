@@ -1,0 +1,71 @@
+#include "gpu_host/syncer.h"
+
+#include <fmt/format.h>
+
+namespace hb {
+
+struct Syncer::Entry {
+  explicit Entry(SliceShare s) : share(std::move(s)) {}
+  SliceShare share;
+  bool fresh = true;                ///< the CPUSyncer's
+  std::atomic<bool> leaving{false};  ///< the control thread's
+};
+
+Syncer::Syncer(const PlatformView& view, ContextId context, ContextPage* page)
+    : context_{view, page, Publisher(view.region, context, &page->ledger)} {}
+
+Syncer::~Syncer() = default;
+
+bool Syncer::poll() noexcept {
+  bool moved = false;
+  for (std::uint32_t slice = 0; slice < kMaxSlices; ++slice) {
+    // Acquire: pairs with the release store in add().
+    Entry* const entry = entries_[slice].load(std::memory_order_acquire);
+    if (entry != nullptr) moved |= poll_entry(slice, *entry);
+  }
+  return moved;
+}
+
+bool Syncer::poll_entry(std::uint32_t slice, Entry& entry) noexcept {
+  if (entry.fresh) {
+    // No record of an earlier slice may name a queue of this one.
+    context_.publisher.ledger().write({});
+    entry.fresh = false;
+  }
+  const bool drained = entry.share.drain(context_);
+  if (!entry.leaving.load(std::memory_order_relaxed)) {
+    const bool filled = entry.share.fill(context_);
+    return drained || filled;
+  }
+  if (entry.share.finish()) {
+    // Release: pairs with the acquire load in is_removed(); nothing of it is touched from here on.
+    entries_[slice].store(nullptr, std::memory_order_release);
+  }
+  return drained;
+}
+
+Result<void> Syncer::add(const ShareSpec& spec) {
+  if (spec.slice >= kMaxSlices || owned_[spec.slice] != nullptr)
+    return Error{fmt::format("slice {} is taken or out of range", spec.slice), ""};
+  Result<SliceShare> share = SliceShare::make(context_.view, spec);
+  if (!share) return share.error();
+  owned_[spec.slice] = std::make_unique<Entry>(std::move(*share));
+  // Release: pairs with the acquire load in poll(), which thus sees the whole share.
+  entries_[spec.slice].store(owned_[spec.slice].get(), std::memory_order_release);
+  return {};
+}
+
+void Syncer::begin_remove(std::uint32_t slice) noexcept {
+  if (slice < kMaxSlices && owned_[slice] != nullptr)
+    owned_[slice]->leaving.store(true, std::memory_order_relaxed);
+}
+
+bool Syncer::is_removed(std::uint32_t slice) {
+  if (slice >= kMaxSlices || owned_[slice] == nullptr) return true;
+  // Acquire: pairs with the CPUSyncer's release store.
+  if (entries_[slice].load(std::memory_order_acquire) != nullptr) return false;
+  owned_[slice].reset();
+  return true;
+}
+
+}  // namespace hb

@@ -1,0 +1,118 @@
+// One work-group's circular queue, from the side of the CPUSyncer that owns it.
+#pragma once
+
+#include <atomic>
+#include <cstdint>
+#include <vector>
+
+#include "nf_lib/region.h"
+#include "nf_lib/result.h"
+
+namespace hb {
+
+/// R rounds of W slots. Slots are written at `filled`, handed over by whole rounds (`published`),
+/// answered by the device (`completed`) and taken back at `drained`. One thread.
+class WorkQueue {
+ public:
+  /// Goes on where the queue's last owner stopped.
+  /// @return an Error if packets still lie in it, or its shape can't wrap around at 2^32
+  static Result<WorkQueue> adopt(const RegionView& region, std::uint32_t work_group);
+
+  [[nodiscard]] std::uint32_t work_group() const noexcept { return work_group_; }
+  /// Slots written into the round that is not handed over yet.
+  [[nodiscard]] std::uint32_t open_slots() const noexcept {
+    return filled_ - published_ * round_slots_;
+  }
+  /// Slots that still fit into the open round; only of use while there is one.
+  [[nodiscard]] std::uint32_t open_room() const noexcept { return round_slots_ - open_slots(); }
+  /// Whole rounds that are neither open nor holding a packet.
+  [[nodiscard]] std::uint32_t free_rounds() const noexcept {
+    const std::uint32_t used = (filled_ - drained_ + round_slots_ - 1) / round_slots_;
+    return used < n_rounds_ ? n_rounds_ - used : 0;
+  }
+  /// The device has nothing of this queue to do.
+  [[nodiscard]] bool is_idle() const noexcept { return completed() == published_; }
+
+  /// `filled` once n more slots are written, for the ledger.
+  [[nodiscard]] std::uint32_t filled_after(std::uint32_t n) const noexcept { return filled_ + n; }
+
+  /// Writes n <= open_room() slots and says so. After the ledger's record.
+  void fill(const u64* slots, std::uint32_t n) noexcept {
+    for (std::uint32_t i = 0; i < n; ++i) {
+      slots_[(filled_ + i) & mask_] = slots[i];
+      own_[(filled_ + i) & mask_] = slots[i];
+    }
+    filled_ += n;
+    store(control_->filled.value, filled_);
+  }
+
+  /// Fills the open round up with dummies. Moves no packet.
+  void pad() noexcept {
+    for (const u64 dummy = 0; open_slots() % round_slots_ != 0;) fill(&dummy, 1);
+  }
+
+  /// Hands the open round, which is full, to the device.
+  void publish() noexcept {
+    ++published_;
+    // Release: pairs with the acquire load in kernels/persistent.cl, so a work-item that sees this
+    // round sees its slots.
+    store(control_->published.value, published_);
+  }
+
+  /// Whether the oldest round that is not taken back is answered.
+  [[nodiscard]] bool round_done() const noexcept {
+    const std::uint32_t in_flight = published_ - rounds_drained_;
+    const std::uint32_t done = completed() - rounds_drained_;
+    return done != 0 && done <= in_flight;  // beyond: a wild write, not an answer
+  }
+
+  /// Slots to take back next, all of one round: at most `most`.
+  [[nodiscard]] std::uint32_t next_burst(std::uint32_t most) const noexcept {
+    const std::uint32_t left = round_slots_ - (drained_ - rounds_drained_ * round_slots_);
+    return left < most ? left : most;
+  }
+  /// The i-th of them, as it was filled in, whatever the device made of the shared copy.
+  [[nodiscard]] u64 slot(std::uint32_t i) const noexcept { return own_[(drained_ + i) & mask_]; }
+  /// The device's answer to it. Only while round_done().
+  [[nodiscard]] u64 result(std::uint32_t i) const noexcept {
+    return results_[(drained_ + i) & mask_];
+  }
+  [[nodiscard]] std::uint32_t drained() const noexcept { return drained_; }
+
+  /// Gives n slots back. Their packets have moved.
+  /// @return true if that was the round's last
+  bool drain(std::uint32_t n) noexcept {
+    drained_ += n;
+    store(control_->drained.value, drained_);
+    if (drained_ - rounds_drained_ * round_slots_ != round_slots_) return false;
+    ++rounds_drained_;
+    return true;
+  }
+
+ private:
+  WorkQueue() = default;
+
+  /// Acquire: pairs with the device's release store, so that the round's results are there.
+  [[nodiscard]] std::uint32_t completed() const noexcept {
+    return std::atomic_ref<u32>(control_->completed.value).load(std::memory_order_acquire);
+  }
+  /// Release: for whoever recovers this queue, who reads the counts before the slots.
+  static void store(u32& word, std::uint32_t value) noexcept {
+    std::atomic_ref<u32>(word).store(value, std::memory_order_release);
+  }
+
+  HbQueueControl* control_ = nullptr;
+  u64* slots_ = nullptr;
+  const u64* results_ = nullptr;
+  std::vector<u64> own_;  ///< the slots again: what the device can write decides no packet's fate
+  std::uint32_t work_group_ = 0;
+  std::uint32_t round_slots_ = 1;
+  std::uint32_t n_rounds_ = 1;
+  std::uint32_t mask_ = 0;
+  std::uint32_t filled_ = 0;
+  std::uint32_t published_ = 0;
+  std::uint32_t drained_ = 0;
+  std::uint32_t rounds_drained_ = 0;
+};
+
+}  // namespace hb

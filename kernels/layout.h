@@ -1,0 +1,94 @@
+// Layouts that the host and the device share: slots, results, work-group queues.
+// Offsets and fixed-width words only: every field means the same in each process and on the device.
+#ifndef HB_KERNELS_LAYOUT_H
+#define HB_KERNELS_LAYOUT_H
+
+#include "platform.h"
+
+/// 128 bytes: x86 prefetches lines in pairs, NVIDIA's L2 lines are 128 bytes.
+#define HB_LINE_BYTES 128
+
+/// One 32-bit word alone on its line: each has one writer.
+typedef struct HbWord {
+  u32 value;
+  u32 pad[31];
+} HbWord;
+
+/// Control block of one work-group's circular queue of R rounds by W slots.
+/// All counts run free and wrap at 2^32; they are compared by equality and difference only.
+typedef struct HbQueueControl {
+  HbWord published;  ///< rounds handed to the device; CPUSyncer writes (release)
+  HbWord completed;  ///< rounds the device has done; lane 0 writes (release)
+  HbWord filled;     ///< slots written, this queue's prod.tail; CPUSyncer writes (release)
+  HbWord drained;    ///< slots taken back, this queue's cons.tail; CPUSyncer writes (release)
+} HbQueueControl;
+
+/// Control block of one slice: the work-groups of one GPU NF instance.
+typedef struct HbSliceControl {
+  HbWord leaving;  ///< 1 once a work-group of this launch gave up waiting; host clears it
+  HbWord quit;     ///< 1: end at the next round boundary; host writes
+} HbSliceControl;
+
+/// A slot names one packet. 0 is the dummy packet: the work-item has nothing to do.
+///   bits  0..31  mbuf's offset from the region's base, in 64-byte units (256 GiB)
+///   bits 32..47  packet length in bytes
+///   bits 48..63  data offset from the mbuf's start in bytes (data need not be aligned)
+#define HB_SLOT_BASE(slot) ((u64)((slot) & 0xffffffffu) * 64u)
+#define HB_SLOT_LENGTH(slot) ((u32)(((slot) >> 32) & 0xffffu))
+#define HB_SLOT_DATA_OFFSET(slot) ((u32)(((slot) >> 48) & 0xffffu))
+#define HB_SLOT(base_units, length, data_offset) \
+  ((u64)(u32)(base_units) | ((u64)(u16)(length) << 32) | ((u64)(u16)(data_offset) << 48))
+
+/// What the device says about one slot. The CPUSyncer checks every field before use.
+///   bits  0..7   verdict (HB_VERDICT_*)
+///   bits  8..15  flags (HB_RESULT_*)
+///   bits 16..31  new length in bytes
+///   bits 32..47  new data offset from the mbuf's start in bytes
+///   bits 48..55  new packet type, with HB_RESULT_NEW_TYPE
+///   bits 56..63  argument of the verdict: the NF's drop reason, service index or port
+#define HB_RESULT(verdict, flags, length, data_offset, type, argument)                   \
+  ((u64)(u8)(verdict) | ((u64)(u8)(flags) << 8) | ((u64)(u16)(length) << 16) |           \
+   ((u64)(u16)(data_offset) << 32) | ((u64)(u8)(type) << 48) | ((u64)(u8)(argument) << 56))
+#define HB_RESULT_VERDICT(result) ((u32)((result) & 0xffu))
+#define HB_RESULT_FLAGS(result) ((u32)(((result) >> 8) & 0xffu))
+#define HB_RESULT_LENGTH(result) ((u32)(((result) >> 16) & 0xffffu))
+#define HB_RESULT_DATA_OFFSET(result) ((u32)(((result) >> 32) & 0xffffu))
+#define HB_RESULT_TYPE(result) ((u32)(((result) >> 48) & 0xffu))
+#define HB_RESULT_ARGUMENT(result) ((u32)(((result) >> 56) & 0xffu))
+
+#define HB_VERDICT_NEXT 0u        ///< along the route
+#define HB_VERDICT_DROP 1u        ///< drop; argument: index into the NF's drop reasons
+#define HB_VERDICT_TO_SERVICE 2u  ///< argument: service index
+#define HB_VERDICT_TO_PORT 3u     ///< argument: port
+
+#define HB_RESULT_NEW_TYPE 1u     ///< the packet's type becomes the given one
+#define HB_RESULT_COPY_TO_CPU 2u  ///< hand a copy of the packet to the NF's control process
+
+/// The answer that changes nothing: same bytes, along the route.
+#define HB_RESULT_UNCHANGED(slot, flags) \
+  HB_RESULT(HB_VERDICT_NEXT, flags, HB_SLOT_LENGTH(slot), HB_SLOT_DATA_OFFSET(slot), 0, 0)
+
+/// What a collective round function gets. Every work-item of the group has the same values but for
+/// `lane`. One slot and one result per lane.
+typedef struct HbRound {
+  GLOBAL u8* region;          ///< the SVM region's base
+  GLOBAL const u64* slots;    ///< slots[n_lanes]
+  GLOBAL u64* results;        ///< results[n_lanes]; each lane writes its own
+  GLOBAL const u8* table;     ///< the NF's read-only table, at least 16 bytes, 64-byte aligned
+  u32 lane;
+  u32 n_lanes;
+} HbRound;
+
+/// As idle_polls of a launch: a work-group that finds its queue empty ends at once.
+#define HB_IDLE_POLLS_NONE 0xffffffffu
+
+/// Which NF a launch runs. The numbers index kernels/persistent.cl's switch and the host's catalog.
+#define HB_GPU_NF_FORWARD 0u
+#define HB_GPU_NF_NIDS 1u
+#define HB_GPU_NF_LITMUS 2u  ///< answers words instead of packets; used at start only
+
+HB_STATIC_ASSERT(sizeof(HbWord) == HB_LINE_BYTES, word_is_one_line);
+HB_STATIC_ASSERT(sizeof(HbQueueControl) == 4 * HB_LINE_BYTES, queue_control_size);
+HB_STATIC_ASSERT(sizeof(HbSliceControl) == 2 * HB_LINE_BYTES, slice_control_size);
+
+#endif  // HB_KERNELS_LAYOUT_H

@@ -1,0 +1,98 @@
+// The persistent loop: each work-group takes rounds of packets from its own queue in the SVM region
+// and answers them, until it is told to quit or has waited long enough. docs/gpu.md describes the
+// slots and the words on both sides. One program holds the code of every GPU NF.
+#ifndef HB_KERNELS_PERSISTENT_CL
+#define HB_KERNELS_PERSISTENT_CL
+
+#include "forward.cl"
+#include "layout.h"
+#include "litmus.cl"
+#include "nids.cl"
+
+/// One round of the NF that this launch runs. Called by all work-items alike, as `nf` is the same
+/// for all of them: an NF's round may hold barriers.
+DEVICE void hb_round(u32 nf, const HbRound* round) {
+  switch (nf) {
+    case HB_GPU_NF_NIDS:
+      hb_round_nids(round);
+      break;
+    default:
+      hb_round_forward(round);
+      break;
+  }
+}
+
+/// Waits for a round after `done`. Lane 0 alone.
+/// @param fresh  1 while this launch has done no round: then `leaving` doesn't end it before one,
+///               so that every launch gets on even where work-groups run one after another
+/// @return 1 when a round is published and to be run, 0 when the work-group is to leave
+DEVICE u32 hb_await_round(GLOBAL HbQueueControl* queue, GLOBAL HbSliceControl* slice, u32 done,
+                          u32 fresh, u32 idle_polls) {
+  u32 idle = 0;
+  for (;;) {
+    // Acquire: pairs with the CPUSyncer's release store, so that this round's slots are whole.
+    const u32 published = ATOMIC_LOAD_ACQUIRE(&queue->published.value);
+    if (ATOMIC_LOAD_ACQUIRE(&slice->quit.value) != 0) return 0;
+    if (idle_polls == HB_IDLE_POLLS_NONE) return published != done;
+    const u32 leaving = ATOMIC_LOAD_ACQUIRE(&slice->leaving.value);
+    if (published != done) return leaving == 0 || fresh != 0;
+    if (leaving != 0) return 0;
+    if (idle_polls != 0 && ++idle >= idle_polls) {
+      ATOMIC_STORE_RELEASE(&slice->leaving.value, 1u);  // the other work-groups leave with this one
+      return 0;
+    }
+  }
+}
+
+/// Runs rounds of the queues first_work_group + 0, 1, ... one for each work-group. Starts with the
+/// round after `completed` as it finds it, so that a new launch goes on where the last one left.
+/// @param region              the SVM region's base; the offsets count from there
+/// @param table               the NF's read-only table
+/// @param nf                  HB_GPU_NF_*
+/// @param n_rounds            rounds of a queue, a power of two
+/// @param idle_polls          empty polls after which a work-group gives up and the launch ends;
+///                            0: never; HB_IDLE_POLLS_NONE: at the first, and each by itself
+/// @param max_rounds          rounds after which a work-group ends the launch; 0: never
+KERNEL void hb_persistent(GLOBAL u8* region, u64 queue_controls_offset, u64 slots_offset,
+                          u64 results_offset, u64 slice_control_offset, GLOBAL const u8* table,
+                          u32 nf, u32 first_work_group, u32 n_rounds, u32 idle_polls,
+                          u32 max_rounds) {
+  LOCAL_WORDS(shared, 1);
+  const u64 work_group = first_work_group + GROUP_ID();
+  GLOBAL HbQueueControl* queue =
+      (GLOBAL HbQueueControl*)(region + queue_controls_offset) + work_group;
+  GLOBAL HbSliceControl* slice = (GLOBAL HbSliceControl*)(region + slice_control_offset);
+  // Acquire: pairs with the release store below, by the launch before this one.
+  const u32 first = ATOMIC_LOAD_ACQUIRE(&queue->completed.value);
+  u32 done = first;
+  HbRound round;
+  round.region = region;
+  round.table = table;
+  round.lane = LOCAL_ID();
+  round.n_lanes = LOCAL_SIZE();
+  // One way out, taken by all work-items alike: PoCL miscompiles loops without a reachable exit.
+  for (;;) {
+    if (round.lane == 0) {
+      shared[0] = hb_await_round(queue, slice, done, done == first, idle_polls);
+    }
+    GROUP_BARRIER();
+    const u32 go = shared[0];
+    GROUP_BARRIER();
+    if (go == 0) break;
+    const u64 at = (work_group * n_rounds + (done & (n_rounds - 1))) * round.n_lanes;
+    round.slots = (GLOBAL const u64*)(region + slots_offset) + at;
+    round.results = (GLOBAL u64*)(region + results_offset) + at;
+    hb_round(nf, &round);
+    ++done;
+    GROUP_BARRIER();  // every lane's results and packets, before lane 0 says that they are there
+    if (round.lane == 0) {
+      // Release: pairs with the CPUSyncer's acquire load of `completed`.
+      ATOMIC_STORE_RELEASE(&queue->completed.value, done);
+      if (max_rounds != 0 && done - first >= max_rounds) {
+        ATOMIC_STORE_RELEASE(&slice->leaving.value, 1u);
+      }
+    }
+  }
+}
+
+#endif  // HB_KERNELS_PERSISTENT_CL

@@ -1,0 +1,90 @@
+#include "manager/control_server.h"
+
+#include <fmt/format.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/un.h>
+#include <unistd.h>
+
+#include <cerrno>
+#include <cstring>
+#include <nlohmann/json.hpp>
+
+namespace hb {
+
+ControlServer::~ControlServer() {
+  if (!path_.empty()) unlink(path_.c_str());
+}
+
+Result<void> ControlServer::listen(const std::string& prefix) {
+  const std::string path = control_socket_path(prefix);
+  listener_ = ControlSocket(socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC | SOCK_NONBLOCK, 0));
+  sockaddr_un address{};
+  address.sun_family = AF_UNIX;
+  std::memcpy(address.sun_path, path.c_str(),
+              std::min(path.size() + 1, sizeof(address.sun_path) - 1));
+  unlink(path.c_str());
+  const mode_t before = umask(0177);
+  const bool bound =
+      bind(listener_.fd(), reinterpret_cast<sockaddr*>(&address), sizeof(address)) == 0 &&
+      ::listen(listener_.fd(), 64) == 0;
+  umask(before);
+  if (!bound)
+    return Error{fmt::format("can't listen on '{}': {}", path, std::strerror(errno)),
+                 "free space on /run"};
+  path_ = path;
+  return {};
+}
+
+void ControlServer::add_to(std::vector<pollfd>& polled) const {
+  polled.push_back({listener_.fd(), POLLIN, 0});
+  for (const auto& [fd, connection] : connections_) polled.push_back({fd, POLLIN, 0});
+}
+
+void ControlServer::dispatch(const std::vector<pollfd>& polled) {
+  for (const pollfd& p : polled) {
+    if (p.revents == 0) continue;
+    if (p.fd == listener_.fd()) {
+      accept_one();
+      continue;
+    }
+    const auto at = connections_.find(p.fd);
+    if (at == connections_.end()) continue;
+    std::vector<int> fds;
+    auto received = at->second.receive(std::chrono::milliseconds(0), &fds);
+    if (!received) {
+      for (const int fd : fds) ::close(fd);
+      connections_.erase(at);
+      on_close_(p.fd);
+    } else if (*received) {
+      on_message_(p.fd, **received, fds);
+    }
+  }
+}
+
+void ControlServer::accept_one() {
+  ControlSocket client(accept4(listener_.fd(), nullptr, nullptr, SOCK_CLOEXEC));
+  if (!client.open()) return;
+  ucred peer{};
+  socklen_t length = sizeof(peer);
+  if (getsockopt(client.fd(), SOL_SOCKET, SO_PEERCRED, &peer, &length) != 0) return;
+  if (peer.uid != geteuid() && peer.uid != 0) {
+    (void)client
+        .send(refusal(Error{"this manager belongs to another user", "run this as that user"}))
+        .ok();
+    return;
+  }
+  const int fd = client.fd();
+  connections_.emplace(fd, std::move(client));
+}
+
+void ControlServer::send(int connection, const nlohmann::json& message) {
+  const auto at = connections_.find(connection);
+  if (at != connections_.end()) (void)at->second.send(message).ok();
+}
+
+nlohmann::json refusal(const Error& error) {
+  return {{"ok", false}, {"what", error.what}, {"fix", error.fix}};
+}
+
+}  // namespace hb

@@ -1,0 +1,55 @@
+// The control socket: who is connected, and what they say.
+#pragma once
+
+#include <poll.h>
+
+#include <functional>
+#include <map>
+#include <nlohmann/json_fwd.hpp>
+#include <string>
+#include <vector>
+
+#include "nf_lib/control_socket.h"
+#include "nf_lib/result.h"
+
+namespace hb {
+
+/// Accepts connections and hands their messages on. Only the manager's own user gets in: the socket
+/// is 0600, and who connects is asked for his credentials. Control thread only.
+class ControlServer {
+ public:
+  /// @param fds  descriptors that came with the message; the handler owns them
+  using Handler =
+      std::function<void(int connection, const nlohmann::json& message, std::vector<int>& fds)>;
+  using CloseHandler = std::function<void(int connection)>;
+
+  ControlServer(Handler on_message, CloseHandler on_close)
+      : on_message_(std::move(on_message)), on_close_(std::move(on_close)) {}
+  ~ControlServer();
+  ControlServer(const ControlServer&) = delete;
+  ControlServer& operator=(const ControlServer&) = delete;
+
+  Result<void> listen(const std::string& prefix);
+  /// Adds the descriptors to wait for.
+  void add_to(std::vector<pollfd>& polled) const;
+  /// Handles what those descriptors have.
+  void dispatch(const std::vector<pollfd>& polled);
+
+  /// Sends to a connection; one that is gone is ignored, its end comes as on_close.
+  void send(int connection, const nlohmann::json& message);
+  void close(int connection) { connections_.erase(connection); }
+
+ private:
+  void accept_one();
+
+  Handler on_message_;
+  CloseHandler on_close_;
+  ControlSocket listener_;
+  std::string path_;
+  std::map<int, ControlSocket> connections_;
+};
+
+/// The answer to a request that can't be carried out.
+nlohmann::json refusal(const Error& error);
+
+}  // namespace hb

@@ -1,0 +1,285 @@
+#include "manager/controller.h"
+
+#include <fmt/format.h>
+#include <signal.h>
+#include <spdlog/spdlog.h>
+#include <sys/signalfd.h>
+#include <unistd.h>
+
+#include <algorithm>
+
+#include <nlohmann/json.hpp>
+
+#include "manager/statistics.h"
+
+namespace hb {
+namespace {
+
+using nlohmann::json;
+using std::chrono::milliseconds;
+
+/// How often the control thread looks around when nothing happens, and when something is pending.
+constexpr milliseconds kQuietPoll{50};
+constexpr milliseconds kBusyPoll{1};
+constexpr milliseconds kSamplePeriod{200};
+
+}  // namespace
+
+Controller::Controller(Platform& platform)
+    : p_(platform),
+      resources_(platform.control->registry(), static_cast<std::uint32_t>(platform.ports.size())),
+      recovery_(platform),
+      gpu_(platform, resources_),
+      server_([this](int c, const json& m, std::vector<int>& fds) { on_message(c, m, fds); },
+              [this](int c) { on_close(c); }) {}
+
+Controller::~Controller() {
+  if (signal_fd_ >= 0) close(signal_fd_);
+  for (const Waiting& waiting : waiting_) close(waiting.pidfd);
+}
+
+Result<void> Controller::start() {
+  resources_.take_context(ContextRole::kManager, getpid(), 0);
+  for (std::uint32_t i = 0; i < p_.flow.n_rx_threads; ++i)
+    resources_.take_context(ContextRole::kRx, getpid(), 0);
+  if (p_.routes) {
+    for (const RouteRule& rule : p_.routes->rules) {
+      unsigned port = 0;
+      if (rule.current != "rx") service_record(rule.current);
+      if (next_kind(rule.next, port) == NextKind::kService) service_record(rule.next);
+    }
+  }
+  RouteInputs inputs;
+  fill_route_inputs(inputs);
+  publish_routes(p_.control->routes(), build_route_table(inputs));
+
+  sigset_t signals;
+  sigemptyset(&signals);
+  sigaddset(&signals, SIGINT);
+  sigaddset(&signals, SIGTERM);
+  signal_fd_ = signalfd(-1, &signals, SFD_CLOEXEC | SFD_NONBLOCK);
+  // Release: pairs with Attachment::open: the registry is whole.
+  p_.control->registry().ready.store(1, std::memory_order_release);
+  if (const Result<void> listening = server_.listen(p_.options.prefix); !listening)
+    return listening.error();
+  if (p_.options.gpu != GpuChoice::kNone) {
+    if (const Result<void> started = gpu_.start(); !started) return started.error();
+  }
+  return {};
+}
+
+int Controller::run() {
+  while (!ending_) {
+    const bool pending = routes_dirty_ || p_.flow.rx_command.load(std::memory_order_relaxed) % 2 != 0 ||
+                         p_.options.exit_when_drained ||
+                         std::ranges::any_of(p_.instances, [](const auto& i) {
+                           return i->leaving || i->orphaned;
+                         });
+    poll_once(pending ? kBusyPoll : kQuietPoll);
+    if (routes_dirty_) switch_routes();
+    advance_leaving();
+    console_.tick(p_);
+    if (!rx_started_ && (!p_.options.exit_when_drained || all_required_running())) {
+      rx_started_ = true;
+      if (p_.options.exit_when_drained) spdlog::info("all NFs of the routes are running: RX starts");
+      resume_rx();
+    }
+    if (p_.options.exit_when_drained && rx_started_ && input_is_drained()) ending_ = true;
+  }
+  shutdown();
+  return fatal_ ? 1 : 0;
+}
+
+void Controller::poll_once(milliseconds timeout) {
+  std::vector<pollfd> polled;
+  polled.push_back({signal_fd_, POLLIN, 0});
+  server_.add_to(polled);
+  for (const auto& instance : p_.instances)
+    if (instance->alive()) polled.push_back({instance->pidfd, POLLIN, 0});
+  if (gpu_.alive()) polled.push_back({gpu_.pidfd(), POLLIN, 0});
+  const int ready = poll(polled.data(), polled.size(), static_cast<int>(timeout.count()));
+  if (ready > 0) {
+    const auto is_ready = [&](int fd) {
+      return std::ranges::any_of(polled, [fd](const pollfd& p) { return p.fd == fd && p.revents != 0; });
+    };
+    // Messages before deaths: a process that says bye and ends at once has ended well.
+    server_.dispatch(polled);
+    for (const auto& instance : p_.instances)
+      if (instance->alive() && is_ready(instance->pidfd)) on_nf_death(*instance);
+    if (gpu_.alive() && is_ready(gpu_.pidfd())) on_gpu_host_death();
+    if (is_ready(signal_fd_)) on_signal();
+  }
+  serve_orphans();
+  update_held();
+  if (const auto now = Clock::now(); now >= next_sample_) {
+    p_.totals->sample();
+    next_sample_ = now + kSamplePeriod;
+  }
+}
+
+bool Controller::settle(milliseconds limit, const std::function<bool()>& done) {
+  const Clock::time_point deadline = Clock::now() + limit;
+  while (!done()) {
+    if (Clock::now() >= deadline) return false;
+    poll_once(kBusyPoll);
+  }
+  return true;
+}
+
+void Controller::on_signal() {
+  signalfd_siginfo info{};
+  while (read(signal_fd_, &info, sizeof(info)) == sizeof(info)) ++signals_;
+  if (!ending_) spdlog::info("stopping: packets on their way are finished first");
+  ending_ = true;
+}
+
+void Controller::on_message(int connection, const json& message, std::vector<int>& fds) {
+  try {
+    const std::string op = message.value("op", "");
+    const auto sender = std::ranges::find_if(
+        p_.instances, [&](const auto& i) { return i->connection == connection; });
+    if (op == "register") {
+      on_register(connection, message, fds);
+    } else if (connection == gpu_.connection() && gpu_.alive()) {
+      if (op == "ready") {
+        gpu_.on_ready(message);
+        retry_waiting_registrations();
+      } else if (op == "slice_added") {
+        on_slice_added(message);
+      } else if (op == "slice_removed") {
+        for (const auto& instance : p_.instances)
+          if (instance->slice == message.value("slice", kMaxSlices)) instance->slice_removed = true;
+      }
+    } else if (sender != p_.instances.end()) {
+      if (op == "ready") on_nf_ready(**sender, message);
+      if (op == "stop") leave(**sender);
+      if (op == "bye") (*sender)->said_bye = true;
+    } else if (op == "status") {
+      json status = statistics(p_, nullptr);
+      status["routes"] = json::array();
+      if (p_.routes)
+        for (const RouteRule& rule : p_.routes->rules)
+          status["routes"].push_back({{"type", rule.type}, {"current", rule.current}, {"next", rule.next}});
+      status["rx_started"] = rx_started_;
+      server_.send(connection, {{"ok", true}, {"status", std::move(status)}});
+    } else if (op == "audit") {
+      server_.send(connection, {{"ok", true}, {"audit", quiesced_audit()}});
+    } else if (op == "stop_service") {
+      const std::string name = message.value("service", "");
+      Instance* const instance = find_service(name);
+      if (instance == nullptr || !instance->alive()) {
+        server_.send(connection, refusal(Error{fmt::format("no NF '{}' is running", name),
+                                               "hbctl nfs shows those that are"}));
+      } else {
+        leave(*instance);
+        server_.send(connection, {{"ok", true}});
+      }
+    } else {
+      server_.send(connection, refusal(Error{fmt::format("'{}' is not a command", op), ""}));
+    }
+  } catch (const json::exception& error) {
+    server_.send(connection, refusal(Error{"a field of the message has the wrong type", error.what()}));
+  }
+  for (const int fd : fds) close(fd);
+  fds.clear();
+}
+
+void Controller::on_close(int connection) {
+  for (const auto& instance : p_.instances)
+    if (instance->connection == connection) instance->connection = -1;
+  std::erase_if(waiting_, [&](const Waiting& w) {
+    if (w.connection == connection) close(w.pidfd);
+    return w.connection == connection;
+  });
+}
+
+void Controller::on_nf_death(Instance& instance) {
+  close(instance.pidfd);
+  instance.pidfd = -1;
+  p_.control->registry().instances[instance.id].pid = 0;
+  if (instance.state == InstanceState::kFailed || !instance.in_use()) return;  // taken care of
+  if (instance.state == InstanceState::kStarting) {  // it never had a packet
+    if (instance.restarts == 0) instance.start_order = 0;
+    set_state(instance, InstanceState::kStopped);
+    instance.leaving = true;
+    instance.stop_sent = true;
+    spdlog::info("{} ended before it was running", instance.service);
+    return;
+  }
+  const bool ended_well = instance.said_bye;
+  if (!ended_well)
+    instance.failure = fmt::format("process {} ended without being asked to", instance.pid);
+  DeadContext dead{.context = instance.context,
+                   .page = instance.page ? &instance.page->page() : nullptr,
+                   .endpoints = {},
+                   .work_groups = {}};
+  if (instance.compute == Compute::kCpu) dead.endpoints = instance.endpoints;
+  const std::uint64_t n = recovery_.recover(
+      dead, instance.id, ended_well ? DropReason::kHeldAtExit : DropReason::kLostInCrash);
+  set_state(instance, ended_well ? InstanceState::kStopped : InstanceState::kFailed);
+  if (ended_well)
+    spdlog::info("{} has stopped", instance.service);
+  else
+    spdlog::warn("{} (pid {}) died; {} packets in its hands are lost, {}", instance.service,
+                 instance.pid, n,
+                 p_.options.missing_nf == MissingNf::kSkip ? "others skip it" : "others are dropped");
+  // Its endpoints are the manager's until nobody sends there and they are empty. A GPU NF's are
+  // served by gpu_host, which lives, until its slice is given back.
+  instance.orphaned = instance.compute == Compute::kCpu;
+  instance.leaving = true;
+  instance.stop_sent = true;
+  routes_dirty_ = true;
+}
+
+void Controller::on_gpu_host_death() {
+  const std::string how = gpu_.on_death();
+  if (ending_)
+    spdlog::info("gpu_host has stopped");
+  else
+    spdlog::error("gpu_host died ({})", how);
+  for (const auto& instance : p_.instances) {
+    if (instance->compute != Compute::kGpu || instance->slice == kMaxSlices) continue;
+    std::uint64_t lost = 0;
+    for (std::size_t i = 0; i < gpu_.syncers().size(); ++i) {
+      DeadContext dead{.context = gpu_.syncers()[i].context,
+                       .page = &gpu_.syncers()[i].page->page(),
+                       .endpoints = {instance->endpoints[i]},
+                       .work_groups = {}};
+      for (std::uint32_t g = 0; g < instance->n_work_groups; ++g)
+        if (g % gpu_.syncers().size() == i) dead.work_groups.push_back(instance->first_work_group + g);
+      lost += recovery_.recover(dead, instance->id, DropReason::kLostInCrash);
+    }
+    instance->slice_removed = true;
+    if (ending_ && instance->said_bye) continue;
+    instance->failure = fmt::format("gpu_host died ({})", how);
+    spdlog::warn("{} failed with gpu_host; {} packets on the device are lost", instance->service, lost);
+    set_state(*instance, InstanceState::kFailed);
+    instance->orphaned = true;
+    instance->leaving = true;
+    instance->stop_sent = true;
+    if (instance->connection >= 0)
+      server_.send(instance->connection,
+                   {{"op", "stop"}, {"why", instance->failure + ": its GPU NFs can't go on"}});
+  }
+  gpu_.release();
+  routes_dirty_ = true;
+  retry_waiting_registrations();
+  if (!ending_ && p_.options.gpu == GpuChoice::kOpenCl && p_.gpu.device.empty()) {
+    spdlog::error("--gpu opencl: no usable device; see the lines above, or use --gpu auto");
+    fatal_ = true;
+    ending_ = true;
+  }
+}
+
+json Controller::quiesced_audit() {
+  const bool was_paused = p_.flow.rx_command.load(std::memory_order_relaxed) % 2 != 0;
+  if (!was_paused) pause_rx();
+  settle(milliseconds(1000), [this] { return p_.flow.on_the_way() == 0; });
+  const AuditReport report = audit_packets(p_, false);
+  if (!was_paused) resume_rx();
+  json out = to_json(report);
+  out["in_flight"] = report.in_flight();
+  return out;
+}
+
+}  // namespace hb

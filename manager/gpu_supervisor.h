@@ -1,0 +1,58 @@
+// gpu_host as the manager's child: started, talked to, seen when it dies.
+#pragma once
+
+#include <nlohmann/json_fwd.hpp>
+#include <string>
+#include <vector>
+
+#include "manager/platform.h"
+#include "manager/resources.h"
+#include "nf_lib/result.h"
+
+namespace hb {
+
+/// A CPUSyncer thread's place in the platform.
+struct SyncerContext {
+  ContextId context;
+  std::unique_ptr<ContextFile> page;
+};
+
+/// Control thread only.
+class GpuSupervisor {
+ public:
+  GpuSupervisor(Platform& platform, Resources& resources)
+      : platform_(platform), resources_(resources) {}
+  ~GpuSupervisor();
+  GpuSupervisor(const GpuSupervisor&) = delete;
+  GpuSupervisor& operator=(const GpuSupervisor&) = delete;
+
+  /// Starts the process; it registers over the control socket when it is up.
+  Result<void> start();
+
+  /// @return the answer to its registration, with a context and a page for each CPUSyncer
+  nlohmann::json on_register(int connection);
+  void on_ready(const nlohmann::json& message);
+
+  /// The process is dead: reaps it and says how it ended. Contexts stay until release().
+  std::string on_death();
+  /// Gives the syncers' contexts back, once recovery is done with them.
+  void release();
+  /// Ends the process at once.
+  void kill();
+
+  [[nodiscard]] bool alive() const noexcept { return pidfd_ >= 0; }
+  [[nodiscard]] int pidfd() const noexcept { return pidfd_; }
+  [[nodiscard]] int pid() const noexcept { return pid_; }
+  [[nodiscard]] int connection() const noexcept { return connection_; }
+  [[nodiscard]] const std::vector<SyncerContext>& syncers() const noexcept { return syncers_; }
+
+ private:
+  Platform& platform_;
+  Resources& resources_;
+  int pid_ = 0;
+  int pidfd_ = -1;
+  int connection_ = -1;
+  std::vector<SyncerContext> syncers_;
+};
+
+}  // namespace hb

@@ -1,0 +1,208 @@
+// Controller: how NFs leave, and how it all ends.
+#include <fmt/format.h>
+#include <signal.h>
+#include <spdlog/spdlog.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <nlohmann/json.hpp>
+
+#include "manager/controller.h"
+
+namespace hb {
+namespace {
+
+using nlohmann::json;
+using std::chrono::milliseconds;
+
+/// How long the end of the platform waits: for packets to finish, for held ones to be let go of,
+/// for a process to end, before it is ended with SIGKILL.
+constexpr milliseconds kFinishLimit{5000};
+constexpr milliseconds kFlushLimit{1000};
+constexpr milliseconds kEndLimit{3000};
+
+std::uint32_t count_held(const ContextPage& page) {
+  return static_cast<std::uint32_t>(std::ranges::count_if(
+      page.held, [](const auto& slot) { return slot.load(std::memory_order_relaxed) != 0; }));
+}
+
+}  // namespace
+
+void Controller::set_state(Instance& instance, InstanceState state) {
+  instance.state = state;
+  p_.control->registry().instances[instance.id].state.store(state, std::memory_order_release);
+}
+
+void Controller::leave(Instance& instance) {
+  if (instance.leaving || !instance.alive()) return;
+  instance.leaving = true;
+  // One that still loads its tables is not routed: it only has to be told.
+  if (instance.state == InstanceState::kRunning) set_state(instance, InstanceState::kDraining);
+  routes_dirty_ = true;
+}
+
+void Controller::advance_leaving() {
+  for (const auto& instance : p_.instances) {
+    if (instance->leaving && !instance->routed) advance_one(*instance);
+  }
+}
+
+bool Controller::advance_one(Instance& instance) {
+  for (const EndpointId endpoint : instance.endpoints)
+    if (!recovery_.is_empty(endpoint)) return false;
+  if (!instance.slice_removed) {
+    if (!instance.removal_sent) {
+      instance.removal_sent = true;
+      server_.send(gpu_.connection(), {{"op", "remove_slice"}, {"slice", instance.slice}});
+    }
+    return false;
+  }
+  if (!instance.stop_sent && instance.compute == Compute::kCpu && instance.page) {
+    const ContextPage& page = instance.page->page();
+    auto& flush = p_.control->registry().instances[instance.id].flush;
+    if (instance.flush_request == 0 && count_held(page) != 0) {
+      instance.flush_request = flush.load(std::memory_order_relaxed) + 1;
+      flush.store(instance.flush_request, std::memory_order_release);  // pairs with flush_count()
+    }
+    // Acquire: pairs with the release store in BurstLoop::flush.
+    if (instance.flush_request != page.flushed.load(std::memory_order_acquire)) return false;
+  }
+  if (!instance.stop_sent) {
+    instance.stop_sent = true;
+    // Release: pairs with the acquire load in NfSession::should_stop.
+    p_.control->registry().instances[instance.id].stop.store(1, std::memory_order_release);
+    server_.send(instance.connection, {{"op", "stop"}});
+    return false;
+  }
+  if (instance.alive()) return false;
+  release(instance);
+  return true;
+}
+
+void Controller::release(Instance& instance) {
+  fold_counts(instance);
+  if (instance.page) {
+    auto& word = p_.tx_thread->fill_contexts[instance.context.value / 64];
+    word.fetch_and(~(std::uint64_t{1} << (instance.context.value % 64)), std::memory_order_release);
+    resources_.free_context(instance.context);
+    instance.page.reset();
+  }
+  for (const EndpointId endpoint : instance.endpoints) {
+    p_.endpoint_service[endpoint.value] = kMaxServices;
+    resources_.free_endpoint(endpoint);
+  }
+  instance.endpoints.clear();
+  if (instance.slice != kMaxSlices) {
+    resources_.free_slice(instance.slice);
+    resources_.free_work_groups(instance.first_work_group, instance.n_work_groups);
+    instance.slice = kMaxSlices;
+    instance.n_work_groups = 0;
+  }
+  instance.orphaned = false;
+  instance.leaving = false;
+  if (instance.state != InstanceState::kFailed && instance.state != InstanceState::kStopped)
+    set_state(instance, InstanceState::kFree);
+}
+
+void Controller::fold_counts(Instance& instance) {
+  if (instance.endpoints.empty()) return;
+  p_.totals->sample();
+  std::uint64_t taken = 0;
+  for (const EndpointId endpoint : instance.endpoints) taken += p_.totals->consumed_by(endpoint);
+  instance.rx_before += taken - instance.rx_base;
+  instance.rx_base = taken;
+  if (instance.compute != Compute::kCpu) return;
+  instance.left_before += p_.totals->produced_by(instance.context) - instance.left_base;
+  instance.left_base = p_.totals->produced_by(instance.context);
+  instance.originated_before += p_.totals->originated_by(instance.context) - instance.originated_base;
+  instance.originated_base = p_.totals->originated_by(instance.context);
+}
+
+void Controller::serve_orphans() {
+  for (const auto& instance : p_.instances) {
+    if (!instance->orphaned) continue;
+    for (const EndpointId endpoint : instance->endpoints)
+      instance->served_as_orphan += recovery_.serve(endpoint, instance->id);
+  }
+}
+
+void Controller::update_held() {
+  std::uint64_t held = 0;
+  for (const auto& instance : p_.instances)
+    if (instance->page && instance->alive()) held += count_held(instance->page->page());
+  p_.flow.held.store(held, std::memory_order_relaxed);
+}
+
+bool Controller::all_required_running() const {
+  if (!p_.routes) return true;
+  return std::ranges::all_of(p_.routes->services, [this](const std::string& name) {
+    return std::ranges::any_of(p_.instances,
+                               [&](const auto& i) { return i->service == name && i->routed; });
+  });
+}
+
+std::uint64_t Controller::originated_in_flight() const {
+  // What is out of the pool by way of the fill rings, less what still lies in them.
+  const TxWords& tx = p_.flow.tx;
+  const std::uint64_t back = tx.returned_filled.load(std::memory_order_acquire);
+  std::uint64_t out = tx.filled.load(std::memory_order_acquire) - back;
+  for (std::uint32_t c = 0; c < p_.view.region.layout().n_contexts; ++c)
+    out -= rte_ring_count(p_.view.region.ring(p_.view.region.fill_ring_id(ContextId(c))));
+  return out;
+}
+
+bool Controller::input_is_drained() const {
+  // Acquire: pairs with the RX threads' release: what they counted before the end is seen.
+  return p_.flow.files_ended.load(std::memory_order_acquire) == p_.n_lossless_queues &&
+         p_.flow.on_the_way() == 0;
+}
+
+void Controller::shutdown() {
+  ending_ = true;
+  if (p_.flow.rx_command.load(std::memory_order_relaxed) % 2 == 0) pause_rx();
+  if (!settle(kFinishLimit, [this] { return p_.flow.on_the_way() == 0; }))
+    spdlog::warn("{} packets did not finish in time", p_.flow.on_the_way());
+  // No packet that RX counts is on its way any more, so the routes no longer matter.
+  for (const auto& instance : p_.instances) instance->routed = false;
+  stop_all_nfs();
+  stop_gpu_host();
+  // Nobody is left to send: what is in front of NFs that are gone has been served by now.
+  settle(kFinishLimit, [this] {
+    return p_.flow.in_flight() == 0 && originated_in_flight() == 0;
+  });
+}
+
+void Controller::stop_all_nfs() {
+  std::vector<Instance*> order;
+  for (const auto& instance : p_.instances)
+    if (instance->alive()) order.push_back(instance.get());
+  std::ranges::sort(order, {}, &Instance::start_order);
+  for (Instance* const instance : order) {
+    if (!instance->alive()) continue;
+    instance->leaving = true;
+    const auto ended = [this, instance] {
+      if (instance->leaving) advance_one(*instance);
+      return !instance->alive();
+    };
+    if (settle(kEndLimit, ended)) continue;
+    spdlog::warn("{} (pid {}) does not end: killing it", instance->service, instance->pid);
+    syscall(SYS_pidfd_send_signal, instance->pidfd, SIGKILL, nullptr, 0);
+    settle(kEndLimit, [instance] { return !instance->alive(); });
+  }
+  settle(kFlushLimit, [this] {
+    advance_leaving();
+    return std::ranges::none_of(p_.instances, [](const auto& i) { return i->orphaned || i->leaving; });
+  });
+}
+
+void Controller::stop_gpu_host() {
+  if (!gpu_.alive()) return;
+  server_.send(gpu_.connection(), {{"op", "stop"}});
+  if (gpu_.connection() < 0 || !settle(kEndLimit, [this] { return !gpu_.alive(); })) {
+    gpu_.kill();
+    settle(kEndLimit, [this] { return !gpu_.alive(); });
+  }
+}
+
+}  // namespace hb

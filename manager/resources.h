@@ -1,0 +1,38 @@
+// Contexts, endpoints, slices and work-groups: who has which, and what is free.
+#pragma once
+
+#include <optional>
+#include <vector>
+
+#include "nf_lib/control_layout.h"
+#include "nf_lib/ids.h"
+
+namespace hb {
+
+/// Gives out numbers and keeps the registry's entries of them. Control thread only.
+class Resources {
+ public:
+  /// @param n_ports  endpoints 1..n_ports are theirs for good
+  Resources(Registry& registry, std::uint32_t n_ports);
+
+  /// Takes a context and lets it produce for every endpoint.
+  std::optional<ContextId> take_context(ContextRole role, int pid, std::uint32_t instance);
+  /// Gives it back. Its rings may still hold packets; they stay polled.
+  void free_context(ContextId context);
+
+  std::optional<EndpointId> take_endpoint();
+  void free_endpoint(EndpointId endpoint);
+
+  std::optional<std::uint32_t> take_slice();
+  void free_slice(std::uint32_t slice) { slices_[slice] = false; }
+
+  /// n neighbouring work-groups; @return the first
+  std::optional<std::uint32_t> take_work_groups(std::uint32_t n);
+  void free_work_groups(std::uint32_t first, std::uint32_t n);
+
+ private:
+  Registry& registry_;
+  std::vector<bool> contexts_, endpoints_, slices_, work_groups_;
+};
+
+}  // namespace hb

@@ -1,0 +1,245 @@
+#include "manager/start.h"
+
+#include <fmt/format.h>
+#include <rte_eal.h>
+#include <rte_errno.h>
+#include <rte_ethdev.h>
+#include <rte_mbuf_dyn.h>
+#include <rte_pdump.h>
+#include <spdlog/spdlog.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cstring>
+#include <filesystem>
+
+#include "manager/flow_config.h"
+#include "nf_lib/cpu_list.h"
+
+namespace hb {
+namespace {
+
+constexpr std::uint32_t kPoolCache = 256;
+
+/// EAL's command line: one lcore for the control thread, one for TX, one for each RX thread. They
+/// float over the CPUs that they may use; with as many CPUs as threads each gets one of its own.
+Result<std::vector<std::string>> eal_args(const ManagerOptions& o,
+                                          const std::vector<PortSpec>& specs) {
+  const Result<std::vector<int>> cpus = parse_cpu_list(o.cores);
+  if (!cpus) return cpus.error();
+  const std::uint32_t n_threads = 2 + o.n_rx_threads;
+  std::string lcores;
+  for (std::uint32_t i = 0; i < n_threads; ++i) {
+    lcores += fmt::format("{}{}@", i == 0 ? "" : ",", i);
+    lcores += cpus->size() >= n_threads ? std::to_string((*cpus)[i])
+                                        : fmt::format("({})", fmt::join(*cpus, ","));
+  }
+  std::vector<std::string> args = {"manager", "--file-prefix=hummingbird-" + o.prefix,
+                                   "--proc-type=primary", "--no-telemetry", "--log-level=*:error",
+                                   "--lcores=" + lcores};
+  const std::vector<std::string> ports = port_eal_args(specs);
+  args.insert(args.end(), ports.begin(), ports.end());
+  return args;
+}
+
+Result<void> start_eal(const std::vector<std::string>& args) {
+  // EAL keeps the pointers.
+  static std::vector<std::string> kept;
+  kept = args;
+  std::vector<char*> argv;
+  for (std::string& arg : kept) argv.push_back(arg.data());
+  if (rte_eal_init(static_cast<int>(argv.size()), argv.data()) < 0)
+    return Error{fmt::format("DPDK's environment can't be started: {}", rte_strerror(rte_errno)),
+                 "see the lines above; scripts/setup.sh reserves hugepages"};
+  return {};
+}
+
+/// NUMA node of the first port that has one, else -1.
+int node_of_ports(const std::vector<PortSpec>& specs) {
+  for (const PortSpec& spec : specs) {
+    std::uint16_t id = 0;
+    if (rte_eth_dev_get_port_by_name(spec.device.c_str(), &id) != 0) continue;
+    if (const int node = rte_eth_dev_socket_id(id); node >= 0) return node;
+  }
+  return -1;
+}
+
+RegionDemand demand_of(const ManagerOptions& o, const HugepageMount& hugepages) {
+  RegionDemand demand;
+  demand.n_contexts = o.max_contexts;
+  demand.n_endpoints = std::min(
+      kMaxEndpoints, 1 + static_cast<std::uint32_t>(o.ports.size()) + o.max_contexts +
+                         (o.gpu == GpuChoice::kNone ? 0 : kMaxSlices * o.n_syncers));
+  demand.pool_size = o.pool_size;
+  demand.page_bytes = hugepages.page_bytes;
+  demand.packet_bytes = packet_part_bytes(o.pool_size, o.mbuf_bytes, hugepages.page_bytes);
+  demand.n_work_groups = o.gpu == GpuChoice::kNone ? 0 : o.n_work_groups;
+  demand.work_group_size = o.work_group_size;
+  demand.n_copy_queues = o.gpu == GpuChoice::kNone ? 0 : kMaxSlices * o.n_syncers;
+  demand.copy_bytes = (o.mbuf_bytes + 64 + 63) / 64 * 64;
+  return demand;
+}
+
+/// A lossless port must never fail to get a packet: everything that can hold one must fit the pool.
+Result<void> check_pool(const Platform& p, bool lossless) {
+  if (!lossless) return {};
+  const RegionLayout& layout = p.view.region.layout();
+  std::uint64_t descriptors = 0;
+  for (const Port& port : p.ports)
+    if (!port.spec.lossless) descriptors += std::uint64_t{port.n_rx_queues} * port.n_rx_desc + port.n_tx_desc;
+  const std::uint64_t caches = (2 + p.options.n_rx_threads) * std::uint64_t{kPoolCache} * 3 / 2;
+  // A captured packet that is larger than a packet of the pool takes several for a moment.
+  const std::uint64_t chained = std::uint64_t{kMaxBurst} * (65536 / p.options.mbuf_bytes + 1);
+  const std::uint64_t needed =
+      layout.ring_size + kHeldSlots + descriptors + caches + std::min<std::uint64_t>(chained, 4096);
+  if (needed > p.options.pool_size)
+    return Error{fmt::format("--pool {} is too small for file ports, which must not lose a packet",
+                             p.options.pool_size),
+                 fmt::format("use at least --pool {}", needed)};
+  return {};
+}
+
+void fill_registry(Platform& p, bool lossless) {
+  Registry& registry = p.control->registry();
+  registry.region = p.view.region.layout();
+  registry.pool = p.pool->layout();
+  registry.packet_meta_offset = packet_meta_offset;
+  registry.manager_pid = getpid();
+  registry.busy_polling = p.options.busy;
+  registry.lossless = lossless;
+  registry.n_ports = static_cast<std::uint32_t>(p.ports.size());
+  registry.n_types = static_cast<std::uint32_t>(p.types.size());
+  registry.n_syncers = p.options.gpu == GpuChoice::kNone ? 0 : p.options.n_syncers;
+  p.region->path().copy(registry.region_path, sizeof(registry.region_path) - 1);
+  for (std::size_t i = 0; i < p.types.size(); ++i)
+    p.types.name(static_cast<std::uint8_t>(i)).copy(registry.types[i], kNameBytes - 1);
+  for (std::size_t i = 0; i < p.ports.size(); ++i) {
+    PortEntry& entry = registry.ports[i];
+    entry.used = 1;
+    entry.endpoint = 1 + static_cast<std::uint32_t>(i);
+    entry.lossless = p.ports[i].spec.lossless;
+    entry.dpdk_port = p.ports[i].id;
+    std::memcpy(entry.mac, p.ports[i].mac.addr_bytes, sizeof(entry.mac));
+    p.ports[i].spec.text.copy(entry.name, sizeof(entry.name) - 1);
+  }
+}
+
+void make_threads(Platform& p, bool lossless) {
+  p.flow.n_rx_threads = p.options.n_rx_threads;
+  p.flow.lossless_bound = p.view.region.layout().ring_size / 2 - 1;
+  int timestamp = -1;
+  std::uint64_t flag = 0;
+  // Drivers that know when a packet was captured registered the field when they were opened.
+  timestamp = rte_mbuf_dynfield_lookup(RTE_MBUF_DYNFIELD_TIMESTAMP_NAME, nullptr);
+  if (const int bit = rte_mbuf_dynflag_lookup(RTE_MBUF_DYNFLAG_RX_TIMESTAMP_NAME, nullptr); bit >= 0)
+    flag = std::uint64_t{1} << bit;
+  p.tx_thread = std::make_unique<TxThread>(TxSetup{.view = p.view,
+                                                   .ports = &p.ports,
+                                                   .pool = p.pool.get(),
+                                                   .book = p.book.get(),
+                                                   .flow = &p.flow,
+                                                   .busy = p.options.busy});
+  for (std::uint32_t i = 0; i < p.options.n_rx_threads; ++i) {
+    p.rx_threads.push_back(
+        std::make_unique<RxThread>(RxSetup{.thread = i,
+                                           .context = ContextId(kManagerContext.value + 1 + i),
+                                           .view = p.view,
+                                           .ports = &p.ports,
+                                           .classifier = p.classifier.get(),
+                                           .book = p.book.get(),
+                                           .flow = &p.flow,
+                                           .endpoint_service = p.endpoint_service.data(),
+                                           .busy = p.options.busy,
+                                           .timestamp_offset = timestamp,
+                                           .timestamp_flag = flag}));
+  }
+  for (const Port& port : p.ports)
+    if (lossless && port.spec.lossless)
+      p.n_lossless_queues += std::min<std::uint32_t>(port.n_rx_queues, p.options.n_rx_threads);
+}
+
+}  // namespace
+
+Result<void> make_platform(Platform& p) {
+  const ManagerOptions& o = p.options;
+  const Result<std::vector<PortSpec>> specs = parse_port_specs(o.ports, o.mbuf_bytes);
+  if (!specs) return specs.error();
+  const bool lossless = std::ranges::any_of(*specs, &PortSpec::lossless);
+  if (o.exit_when_drained && !lossless)
+    return Error{"--exit-when-drained: no port reads a file that could end",
+                 "add --port pcap:rx=FILE, or leave the option out"};
+  if (!o.routes.empty()) {
+    auto routes = load_route_config(o.routes, static_cast<unsigned>(specs->size()));
+    if (!routes) return routes.error();
+    for (const std::string& name : routes->unreachable)
+      spdlog::warn("{}: '{}' can't be reached from rx", o.routes, name);
+    p.routes = std::move(*routes);
+  }
+  std::optional<FlowConfig> flows;
+  if (!o.flows.empty()) {
+    auto loaded = load_flow_config(o.flows);
+    if (!loaded) return loaded.error();
+    flows = std::move(*loaded);
+  }
+  if (const auto interned = p.types.intern_all(flows ? &*flows : nullptr, p.routes ? &*p.routes : nullptr);
+      !interned)
+    return interned.error();
+  if (!o.stats_path.empty()) {
+    const std::filesystem::path parent = std::filesystem::absolute(o.stats_path).parent_path();
+    if (access(parent.c_str(), W_OK) != 0 || std::filesystem::is_directory(o.stats_path))
+      return Error{fmt::format("--stats '{}' can't be written", o.stats_path), "name a file in a folder that exists"};
+  }
+  const Result<std::vector<std::string>> args = eal_args(o, *specs);
+  if (!args) return args.error();
+  const Result<HugepageMount> hugepages = find_hugepages();
+  if (!hugepages) return hugepages.error();
+
+  auto control = ControlArea::create(o.prefix, hugepages->directory);
+  if (!control) return control.error();
+  p.control = std::move(*control);
+  if (const Result<void> started = start_eal(*args); !started) return started;
+  packet_meta_offset = rte_mbuf_dynfield_register(&kPacketMetaField);
+  if (packet_meta_offset < 0)
+    return Error{"no room in the mbuf for the packet's metadata", "use fewer drivers with fields of their own"};
+  if (flows) {
+    auto classifier = Classifier::build(*flows, p.types, SOCKET_ID_ANY);
+    if (!classifier) return classifier.error();
+    p.classifier = std::move(*classifier);
+  }
+  auto region = Region::create(p.control->region_path(), demand_of(o, *hugepages), node_of_ports(*specs));
+  if (!region) return region.error();
+  p.region = std::move(*region);
+  auto pool = PacketPool::create(p.region->view(), o.pool_size, o.mbuf_bytes, kPoolCache);
+  if (!pool) return pool.error();
+  p.pool = std::move(*pool);
+  p.book = std::make_unique<PacketBook>(o.pool_size);
+  p.endpoint_service.fill(kMaxServices);
+  PortOptions port_options;
+  port_options.n_rx_queues = static_cast<std::uint16_t>(o.n_rx_threads);
+  port_options.max_packet_bytes = o.mbuf_bytes;
+  port_options.pool = p.pool->mempool();
+  auto ports = open_ports(*specs, port_options);
+  if (!ports) return ports.error();
+  p.ports = std::move(*ports);
+  p.view = PlatformView{.region = p.region->view(),
+                        .registry = &p.control->registry(),
+                        .routes = &p.control->routes(),
+                        .check = PacketCheck(p.region->view().layout(), p.pool->layout())};
+  if (const Result<void> fits = check_pool(p, lossless); !fits) return fits;
+  fill_registry(p, lossless);
+  p.totals = std::make_unique<RingTotals>(p.view.region);
+  make_threads(p, lossless);
+  if (rte_pdump_init() != 0) spdlog::warn("packets can't be captured by DPDK's tools");
+  return {};
+}
+
+void unmake_platform(Platform& p) {
+  rte_pdump_uninit();
+  p.classifier.reset();
+  p.pool.reset();
+  rte_eal_cleanup();
+  p.region.reset();
+  p.control.reset();
+}
+
+}  // namespace hb

@@ -1,0 +1,16 @@
+// Making the platform: from options to a region, a pool, open ports and threads ready to be launched.
+#pragma once
+
+#include "manager/platform.h"
+#include "nf_lib/result.h"
+
+namespace hb {
+
+/// Checks everything that can be checked before anything is made, then makes it. What it made before
+/// an error is taken down when the platform ends. p.options is set.
+Result<void> make_platform(Platform& p);
+
+/// Takes down what must go in order: classifier, pool, EAL, region, files.
+void unmake_platform(Platform& p);
+
+}  // namespace hb

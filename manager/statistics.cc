@@ -1,0 +1,221 @@
+#include "manager/statistics.h"
+
+#include <rte_ethdev.h>
+
+#include <nlohmann/json.hpp>
+
+namespace hb {
+namespace {
+
+using nlohmann::json;
+
+std::uint64_t get(const std::atomic<std::uint64_t>& counter) {
+  return counter.load(std::memory_order_relaxed);
+}
+
+/// Reasons by which an NF itself lost a packet; the others are the platform's.
+bool is_nf_reason(std::uint32_t reason) {
+  switch (static_cast<DropReason>(reason)) {
+    case DropReason::kBadVerdict:
+    case DropReason::kHeldFull:
+    case DropReason::kHeldAtExit:
+      return true;
+    default:
+      return reason >= kNfReasons;
+  }
+}
+
+struct NfCounts {
+  std::uint64_t rx = 0, left = 0, originated = 0, dropped = 0, in_device = 0, lost = 0;
+};
+
+json ports_json(const Platform& p) {
+  json ports = json::array();
+  for (std::size_t i = 0; i < p.ports.size(); ++i) {
+    std::uint64_t packets = 0;
+    std::uint64_t bytes = 0;
+    for (const auto& rx : p.rx_threads) {
+      packets += get(rx->counters(i).packets);
+      bytes += get(rx->counters(i).bytes);
+    }
+    rte_eth_stats device{};
+    rte_eth_stats_get(p.ports[i].id, &device);
+    const TxPortCounters& tx = p.tx_thread->counters(i);
+    ports.push_back({{"id", i},
+                     {"spec", p.ports[i].spec.text},
+                     {"rx_packets", packets},
+                     {"rx_bytes", bytes},
+                     {"tx_packets", get(tx.packets)},
+                     {"tx_bytes", get(tx.bytes)},
+                     {"rx_missed", device.imissed + device.rx_nombuf},
+                     {"tx_dropped", get(tx.dropped)}});
+  }
+  return ports;
+}
+
+std::uint64_t packets_in_device(const Platform& p, const Instance& instance) {
+  const RegionView& region = p.view.region;
+  std::uint64_t n = 0;
+  for (std::uint32_t i = 0; i < instance.n_work_groups; ++i) {
+    const std::uint32_t group = instance.first_work_group + i;
+    const HbQueueControl* const control = region.queue_control(group);
+    const std::uint32_t drained = __atomic_load_n(&control->drained.value, __ATOMIC_ACQUIRE);
+    const std::uint32_t filled = __atomic_load_n(&control->filled.value, __ATOMIC_ACQUIRE);
+    for (std::uint32_t at = drained; at != filled && filled - drained <= region.slots_per_queue(); ++at)
+      n += region.slots(group)[at % region.slots_per_queue()] != 0;
+  }
+  return n;
+}
+
+NfCounts count_nf(const Platform& p, const Instance& instance) {
+  NfCounts counts;
+  const DropCounters& drops = p.tx_thread->drops();
+  for (std::uint32_t reason = 0; reason < DropCounters::kReasons; ++reason)
+    if (is_nf_reason(reason) && reason != static_cast<std::uint32_t>(DropReason::kHeldAtExit))
+      counts.dropped += get(drops.count[instance.id][reason]);
+  counts.lost = get(drops.count[instance.id][static_cast<std::uint32_t>(DropReason::kLostInCrash)]);
+  counts.rx = instance.rx_before;
+  counts.left = instance.left_before;
+  counts.originated = instance.originated_before;
+  if (instance.in_use()) {
+    std::uint64_t taken = 0;
+    for (const EndpointId endpoint : instance.endpoints) taken += p.totals->consumed_by(endpoint);
+    counts.rx += taken - instance.rx_base;
+    if (instance.compute == Compute::kCpu) {
+      counts.left += p.totals->produced_by(instance.context) - instance.left_base;
+      counts.originated += p.totals->originated_by(instance.context) - instance.originated_base;
+    }
+  }
+  counts.rx -= instance.served_as_orphan;
+  if (instance.compute == Compute::kGpu) {
+    counts.in_device = packets_in_device(p, instance);
+    const std::uint64_t kept = counts.in_device + counts.lost;
+    counts.left = counts.rx > kept ? counts.rx - kept : 0;
+  }
+  return counts;
+}
+
+json drops_of_nf(const Platform& p, const Instance& instance) {
+  json drops = json::object();
+  const DropCounters& all = p.tx_thread->drops();
+  for (std::uint32_t reason = 0; reason < DropCounters::kReasons; ++reason) {
+    const std::uint64_t n = get(all.count[instance.id][reason]);
+    if (n == 0 || !is_nf_reason(reason)) continue;
+    if (reason < kNfReasons)
+      drops[std::string(kDropReasonNames[reason])] = n;
+    else if (reason - kNfReasons < instance.reasons.size())
+      drops[instance.reasons[reason - kNfReasons]] = n;
+  }
+  return drops;
+}
+
+json nfs_json(const Platform& p) {
+  json nfs = json::array();
+  for (const auto& instance : p.instances) {
+    if (instance->start_order == 0) continue;  // named in routes, never started
+    const NfCounts counts = count_nf(p, *instance);
+    const bool gpu = instance->compute == Compute::kGpu;
+    json nf = {{"service", instance->service},
+               {"instance", 0},
+               {"compute", gpu ? "gpu" : "cpu"},
+               {"isolation", instance->isolation == Isolation::kPrivate ? "private" : "secondary"},
+               {"state", state_name(instance->state)},
+               {"pid", instance->alive() ? instance->pid : 0},
+               {"rx", counts.rx},
+               {"tx", counts.left > counts.dropped ? counts.left - counts.dropped : 0},
+               {"originated", counts.originated},
+               {"drops", drops_of_nf(p, *instance)},
+               {"lost_in_crash", counts.lost},
+               {"restarts", instance->restarts}};
+    if (!instance->failure.empty()) nf["failure"] = instance->failure;
+    if (gpu) nf["workgroups"] = instance->n_work_groups;
+    nfs.push_back(std::move(nf));
+  }
+  return nfs;
+}
+
+/// The platform's own drops, summed over who caused them, and broken down by NF where that says
+/// more: whose absence and whose full ring it was.
+void add_platform_drops(const Platform& p, json& out) {
+  json drops = json::object();
+  json missing = json::object();
+  json full = json::object();
+  const DropCounters& all = p.tx_thread->drops();
+  for (std::uint32_t reason = 1; reason < static_cast<std::uint32_t>(DropReason::kCount); ++reason) {
+    if (reason == static_cast<std::uint32_t>(DropReason::kLostInCrash)) continue;
+    std::uint64_t sum = is_nf_reason(reason) ? get(all.count[kMaxServices][reason]) : 0;
+    for (std::uint32_t service = 0; !is_nf_reason(reason) && service <= kMaxServices; ++service) {
+      const std::uint64_t n = get(all.count[service][reason]);
+      sum += n;
+      if (n == 0 || service >= p.instances.size()) continue;
+      if (reason == static_cast<std::uint32_t>(DropReason::kMissingNf))
+        missing[p.instances[service]->service] = n;
+      if (reason == static_cast<std::uint32_t>(DropReason::kRingFull))
+        full[p.instances[service]->service] = n;
+    }
+    if (sum != 0) drops[std::string(kDropReasonNames[reason])] = sum;
+  }
+  out["drops"] = std::move(drops);
+  out["missing_nf"] = std::move(missing);
+  out["ring_full"] = std::move(full);
+}
+
+const char* gpu_state_name(GpuStatus::State state) {
+  switch (state) {
+    case GpuStatus::State::kStarting:
+      return "starting";
+    case GpuStatus::State::kReady:
+      return "ready";
+    case GpuStatus::State::kFailed:
+      return "failed";
+    case GpuStatus::State::kNone:
+      break;
+  }
+  return "none";
+}
+
+}  // namespace
+
+const char* state_name(InstanceState state) {
+  switch (state) {
+    case InstanceState::kStarting:
+      return "starting";
+    case InstanceState::kRunning:
+      return "running";
+    case InstanceState::kDraining:
+      return "draining";
+    case InstanceState::kStopped:
+      return "stopped";
+    case InstanceState::kFailed:
+      return "failed";
+    case InstanceState::kFree:
+      break;
+  }
+  return "free";
+}
+
+json statistics(Platform& platform, const AuditReport* audit) {
+  platform.totals->sample();
+  json out = {{"ports", ports_json(platform)}, {"nfs", nfs_json(platform)}};
+  add_platform_drops(platform, out);
+  std::uint64_t originated = 0;
+  for (const auto& nf : out["nfs"]) originated += nf["originated"].get<std::uint64_t>();
+  const TxWords& tx = platform.flow.tx;
+  out["pool"] = {{"size", platform.pool->layout().size}, {"free", platform.pool->n_free()}};
+  // What NFs originated and what has come back of it; the rest is on its way.
+  const std::uint64_t filled_back = get(tx.returned_filled);
+  out["in_flight"] = platform.flow.in_flight() + (originated > filled_back ? originated - filled_back : 0);
+  out["in_flight_counted"] = audit != nullptr && audit->quiesced;
+  if (audit != nullptr && audit->quiesced) out["in_flight"] = audit->in_flight();
+  out["refused"] = {{"double_returns", get(tx.double_returns)}, {"bad_pointers", get(tx.bad_pointers)}};
+  out["gpu"] = {{"state", gpu_state_name(platform.gpu.state)},
+                {"backend", platform.gpu.backend},
+                {"device", platform.gpu.device},
+                {"memory_mode", platform.gpu.memory_mode},
+                {"workgroups", platform.view.region.layout().n_work_groups},
+                {"why", platform.gpu.why}};
+  out["audit"] = audit != nullptr ? to_json(*audit) : json(nullptr);
+  return out;
+}
+
+}  // namespace hb

@@ -1,0 +1,202 @@
+#include "manager/tx_thread.h"
+
+#include <rte_ethdev.h>
+#include <rte_mempool.h>
+
+#include <bit>
+
+#include "nf_lib/packet_meta.h"
+
+namespace hb {
+namespace {
+
+/// A device whose queue is full is asked this often again before its packets are dropped.
+constexpr int kTxRetries = 64;
+
+void add(std::atomic<std::uint64_t>& counter, std::uint64_t n) noexcept {
+  counter.store(counter.load(std::memory_order_relaxed) + n, std::memory_order_relaxed);
+}
+
+}  // namespace
+
+TxThread::TxThread(const TxSetup& setup)
+    : setup_(setup), idle_(setup.busy), counters_(setup.ports->size()) {}
+
+void TxThread::run() noexcept {
+  for (;;) {
+    // Read before the rings are: once it is set nobody else publishes, so an empty pass is the end.
+    // Acquire: pairs with the control thread's release store.
+    const bool quit = setup_.flow->quit.load(std::memory_order_acquire);
+    if (poll_once()) {
+      idle_.reset();
+    } else {
+      if (quit) return;
+      idle_.wait();
+    }
+  }
+}
+
+bool TxThread::poll_once() noexcept {
+  bool worked = false;
+  const Registry& registry = *setup_.view.registry;
+  for (std::size_t port = 0; port < setup_.ports->size(); ++port) {
+    worked |= drain_endpoint(registry.ports[port].endpoint, [&](rte_mbuf** packets, std::uint32_t n) {
+      send(port, packets, n);
+    });
+  }
+  worked |= drain_endpoint(kReclaimer.value,
+                           [&](rte_mbuf** packets, std::uint32_t n) { reclaim(packets, n); });
+  for (std::uint32_t word = 0; word < fill_contexts.size(); ++word) {
+    // Acquire: pairs with the control thread's release store, made once the context is set up.
+    std::uint64_t wanted = fill_contexts[word].load(std::memory_order_acquire);
+    for (; wanted != 0; wanted &= wanted - 1)
+      worked |= fill(ContextId(word * 64 + static_cast<std::uint32_t>(std::countr_zero(wanted))));
+  }
+  return worked;
+}
+
+template <typename F>
+bool TxThread::drain_endpoint(std::uint32_t endpoint, F&& handle) noexcept {
+  bool worked = false;
+  const EndpointEntry& entry = setup_.view.registry->endpoints[endpoint];
+  const RegionView& region = setup_.view.region;
+  for (std::uint32_t word = 0; word < kMaxContexts / 64; ++word) {
+    // Acquire: pairs with the control thread's release store when it lets a context produce.
+    std::uint64_t active = entry.producers[word].load(std::memory_order_acquire);
+    for (; active != 0; active &= active - 1) {
+      const ContextId from(word * 64 + static_cast<std::uint32_t>(std::countr_zero(active)));
+      const RingId id = region.ring_id(EndpointId(endpoint), from);
+      rte_ring* const ring = region.ring(id);
+      // An NF can write here; a ring that it broke is left alone, the manager goes on.
+      if (!has_packets(ring) || !ring_is_sane(ring, region.planned_size(id))) continue;
+      const Window window = peek(ring);
+      if (window.n == 0) continue;
+      std::array<rte_mbuf*, kMaxBurst> packets;
+      const std::uint32_t n = take(window, packets.data());
+      commit(ring, window);
+      handle(packets.data(), n);
+      worked = true;
+    }
+  }
+  return worked;
+}
+
+std::uint32_t TxThread::take(const Window& window, rte_mbuf** out) noexcept {
+  std::uint32_t n = 0;
+  std::uint64_t received = 0;
+  std::uint64_t filled = 0;
+  TxWords& words = setup_.flow->tx;
+  for (std::uint32_t i = 0; i < window.n; ++i) {
+    rte_mbuf* const mbuf = window.packets[i];
+    const std::uint32_t number = setup_.view.check.number(mbuf);
+    if (number == PacketCheck::kNotAPacket) {
+      add(words.bad_pointers, 1);
+      continue;
+    }
+    switch (setup_.book->take_home(number)) {
+      case PacketState::kHome:
+        add(words.double_returns, 1);
+        continue;
+      case PacketState::kRx:
+        ++received;
+        break;
+      case PacketState::kFilled:
+        ++filled;
+        break;
+    }
+    setup_.pool->rebuild_header(mbuf);
+    out[n++] = mbuf;
+  }
+  // Release: pairs with in_flight(): a packet counted as returned has been counted as received.
+  words.returned_rx.store(words.returned_rx.load(std::memory_order_relaxed) + received,
+                          std::memory_order_release);
+  words.returned_filled.store(words.returned_filled.load(std::memory_order_relaxed) + filled,
+                              std::memory_order_release);
+  return n;
+}
+
+void TxThread::send(std::size_t port, rte_mbuf** packets, std::uint32_t n) noexcept {
+  TxPortCounters& counters = counters_[port];
+  std::array<rte_mbuf*, kMaxBurst> good;
+  std::uint32_t n_good = 0;
+  std::uint64_t bytes = 0;
+  for (std::uint32_t i = 0; i < n; ++i) {
+    rte_mbuf* const mbuf = packets[i];
+    if (setup_.view.check.data_ok(mbuf)) {
+      bytes += mbuf->pkt_len;
+      good[n_good++] = mbuf;
+    } else {
+      add(drops_.count[kMaxServices][static_cast<std::uint8_t>(DropReason::kBadPacket)], 1);
+      give_back(&packets[i], 1);
+    }
+  }
+  const std::uint16_t id = (*setup_.ports)[port].id;
+  std::uint32_t sent = 0;
+  for (int tries = 0; sent < n_good && tries < kTxRetries; ++tries)
+    sent += rte_eth_tx_burst(id, 0, good.data() + sent, static_cast<std::uint16_t>(n_good - sent));
+  for (std::uint32_t i = sent; i < n_good; ++i) bytes -= good[i]->pkt_len;
+  add(counters.packets, sent);
+  add(counters.bytes, bytes);
+  if (sent < n_good) {
+    add(counters.dropped, n_good - sent);
+    give_back(good.data() + sent, n_good - sent);
+  }
+}
+
+void TxThread::reclaim(rte_mbuf** packets, std::uint32_t n) noexcept {
+  const Registry& registry = *setup_.view.registry;
+  for (std::uint32_t i = 0; i < n; ++i) {
+    const PacketMeta& meta = packet_meta(packets[i]);
+    const std::uint32_t service = meta.drop_service <= kMaxServices ? meta.drop_service : kMaxServices;
+    std::uint32_t reason = meta.drop_reason;
+    const bool declared =
+        reason >= kNfReasons
+            ? service < kMaxServices && reason - kNfReasons < registry.services[service].n_reasons
+            : reason != 0 && reason < static_cast<std::uint32_t>(DropReason::kCount);
+    if (!declared) reason = static_cast<std::uint32_t>(DropReason::kBadVerdict);
+    add(drops_.count[service][reason], 1);
+  }
+  give_back(packets, n);
+}
+
+void TxThread::give_back(rte_mbuf** packets, std::uint32_t n) noexcept {
+  rte_mempool_put_bulk(setup_.pool->mempool(), reinterpret_cast<void* const*>(packets), n);
+}
+
+bool TxThread::fill(ContextId context) noexcept {
+  rte_ring* const ring = setup_.view.region.ring(setup_.view.region.fill_ring_id(context));
+  TxWords& words = setup_.flow->tx;
+  // Fresh packets may take up half of what a lossless path holds; the other half is RX's.
+  const std::uint64_t out = words.filled.load(std::memory_order_relaxed) -
+                            words.returned_filled.load(std::memory_order_relaxed);
+  if (room(ring) < kMaxBurst || out + kMaxBurst > setup_.view.region.layout().ring_size / 2)
+    return false;
+  std::array<rte_mbuf*, kMaxBurst> packets;
+  if (rte_mempool_get_bulk(setup_.pool->mempool(), reinterpret_cast<void**>(packets.data()),
+                           kMaxBurst) != 0)
+    return false;
+  for (rte_mbuf* const mbuf : packets) {
+    rte_pktmbuf_reset(mbuf);
+    setup_.book->set_out(setup_.view.check.number(mbuf), PacketState::kFilled);
+  }
+  add(words.filled, kMaxBurst);
+  publish(ring, packets.data(), kMaxBurst);
+  return true;
+}
+
+void TxThread::empty_fill_rings() noexcept {
+  const RegionView& region = setup_.view.region;
+  for (std::uint32_t context = 0; context < region.layout().n_contexts; ++context) {
+    rte_ring* const ring = region.ring(region.fill_ring_id(ContextId(context)));
+    for (;;) {
+      const Window window = peek(ring);
+      if (window.n == 0) break;
+      std::array<rte_mbuf*, kMaxBurst> packets;
+      const std::uint32_t n = take(window, packets.data());
+      commit(ring, window);
+      give_back(packets.data(), n);
+    }
+  }
+}
+
+}  // namespace hb

@@ -1,0 +1,74 @@
+// The TX thread: sends what reaches the ports' TX endpoints, takes back what reaches the reclaimer,
+// keeps fill rings full. The only thread that frees packets.
+#pragma once
+
+#include <array>
+#include <cstdint>
+#include <vector>
+
+#include "manager/flow_control.h"
+#include "manager/packet_book.h"
+#include "manager/packet_pool.h"
+#include "manager/ports.h"
+#include "nf_lib/drop_reason.h"
+#include "nf_lib/idle.h"
+#include "nf_lib/platform_view.h"
+#include "nf_lib/ring.h"
+
+namespace hb {
+
+struct alignas(kFalseSharingRange) TxPortCounters {
+  std::atomic<std::uint64_t> packets{0};
+  std::atomic<std::uint64_t> bytes{0};
+  std::atomic<std::uint64_t> dropped{0};  ///< the device did not take them
+};
+
+/// Drops by who dropped (a service, or kMaxServices for the manager) and why.
+struct DropCounters {
+  static constexpr std::uint32_t kReasons = kNfReasons + kMaxNfReasons;
+  std::array<std::array<std::atomic<std::uint64_t>, kReasons>, kMaxServices + 1> count{};
+};
+
+struct TxSetup {
+  PlatformView view;
+  const std::vector<Port>* ports = nullptr;
+  const PacketPool* pool = nullptr;
+  PacketBook* book = nullptr;
+  FlowControl* flow = nullptr;
+  bool busy = false;
+};
+
+class TxThread {
+ public:
+  explicit TxThread(const TxSetup& setup);
+
+  /// Until FlowControl::quit and nothing is left in its rings. Runs on its own lcore.
+  void run() noexcept;
+
+  [[nodiscard]] const TxPortCounters& counters(std::size_t port) const { return counters_[port]; }
+  [[nodiscard]] const DropCounters& drops() const noexcept { return drops_; }
+
+  /// Bit c: keep context c's fill ring full. Control thread writes (release).
+  std::array<std::atomic<std::uint64_t>, kMaxContexts / 64> fill_contexts{};
+
+  /// Returns what lies in the fill rings to the pool. After run() has ended.
+  void empty_fill_rings() noexcept;
+
+ private:
+  bool poll_once() noexcept;
+  /// Copies the window's packets that are really packets and out; the rest is counted and left.
+  std::uint32_t take(const Window& window, rte_mbuf** out) noexcept;
+  void send(std::size_t port, rte_mbuf** packets, std::uint32_t n) noexcept;
+  void reclaim(rte_mbuf** packets, std::uint32_t n) noexcept;
+  void give_back(rte_mbuf** packets, std::uint32_t n) noexcept;
+  bool fill(ContextId context) noexcept;
+  template <typename F>
+  bool drain_endpoint(std::uint32_t endpoint, F&& handle) noexcept;
+
+  TxSetup setup_;
+  Idle idle_;
+  std::vector<TxPortCounters> counters_;
+  DropCounters drops_;
+};
+
+}  // namespace hb

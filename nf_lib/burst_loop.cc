@@ -1,0 +1,198 @@
+#include "nf_lib/burst_loop.h"
+
+#include <rte_prefetch.h>
+#include <time.h>
+
+#include <array>
+#include <bit>
+#include <cstring>
+
+namespace hb {
+namespace {
+
+std::uint64_t wall_clock_ns() noexcept {
+  timespec now{};
+  clock_gettime(CLOCK_REALTIME, &now);
+  return static_cast<std::uint64_t>(now.tv_sec) * 1'000'000'000u +
+         static_cast<std::uint64_t>(now.tv_nsec);
+}
+
+}  // namespace
+
+class BurstLoop::BurstScope {
+ public:
+  explicit BurstScope(ContextPage* page) noexcept : bursts_(page->bursts) {
+    bursts_.store(bursts_.load(std::memory_order_relaxed) + 1, std::memory_order_relaxed);
+    // The odd count must be out before the route table is read: whoever retires a table waits for
+    // contexts that it sees inside a burst. Pairs with the fence in the manager's grace period.
+    std::atomic_thread_fence(std::memory_order_seq_cst);
+  }
+  // Release: pairs with the manager's acquire load, so that an even count means all is published.
+  ~BurstScope() {
+    bursts_.store(bursts_.load(std::memory_order_relaxed) + 1, std::memory_order_release);
+  }
+  BurstScope(const BurstScope&) = delete;
+  BurstScope& operator=(const BurstScope&) = delete;
+
+ private:
+  std::atomic<std::uint64_t>& bursts_;
+};
+
+BurstLoop::BurstLoop(const PlatformView& view, ContextPage* page, ContextId context,
+                     EndpointId endpoint, ServiceId service)
+    : view_(view),
+      page_(page),
+      endpoint_(endpoint),
+      service_(service),
+      routes_(view.routes, view.registry, service.value),
+      publisher_(view.region, context, &page->ledger),
+      held_(page, view.check),
+      fill_ring_(view.region.fill_ring_id(context)) {}
+
+std::uint32_t BurstLoop::poll(NetworkFunction& nf) noexcept {
+  std::uint32_t bursts = 0;
+  const EndpointEntry& endpoint = view_.registry->endpoints[endpoint_.value];
+  for (std::uint32_t word = 0; word < kMaxContexts / 64; ++word) {
+    // Acquire: pairs with the manager's release store when it lets a context produce.
+    std::uint64_t active = endpoint.producers[word].load(std::memory_order_acquire);
+    for (; active != 0; active &= active - 1) {
+      const ContextId from(word * 64 + static_cast<std::uint32_t>(std::countr_zero(active)));
+      rte_ring* const ring = view_.region.ring(endpoint_, from);
+      if (!has_packets(ring)) continue;
+      take_burst(nf, view_.region.ring_id(endpoint_, from), ring);
+      ++bursts;
+    }
+  }
+  return bursts;
+}
+
+void BurstLoop::take_burst(NetworkFunction& nf, RingId id, rte_ring* ring) noexcept {
+  const BurstScope scope(page_);
+  const Window window = peek(ring);
+  if (window.n == 0) return;
+  // A copy: what lies in the ring may be overwritten by its producer at any time.
+  std::array<rte_mbuf*, kMaxBurst> packets;
+  std::uint32_t n = 0;
+  for (std::uint32_t i = 0; i < window.n; ++i) {
+    packets[n] = window.packets[i];
+    if (view_.check.is_packet(packets[n])) {
+      rte_prefetch0(packets[n]);
+      ++n;
+    } else {
+      page_->counters.bad_pointers.fetch_add(1, std::memory_order_relaxed);
+    }
+  }
+  std::array<Verdict, kMaxBurst> verdicts;
+  std::array<Destination, kMaxBurst> destinations;
+  std::uint64_t live = 0;
+  nf.process_burst(std::span(packets.data(), n), std::span(verdicts.data(), n));
+  for (std::uint32_t i = 0; i < n; ++i) {
+    if (verdicts[i].is_hold()) {
+      if (!held_.full()) {
+        held_.hold(packets[i]);
+        continue;
+      }
+      destinations[i] = drop_packet(packets[i], DropReason::kHeldFull, service_.value);
+    } else {
+      destinations[i] = routes_.resolve(packets[i], verdicts[i]);
+    }
+    live |= std::uint64_t{1} << i;
+  }
+  // Bits of the record name places in the window, which skipped pointers would shift: close the
+  // gaps there too. They are no packets, so a recovery ignores what is left behind them.
+  if (n != window.n)
+    for (std::uint32_t i = 0; i < window.n; ++i)
+      window.packets[i] = i < n ? packets[i] : nullptr;
+  publisher_.publish_burst(Place::ring(id.value), window.tail, packets.data(), destinations.data(),
+                           live);
+  commit(ring, window);
+}
+
+void BurstLoop::tick(NetworkFunction& nf, std::uint64_t now_ns) noexcept {
+  const BurstScope scope(page_);
+  nf.tick(now_ns);
+}
+
+void BurstLoop::flush(NetworkFunction& nf, std::uint32_t request) noexcept {
+  const BurstScope scope(page_);
+  nf.flush();
+  // Release: pairs with the manager's acquire load, so that what was released has been published.
+  page_->flushed.store(request, std::memory_order_release);
+}
+
+void BurstLoop::release(std::span<rte_mbuf* const> packets,
+                        std::span<const Verdict> verdicts) noexcept {
+  for (std::size_t at = 0; at < packets.size(); at += kMaxBurst) {
+    const std::size_t n = std::min<std::size_t>(kMaxBurst, packets.size() - at);
+    release_chunk(packets.data() + at, verdicts.data() + at, static_cast<std::uint32_t>(n));
+  }
+}
+
+void BurstLoop::release_chunk(rte_mbuf* const* packets, const Verdict* verdicts,
+                              std::uint32_t n) noexcept {
+  std::array<rte_mbuf*, kMaxBurst> chosen;
+  std::array<Destination, kMaxBurst> destinations;
+  Ledger& ledger = publisher_.ledger();
+  std::uint32_t n_chosen = 0;
+  for (std::uint32_t i = 0; i < n; ++i) {
+    const std::uint16_t slot = held_.slot_of(packets[i]);
+    if (slot == HeldArea::kNone || verdicts[i].is_hold()) continue;
+    // Held packets are judged by the table of now: the one of their arrival may be gone.
+    packet_meta(packets[i]).route_version = static_cast<std::uint8_t>(routes_.current_version());
+    chosen[n_chosen] = packets[i];
+    ledger.release_slots[n_chosen] = slot;
+    destinations[n_chosen] = routes_.resolve(packets[i], verdicts[i]);
+    ++n_chosen;
+  }
+  if (n_chosen == 0) return;
+  const std::uint64_t live = n_chosen == 64 ? ~std::uint64_t{0} : (std::uint64_t{1} << n_chosen) - 1;
+  publisher_.publish_burst(Place::held(), ledger.held_generation(), chosen.data(),
+                           destinations.data(), live);
+  for (std::uint32_t i = 0; i < n_chosen; ++i) held_.clear(chosen[i]);
+  ledger.bump_held_generation();
+}
+
+std::uint32_t BurstLoop::originate(std::span<rte_mbuf*> out) noexcept {
+  if (originated_.n != 0) return 0;  // the last ones have not been sent yet
+  const auto wanted = static_cast<std::uint32_t>(std::min<std::size_t>(out.size(), kMaxBurst));
+  originated_ = peek(view_.region.ring(fill_ring_), wanted);
+  for (std::uint32_t i = 0; i < originated_.n; ++i) {
+    out[i] = originated_.packets[i];
+    PacketMeta& meta = packet_meta(out[i]);
+    meta = PacketMeta{};
+    meta.capture_ns = wall_clock_ns();
+    meta.route_version = static_cast<std::uint8_t>(routes_.current_version());
+  }
+  return originated_.n;
+}
+
+void BurstLoop::send_originated(std::span<const Verdict> verdicts) noexcept {
+  std::array<rte_mbuf*, kMaxBurst> packets;
+  std::array<Destination, kMaxBurst> destinations;
+  std::uint64_t live = 0;
+  for (std::uint32_t i = 0; i < originated_.n; ++i) {
+    packets[i] = originated_.packets[i];
+    const Verdict verdict = i < verdicts.size() && !verdicts[i].is_hold() ? verdicts[i] : Verdict::next();
+    destinations[i] = routes_.resolve(packets[i], verdict);
+    live |= std::uint64_t{1} << i;
+  }
+  if (live == 0) return;
+  publisher_.publish_burst(Place::ring(fill_ring_.value), originated_.tail, packets.data(),
+                           destinations.data(), live);
+  commit(view_.region.ring(fill_ring_), originated_);
+  originated_ = Window{};
+}
+
+std::optional<ServiceId> BurstLoop::find_service(std::string_view name) const {
+  for (std::uint32_t i = 0; i < kMaxServices; ++i)
+    if (name == std::string_view(view_.registry->services[i].name)) return ServiceId(i);
+  return std::nullopt;
+}
+
+std::optional<std::uint8_t> BurstLoop::find_type(std::string_view name) const {
+  for (std::uint32_t i = 0; i < view_.registry->n_types; ++i)
+    if (name == std::string_view(view_.registry->types[i])) return static_cast<std::uint8_t>(i);
+  return std::nullopt;
+}
+
+}  // namespace hb

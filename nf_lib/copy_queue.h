@@ -1,0 +1,90 @@
+// Copies of packets on their way from a CPUSyncer to a GPU NF's control process: an SPSC ring of
+// fixed-size records in the region. Copies own nothing, so a crash on either side loses no packet.
+#pragma once
+
+#include <atomic>
+#include <cstdint>
+#include <cstring>
+#include <span>
+
+#include "nf_lib/packet_meta.h"
+#include "nf_lib/region.h"
+
+namespace hb {
+
+/// One copied packet; its bytes follow.
+struct CopyRecord {
+  PacketMeta meta;
+  std::uint16_t port;
+  std::uint16_t reserved;
+  std::uint32_t length;  ///< bytes that follow; checked by the reader
+  std::uint8_t* bytes() noexcept { return reinterpret_cast<std::uint8_t*>(this + 1); }
+  [[nodiscard]] const std::uint8_t* bytes() const noexcept {
+    return reinterpret_cast<const std::uint8_t*>(this + 1);
+  }
+};
+static_assert(sizeof(CopyRecord) == 32);
+
+/// One side's view of one queue. The writer is a CPUSyncer, the reader a control process.
+class CopyQueue {
+ public:
+  CopyQueue() = default;
+  CopyQueue(const RegionView& region, std::uint32_t queue)
+      : memory_(region.copy_queue(queue)),
+        n_records_(region.layout().copy_records),
+        record_bytes_(region.layout().copy_bytes) {}
+
+  /// @return false, changing nothing, when the queue is full
+  bool push(const PacketMeta& meta, std::uint16_t port, const std::uint8_t* bytes,
+            std::uint32_t length) noexcept {
+    const std::uint32_t at = head().load(std::memory_order_relaxed);
+    // Acquire: pairs with the release store in pop(), so the record's last reader is done with it.
+    if (at - tail().load(std::memory_order_acquire) >= n_records_) return false;
+    auto* const record = this->record(at);
+    record->meta = meta;
+    record->port = port;
+    const std::uint32_t fits = record_bytes_ - static_cast<std::uint32_t>(sizeof(CopyRecord));
+    record->length = length < fits ? length : fits;
+    std::memcpy(record->bytes(), bytes, record->length);
+    // Release: pairs with the acquire load in front(), so that a counted record is whole.
+    head().store(at + 1, std::memory_order_release);
+    return true;
+  }
+
+  /// The oldest record, null when the queue is empty. Valid until pop().
+  [[nodiscard]] const CopyRecord* front() noexcept {
+    const std::uint32_t at = tail().load(std::memory_order_relaxed);
+    if (head().load(std::memory_order_acquire) == at) return nullptr;  // pairs with push()
+    return record(at);
+  }
+  void pop() noexcept {
+    // Release: pairs with the acquire load in push().
+    tail().store(tail().load(std::memory_order_relaxed) + 1, std::memory_order_release);
+  }
+  [[nodiscard]] std::uint32_t max_length() const noexcept {
+    return record_bytes_ - static_cast<std::uint32_t>(sizeof(CopyRecord));
+  }
+  /// For a slice's new owner, before it can be written to.
+  void reset() noexcept {
+    head().store(0, std::memory_order_relaxed);
+    tail().store(0, std::memory_order_release);
+  }
+
+ private:
+  std::atomic<std::uint32_t>& head() noexcept {
+    return *reinterpret_cast<std::atomic<std::uint32_t>*>(memory_);
+  }
+  std::atomic<std::uint32_t>& tail() noexcept {
+    return *reinterpret_cast<std::atomic<std::uint32_t>*>(memory_ + kFalseSharingRange);
+  }
+  CopyRecord* record(std::uint32_t at) noexcept {
+    return reinterpret_cast<CopyRecord*>(memory_ + 2 * kFalseSharingRange +
+                                         std::uint64_t{at & (n_records_ - 1)} * record_bytes_);
+  }
+
+  std::byte* memory_ = nullptr;
+  std::uint32_t n_records_ = 1;
+  std::uint32_t record_bytes_ = 0;
+};
+
+}  // namespace hb

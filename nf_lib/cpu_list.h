@@ -1,0 +1,18 @@
+// CPU lists as taskset and the kernel write them: 0-3,8.
+#pragma once
+
+#include <string>
+#include <vector>
+
+#include "nf_lib/result.h"
+
+namespace hb {
+
+/// @return the CPUs of the list, ascending; an Error for a malformed list or a CPU that this
+///         process may not use
+Result<std::vector<int>> parse_cpu_list(const std::string& list);
+
+/// @return the list for EAL's --lcores; for an empty one all CPUs that this process may use
+Result<std::string> lcore_cpus(const std::string& list);
+
+}  // namespace hb

@@ -1,0 +1,200 @@
+#include <fcntl.h>
+#include <fmt/format.h>
+#include <spdlog/sinks/stdout_color_sinks.h>
+#include <spdlog/spdlog.h>
+#include <sys/mman.h>
+#include <time.h>
+#include <unistd.h>
+
+#include <CLI/CLI.hpp>
+#include <iostream>
+
+#include "nf_lib/burst_loop.h"
+#include "nf_lib/idle.h"
+#include "nf_lib/nf.h"
+#include "nf_lib/nf_session.h"
+
+namespace hb {
+namespace {
+
+struct NfOptions {
+  std::string prefix = "hb";
+  std::string service;
+  std::string cores;
+  std::string eal = "private";
+  bool gpu = false;
+  std::uint32_t work_groups = 0;
+};
+
+std::uint64_t monotonic_ns() noexcept {
+  timespec now{};
+  clock_gettime(CLOCK_MONOTONIC, &now);
+  return static_cast<std::uint64_t>(now.tv_sec) * 1'000'000'000u +
+         static_cast<std::uint64_t>(now.tv_nsec);
+}
+
+void use_stderr_logger(const std::string& name) {
+  auto logger = spdlog::stderr_color_mt(name);
+  logger->set_pattern("%H:%M:%S.%e %n %^%l%$ %v");
+  spdlog::set_default_logger(std::move(logger));
+}
+
+/// Ends the program with one line on stderr.
+int fail(const Error& error) {
+  spdlog::error("{}", error.line());
+  return 1;
+}
+
+int end_of_session(NfSession& session) {
+  session.finish();
+  if (session.orphaned()) return 1;
+  if (!session.reason().empty()) return fail(Error{session.reason(), ""});
+  spdlog::info("stopped");
+  return 0;
+}
+
+int run_cpu(NfSession& session, NetworkFunction& nf, const NfDescription& description) {
+  const Registration& own = session.registration();
+  BurstLoop loop(session.attachment().view(), own.page, own.context, own.endpoint, own.service);
+  if (const Result<void> set_up = nf.setup(loop); !set_up) return fail(set_up.error());
+  if (const Result<void> ready = session.ready(); !ready) return fail(ready.error());
+  spdlog::info("running");
+
+  Idle idle(session.attachment().registry().busy_polling != 0);
+  const std::uint64_t tick_ns = description.tick_every_us * 1000;
+  std::uint64_t next_tick = monotonic_ns() + tick_ns;
+  std::uint32_t flushed = session.flush_count();
+  while (!session.should_stop()) {
+    const bool worked = loop.poll(nf) != 0;
+    if (tick_ns != 0) {
+      if (const std::uint64_t now = monotonic_ns(); now >= next_tick) {
+        loop.tick(nf, now);
+        next_tick = now + tick_ns;
+      }
+    }
+    if (const std::uint32_t wanted = session.flush_count(); wanted != flushed) {
+      loop.flush(nf, wanted);
+      flushed = wanted;
+    }
+    if (worked)
+      idle.reset();
+    else
+      idle.wait();
+  }
+  nf.tear_down();
+  return end_of_session(session);
+}
+
+/// The table in a memory file that gpu_host reads; -1 and an error if there is no memory for it.
+Result<int> table_file(std::span<const std::byte> table) {
+  const int fd = memfd_create("hummingbird-table", MFD_CLOEXEC);
+  if (fd < 0) return Error{"no memory file can be made for the table", ""};
+  std::size_t written = 0;
+  while (written < table.size()) {
+    const ssize_t n = write(fd, table.data() + written, table.size() - written);
+    if (n <= 0) {
+      close(fd);
+      return Error{fmt::format("the table's {} bytes can't be stored", table.size()), "free memory"};
+    }
+    written += static_cast<std::size_t>(n);
+  }
+  return fd;
+}
+
+int run_gpu(NfSession& session, GpuNetworkFunction& nf) {
+  const Registration& own = session.registration();
+  const PlatformView& view = session.attachment().view();
+  BurstLoop context(view, own.page, own.context, own.endpoint, own.service);
+  if (const Result<void> set_up = nf.setup(context); !set_up) return fail(set_up.error());
+  std::vector<CopyQueue> queues;
+  for (const std::uint32_t queue : own.copy_queues) {
+    if (queue < view.region.layout().n_copy_queues) queues.emplace_back(view.region, queue);
+  }
+  {
+    const Result<std::vector<std::byte>> table = nf.table();
+    if (!table) return fail(table.error());
+    const Result<int> file = table_file(*table);
+    if (!file) return fail(file.error());
+    const Result<void> ready = session.ready(nf.kernel(), *file, table->size());
+    close(*file);
+    if (!ready) return fail(ready.error());
+  }
+  spdlog::info("running on the GPU");
+
+  Idle idle(false);
+  const auto take_copies = [&] {
+    bool any = false;
+    for (CopyQueue& queue : queues) {
+      while (const CopyRecord* const record = queue.front()) {
+        const std::uint32_t length = std::min(record->length, queue.max_length());
+        nf.on_copy(*record, std::span(record->bytes(), length));
+        queue.pop();
+        any = true;
+      }
+    }
+    return any;
+  };
+  while (!session.should_stop()) {
+    if (take_copies())
+      idle.reset();
+    else
+      idle.wait();
+  }
+  take_copies();  // the slice was given back before the manager said stop: nothing follows
+  nf.tear_down();
+  return end_of_session(session);
+}
+
+}  // namespace
+
+int nf_main(int argc, char** argv, const NfDescription& description,
+            const NfFactories& factories) {
+  block_stop_signals();
+  use_stderr_logger(description.name);
+  NfOptions options;
+  options.service = description.name;
+  const auto cpu = factories.cpu != nullptr ? factories.cpu() : nullptr;
+  const auto gpu = factories.gpu != nullptr ? factories.gpu() : nullptr;
+
+  CLI::App app(description.summary, description.name);
+  app.add_option("--prefix", options.prefix, "the manager's prefix")->capture_default_str();
+  app.add_option("--service", options.service, "the name in routes.csv")->capture_default_str();
+  app.add_option("--cores", options.cores, "CPUs to run on, like 0-3,8");
+  app.add_option("--eal", options.eal, "private: an EAL of its own; secondary: the manager's")
+      ->check(CLI::IsMember({"private", "secondary"}))
+      ->capture_default_str();
+  app.add_flag("--gpu", options.gpu, "run on the GPU");
+  app.add_option("--workgroups", options.work_groups, "with --gpu: its work-groups, 0: a fair share");
+  // Both twins have the same options; the one that runs gets to read them.
+  const bool wants_gpu = std::find(argv + 1, argv + argc, std::string_view("--gpu")) != argv + argc;
+  if (wants_gpu && gpu)
+    gpu->add_options(app);
+  else if (cpu)
+    cpu->add_options(app);
+  try {
+    app.parse(argc, argv);
+  } catch (const CLI::Success& done) {
+    return app.exit(done);
+  } catch (const CLI::ParseError& error) {
+    return fail(Error{error.what(), fmt::format("see start_nf.sh {} --help", description.name)});
+  }
+  if (options.gpu && !gpu)
+    return fail(Error{fmt::format("{} has no GPU twin", description.name), "start it without --gpu"});
+
+  Result<Attachment> attachment = Attachment::open(options.prefix);
+  if (!attachment) return fail(attachment.error());
+  const Isolation isolation =
+      options.eal == "private" ? Isolation::kPrivate : Isolation::kSecondary;
+  const EalOptions eal{isolation, description.eal_memory_mb, options.cores};
+  if (const auto started = attachment->start_eal(description.name, eal); !started)
+    return fail(started.error());
+  block_stop_signals(false);
+  if (const auto mapped = attachment->map_packets(); !mapped) return fail(mapped.error());
+  auto session = NfSession::start(std::move(*attachment), description, options.service,
+                                  options.gpu ? Compute::kGpu : Compute::kCpu, isolation,
+                                  options.work_groups);
+  if (!session) return fail(session.error());
+  return options.gpu ? run_gpu(**session, *gpu) : run_cpu(**session, *cpu, description);
+}
+
+}  // namespace hb

@@ -1,0 +1,159 @@
+#include "nf_lib/nf_session.h"
+
+#include <fmt/format.h>
+#include <poll.h>
+#include <spdlog/spdlog.h>
+#include <sys/eventfd.h>
+#include <sys/signalfd.h>
+#include <unistd.h>
+
+#include <array>
+#include <csignal>
+#include <nlohmann/json.hpp>
+
+namespace hb {
+namespace {
+
+using nlohmann::json;
+
+/// An orphan's run loop gets this long to reach a burst boundary before the process ends anyway.
+constexpr std::chrono::milliseconds kOrphanGrace{800};
+
+sigset_t stop_signals() {
+  sigset_t set;
+  sigemptyset(&set);
+  sigaddset(&set, SIGINT);
+  sigaddset(&set, SIGTERM);
+  return set;
+}
+
+Error refusal(const json& reply) {
+  return Error{reply.value("what", "the manager refused without a reason"), reply.value("fix", "")};
+}
+
+}  // namespace
+
+void block_stop_signals(bool block) {
+  const sigset_t set = stop_signals();
+  pthread_sigmask(block ? SIG_BLOCK : SIG_UNBLOCK, &set, nullptr);
+}
+
+NfSession::NfSession(Attachment attachment) : attachment_(std::move(attachment)) {}
+
+Result<std::unique_ptr<NfSession>> NfSession::start(Attachment attachment,
+                                                    const NfDescription& description,
+                                                    const std::string& service, Compute compute,
+                                                    Isolation isolation,
+                                                    std::uint32_t work_groups) {
+  std::unique_ptr<NfSession> session(new NfSession(std::move(attachment)));
+  session->service_ = service;
+  json message = register_message("nf");
+  message.update({{"service", service},
+                  {"compute", compute == Compute::kGpu ? "gpu" : "cpu"},
+                  {"isolation", isolation == Isolation::kPrivate ? "private" : "secondary"},
+                  {"reasons", description.drop_reasons},
+                  {"choice", static_cast<int>(description.choice)},
+                  {"key_offset", description.key_offset},
+                  {"key_bytes", description.key_bytes},
+                  {"originates", description.originates},
+                  {"work_groups", work_groups}});
+  const int pidfd = open_own_pidfd();
+  if (pidfd < 0) return Error{"this kernel has no pidfd_open", "Linux 5.3 or later is needed"};
+  const Result<void> sent = session->attachment_.socket().send(message, std::array{pidfd});
+  close(pidfd);
+  if (!sent) return sent.error();
+  auto received = session->attachment_.socket().receive(std::nullopt);
+  if (!received) return received.error();
+  if (!*received) return Error{"interrupted while registering", ""};
+  const json& reply = **received;
+  if (!reply.value("ok", false)) return refusal(reply);
+  Registration& r = session->registration_;
+  r.context = ContextId(reply.value("context", 0u) % kMaxContexts);
+  r.endpoint = EndpointId(reply.value("endpoint", 0u) % kMaxEndpoints);
+  r.service = ServiceId(reply.value("service_id", 0u) % kMaxServices);
+  r.instance = InstanceId(reply.value("instance", 0u) % kMaxInstances);
+  r.copy_queues = reply.value("copy_queues", std::vector<std::uint32_t>{});
+  Result<ContextPage*> page = session->attachment_.map_context(reply.value("page", ""));
+  if (!page) return page.error();
+  r.page = *page;
+  session->instance_ = &session->attachment_.registry().instances[r.instance.value];
+  return session;
+}
+
+NfSession::~NfSession() {
+  if (listener_.joinable()) {
+    const std::uint64_t one = 1;
+    [[maybe_unused]] const ssize_t written = write(end_fd_, &one, sizeof(one));
+    listener_.join();
+  }
+  if (signal_fd_ >= 0) close(signal_fd_);
+  if (end_fd_ >= 0) close(end_fd_);
+}
+
+Result<void> NfSession::ready(const std::string& kernel, int table_fd, std::size_t table_bytes) {
+  json message = {{"op", "ready"}};
+  if (!kernel.empty()) {
+    message["kernel"] = kernel;
+    message["table_bytes"] = table_bytes;
+  }
+  // The manager hands the table on to gpu_host by this process' descriptor, so the descriptor
+  // stays open until the reply.
+  if (table_fd >= 0) message["table"] = fmt::format("/proc/{}/fd/{}", getpid(), table_fd);
+  if (const Result<void> sent = attachment_.socket().send(message); !sent) return sent.error();
+  auto received = attachment_.socket().receive(std::nullopt);
+  if (!received) return received.error();
+  if (!*received) return Error{"interrupted while starting", ""};
+  if (!(**received).value("ok", false)) return refusal(**received);
+
+  block_stop_signals();
+  const sigset_t signals = stop_signals();
+  signal_fd_ = signalfd(-1, &signals, SFD_CLOEXEC);
+  end_fd_ = eventfd(0, EFD_CLOEXEC);
+  listener_ = std::thread([this] { listen(); });
+  return {};
+}
+
+void NfSession::listen() {
+  for (;;) {
+    pollfd polled[] = {{attachment_.socket().fd(), POLLIN, 0}, {signal_fd_, POLLIN, 0},
+                       {end_fd_, POLLIN, 0}};
+    if (poll(polled, 3, -1) < 0) continue;
+    if (polled[2].revents != 0) return;
+    if (polled[1].revents != 0) on_signal();
+    if (polled[0].revents == 0) continue;
+    auto received = attachment_.socket().receive(std::chrono::milliseconds(0));
+    if (!received) {
+      on_orphaned();
+      return;
+    }
+    if (*received && (**received).value("op", "") == "stop") {
+      reason_ = (**received).value("why", "");
+      stop_.store(true, std::memory_order_relaxed);
+    }
+  }
+}
+
+void NfSession::on_signal() {
+  signalfd_siginfo info{};
+  [[maybe_unused]] const ssize_t got = read(signal_fd_, &info, sizeof(info));
+  if (asked_to_stop_) _exit(128 + static_cast<int>(info.ssi_signo));  // asked twice: now
+  asked_to_stop_ = true;
+  spdlog::info("stopping: finishing what is in {}'s rings (again to end at once)", service_);
+  if (!attachment_.socket().send({{"op", "stop"}})) stop_.store(true, std::memory_order_relaxed);
+}
+
+void NfSession::on_orphaned() {
+  orphaned_.store(true, std::memory_order_relaxed);
+  stop_.store(true, std::memory_order_relaxed);
+  spdlog::error("the manager of prefix '{}' is gone: ending; start it and this NF again",
+                attachment_.prefix());
+  // The loop may be inside an NF that takes its time; nobody waits for it any more.
+  pollfd end{end_fd_, POLLIN, 0};
+  if (poll(&end, 1, static_cast<int>(kOrphanGrace.count())) == 0) _exit(1);
+}
+
+void NfSession::finish() {
+  if (!orphaned()) (void)!attachment_.socket().send({{"op", "bye"}}).ok();
+}
+
+}  // namespace hb

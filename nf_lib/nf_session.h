@@ -1,0 +1,83 @@
+// An NF program's life between attachment and end: registration, the thread that listens to the
+// manager and to signals, and the two flags that the run loop looks at.
+#pragma once
+
+#include <atomic>
+#include <string>
+#include <thread>
+
+#include "nf_lib/attachment.h"
+#include "nf_lib/nf.h"
+
+namespace hb {
+
+struct Registration {
+  ContextId context;
+  EndpointId endpoint;
+  ServiceId service;
+  InstanceId instance;
+  ContextPage* page = nullptr;
+  std::vector<std::uint32_t> copy_queues;  ///< of a GPU NF, one for each CPUSyncer
+};
+
+/// Blocks (or lets through) SIGINT and SIGTERM in this and all later threads. Blocked before any
+/// thread starts, so that only the listener sees them; let through in the main thread while it sets
+/// up, when there is nothing to finish.
+void block_stop_signals(bool block = true);
+
+/// One registered process. Its listener thread ends with it.
+class NfSession {
+ public:
+  /// @param service  the name to register, which may differ from the description's
+  static Result<std::unique_ptr<NfSession>> start(Attachment attachment,
+                                                  const NfDescription& description,
+                                                  const std::string& service, Compute compute,
+                                                  Isolation isolation, std::uint32_t work_groups);
+  ~NfSession();
+  NfSession(const NfSession&) = delete;
+  NfSession& operator=(const NfSession&) = delete;
+
+  /// Tells the manager that packets may come, and waits until it agrees.
+  /// @param kernel, table_fd  of a GPU NF; the table's memory file, -1 without one
+  Result<void> ready(const std::string& kernel = "", int table_fd = -1, std::size_t table_bytes = 0);
+
+  /// Ends the listener and tells the manager that all is done.
+  void finish();
+
+  /// The manager wants the loop to end, or the manager is gone.
+  [[nodiscard]] bool should_stop() const noexcept {
+    return stop_.load(std::memory_order_relaxed) ||
+           // Acquire: pairs with the manager's release store; all packets have been taken by then.
+           instance_->stop.load(std::memory_order_acquire) != 0;
+  }
+  /// Counts the manager's requests to let go of held packets.
+  [[nodiscard]] std::uint32_t flush_count() const noexcept {
+    return instance_->flush.load(std::memory_order_acquire);
+  }
+  [[nodiscard]] bool orphaned() const noexcept { return orphaned_.load(std::memory_order_relaxed); }
+  /// Why the manager ended this NF against its will; empty otherwise. After the loop's end.
+  [[nodiscard]] const std::string& reason() const noexcept { return reason_; }
+
+  [[nodiscard]] Attachment& attachment() noexcept { return attachment_; }
+  [[nodiscard]] const Registration& registration() const noexcept { return registration_; }
+
+ private:
+  explicit NfSession(Attachment attachment);
+  void listen();
+  void on_signal();
+  void on_orphaned();
+
+  Attachment attachment_;
+  Registration registration_;
+  const InstanceEntry* instance_ = nullptr;
+  std::string service_;
+  std::string reason_;
+  std::atomic<bool> stop_{false};
+  std::atomic<bool> orphaned_{false};
+  bool asked_to_stop_ = false;
+  int signal_fd_ = -1;
+  int end_fd_ = -1;  ///< wakes the listener when the session ends
+  std::thread listener_;
+};
+
+}  // namespace hb

@@ -1,0 +1,65 @@
+// An SPSC rte_ring of mbufs in the region, taken apart into the steps that the ledger orders:
+// peek (cons.head), commit (cons.tail), publish (prod.head, slots, prod.tail).
+#pragma once
+
+#include <rte_mbuf.h>
+#include <rte_ring.h>
+
+#include <atomic>
+#include <cstdint>
+#include <span>
+
+#include "nf_lib/limits.h"
+
+namespace hb {
+
+/// Packets in hand: between cons.tail and cons.head, in one contiguous segment.
+struct Window {
+  rte_mbuf** packets = nullptr;  ///< in the ring's own memory
+  std::uint32_t n = 0;
+  std::uint32_t tail = 0;  ///< cons.tail, which names this burst in the ledger
+};
+
+/// @return true if the ring's constants are as planned; a wild write may have changed them
+inline bool ring_is_sane(const rte_ring* ring, std::uint32_t planned_size) noexcept {
+  return ring->size == planned_size && ring->mask == planned_size - 1 &&
+         ring->capacity == planned_size - 1;
+}
+
+/// Takes up to max packets in hand, ending at the ring's end. Consumer's thread only; the whole
+/// window must be committed before the next peek of this ring.
+inline Window peek(rte_ring* ring, std::uint32_t max = kMaxBurst) noexcept {
+  Window window;
+  window.tail = ring->cons.tail;
+  const std::uint32_t to_end = ring->size - (window.tail & ring->mask);
+  rte_ring_zc_data zc{};
+  unsigned available = 0;
+  window.n = rte_ring_dequeue_zc_burst_start(ring, max < to_end ? max : to_end, &zc, &available);
+  window.packets = static_cast<rte_mbuf**>(zc.ptr1);
+  return window;
+}
+
+/// Gives the window's slots back to the producer: the burst is over.
+inline void commit(rte_ring* ring, const Window& window) noexcept {
+  rte_ring_dequeue_zc_finish(ring, window.n);
+}
+
+/// How many packets fit now. For the producer a lower bound that only grows.
+inline std::uint32_t room(const rte_ring* ring) noexcept { return rte_ring_free_count(ring); }
+
+/// prod.tail once n more packets are published.
+inline std::uint32_t tail_after(const rte_ring* ring, std::uint32_t n) noexcept {
+  return ring->prod.tail + n;
+}
+
+/// Puts all n packets in; the caller has made sure that they fit.
+inline void publish(rte_ring* ring, rte_mbuf* const* packets, std::uint32_t n) noexcept {
+  rte_ring_sp_enqueue_bulk(ring, reinterpret_cast<void* const*>(packets), n, nullptr);
+}
+
+/// Whether anything waits; cheaper than a peek.
+inline bool has_packets(const rte_ring* ring) noexcept {
+  return __atomic_load_n(&ring->prod.tail, __ATOMIC_RELAXED) != ring->cons.tail;
+}
+
+}  // namespace hb

@@ -1,0 +1,182 @@
+#include "nfs/nids/aho_corasick.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <array>
+#include <cstdint>
+#include <cstring>
+#include <string>
+
+#include "kernels/nids_table.h"
+#include "nfs/nids/rule.h"
+
+namespace hb::nids {
+namespace {
+
+/// Entries of the automaton under construction; all others are row numbers.
+constexpr std::uint32_t kFound = 0xffffffff;
+constexpr std::uint32_t kMissing = 0xfffffffe;
+constexpr std::uint64_t kMaxEntries = 0xffffff00;
+
+std::uint8_t byte_of(char c) noexcept { return static_cast<std::uint8_t>(to_lower_ascii(c)); }
+
+/// Aho and Corasick's algorithms 2 to 4 over columns of equivalent bytes.
+class AutomatonBuilder {
+ public:
+  explicit AutomatonBuilder(std::vector<std::string_view> patterns)
+      : patterns_(std::move(patterns)) {
+    // Short ones first: a longer one that runs through a found state needs no rows of its own.
+    std::stable_sort(patterns_.begin(), patterns_.end(),
+                     [](auto a, auto b) { return a.size() < b.size(); });
+    assign_columns();
+    add_row();
+  }
+
+  Result<std::vector<std::byte>> build(bool copy_all) {
+    for (const std::string_view pattern : patterns_) {
+      if (rows_.size() + pattern.size() * n_columns_ > kMaxEntries) {
+        return Error{fmt::format("the automaton of {} contents is too large", patterns_.size()),
+                     "load fewer rules"};
+      }
+      insert(pattern);
+    }
+    complete();
+    return emit(copy_all);
+  }
+
+ private:
+  /// Column 0 is for bytes that no pattern holds.
+  void assign_columns() {
+    std::array<bool, 256> used{};
+    for (const std::string_view pattern : patterns_) {
+      for (const char c : pattern) used[byte_of(c)] = true;
+    }
+    // With all 230 bytes in use (26 letters are folded) column 0 stays within 8 bits.
+    for (std::size_t byte = 0; byte < 256; ++byte) {
+      if (used[byte]) columns_[byte] = static_cast<std::uint8_t>(n_columns_++);
+    }
+    for (char c = 'A'; c <= 'Z'; ++c) columns_[static_cast<std::uint8_t>(c)] = columns_[byte_of(c)];
+  }
+
+  std::uint32_t add_row() {
+    const auto row = static_cast<std::uint32_t>(rows_.size() / n_columns_);
+    rows_.resize(rows_.size() + n_columns_, kMissing);
+    return row;
+  }
+  std::uint32_t& entry(std::uint32_t row, std::uint32_t column) {
+    return rows_[std::size_t{row} * n_columns_ + column];
+  }
+
+  void insert(std::string_view pattern) {
+    std::uint32_t row = 0;
+    for (std::size_t i = 0; i < pattern.size(); ++i) {
+      const std::uint32_t column = columns_[byte_of(pattern[i])];
+      std::uint32_t next = entry(row, column);
+      if (next == kFound) return;
+      if (i + 1 == pattern.size()) {
+        entry(row, column) = kFound;
+      } else {
+        if (next == kMissing) {
+          next = add_row();
+          entry(row, column) = next;  // not before: add_row moves the rows
+        }
+        row = next;
+      }
+    }
+  }
+
+  /// Breadth first: every missing entry becomes the one of the longest proper suffix that is a
+  /// prefix of some pattern. A state with a found suffix is itself found, and its rows die.
+  void complete() {
+    std::vector<std::uint32_t> suffix(rows_.size() / n_columns_, 0);
+    order_.push_back(0);
+    for (std::size_t i = 0; i < order_.size(); ++i) {
+      const std::uint32_t row = order_[i];
+      for (std::uint32_t column = 0; column < n_columns_; ++column) {
+        std::uint32_t& next = entry(row, column);
+        if (next == kFound) continue;
+        const std::uint32_t fallback = row == 0 ? 0 : entry(suffix[row], column);
+        if (next == kMissing || fallback == kFound) {
+          next = fallback;
+        } else {
+          suffix[next] = fallback;
+          order_.push_back(next);
+        }
+      }
+    }
+  }
+
+  /// Writes the rows that are alive, breadth first: the start's surroundings stay in the cache.
+  std::vector<std::byte> emit(bool copy_all) {
+    const auto n_states = static_cast<std::uint32_t>(order_.size());
+    const bool wide = n_states >= HB_NIDS_FOUND_16;
+    std::vector<std::uint32_t> renumbered(rows_.size() / n_columns_, 0);
+    for (std::uint32_t i = 0; i < n_states; ++i) renumbered[order_[i]] = i;
+
+    HbNidsTable header{};
+    header.magic = HB_NIDS_TABLE_MAGIC;
+    header.version = HB_NIDS_TABLE_VERSION;
+    header.transitions_offset = (sizeof header + 63) / 64 * 64;
+    header.flags = (wide ? HB_NIDS_WIDE : 0) | (copy_all ? HB_NIDS_COPY_ALL : 0);
+    header.n_columns = n_columns_;
+    header.n_states = n_states;
+    header.n_patterns = static_cast<std::uint32_t>(patterns_.size());
+    const std::size_t entry_bytes = wide ? 4 : 2;
+    header.total_bytes =
+        header.transitions_offset + std::size_t{n_states} * n_columns_ * entry_bytes;
+    std::copy(columns_.begin(), columns_.end(), header.columns);
+
+    std::vector<std::byte> table(header.total_bytes);
+    std::memcpy(table.data(), &header, sizeof header);
+    std::byte* out = table.data() + header.transitions_offset;
+    for (const std::uint32_t row : order_) {
+      for (std::uint32_t column = 0; column < n_columns_; ++column, out += entry_bytes) {
+        const std::uint32_t next = entry(row, column);
+        if (wide) {
+          const std::uint32_t v = next == kFound ? HB_NIDS_FOUND_32 : renumbered[next] * n_columns_;
+          std::memcpy(out, &v, sizeof v);
+        } else {
+          const auto v =
+              static_cast<std::uint16_t>(next == kFound ? HB_NIDS_FOUND_16 : renumbered[next]);
+          std::memcpy(out, &v, sizeof v);
+        }
+      }
+    }
+    return table;
+  }
+
+  std::vector<std::string_view> patterns_;
+  std::array<std::uint8_t, 256> columns_{};
+  std::uint32_t n_columns_ = 1;
+  std::vector<std::uint32_t> rows_;   // n_columns_ entries each
+  std::vector<std::uint32_t> order_;  // the rows that are reached, breadth first
+};
+
+}  // namespace
+
+Result<std::vector<std::byte>> build_nids_table(std::span<const std::string_view> patterns,
+                                                bool copy_all) {
+  std::vector<std::string_view> cut;
+  cut.reserve(patterns.size());
+  for (const std::string_view pattern : patterns) {
+    cut.push_back(pattern.substr(0, kMaxDevicePatternBytes));
+  }
+  return AutomatonBuilder(std::move(cut)).build(copy_all);
+}
+
+Result<std::vector<std::byte>> build_nids_table(const RuleSet& rules) {
+  std::vector<std::string_view> patterns;
+  bool copy_all = false;
+  for (const Rule& rule : rules.rules) {
+    const std::size_t fast = fast_content_idx(rule);
+    if (fast == kNoFastContent) {
+      copy_all = true;
+    } else {
+      patterns.emplace_back(rule.contents[fast].bytes);
+    }
+  }
+  return build_nids_table(patterns, copy_all);
+}
+
+}  // namespace hb::nids

@@ -1,0 +1,40 @@
+// All rules of one nids instance, read from its rule files.
+#pragma once
+
+#include <cstdint>
+#include <map>
+#include <set>
+#include <span>
+#include <string>
+#include <vector>
+
+#include "nf_lib/result.h"
+#include "nfs/nids/rule.h"
+
+namespace hb::nids {
+
+/// What became of the rules of all files.
+struct LoadReport {
+  std::uint64_t n_rules = 0;       ///< rules read; comments and blank lines do not count
+  std::uint64_t n_skipped = 0;     ///< for an unsupported option, action or protocol
+  std::uint64_t n_malformed = 0;   ///< each has a line in `malformed`
+  std::uint64_t n_duplicates = 0;  ///< same gid and sid as a rule with the same or a higher rev
+  std::map<std::string, std::uint64_t> skipped_by;  ///< a rule counts once for each of its reasons
+  std::set<std::string> variables;                  ///< met in rules that are in use; taken as any
+  std::vector<std::string> malformed;               ///< "file:line: why"
+
+  /// One line for the log.
+  [[nodiscard]] std::string summary(std::size_t n_in_use) const;
+};
+
+struct RuleSet {
+  std::vector<Rule> rules;  ///< in file order; alerts name them by index
+  LoadReport report;
+};
+
+/// Reads rule files. Blank lines and lines that begin with '#' are nothing; a line that ends in a
+/// backslash goes on in the next. A malformed rule is counted and reported, not an error.
+/// @return an Error with file:line for a file that can't be read or that holds no rule at all
+Result<RuleSet> load_rule_files(std::span<const std::string> paths);
+
+}  // namespace hb::nids

@@ -1,0 +1,119 @@
+// The list syntax that addresses and ports of rule headers share: !, [a,b], any, $VARIABLE.
+#pragma once
+
+#include <fmt/format.h>
+
+#include <cctype>
+#include <set>
+#include <string>
+#include <string_view>
+
+#include "nf_lib/result.h"
+
+namespace hb::nids {
+
+/// The text without spaces at both ends.
+inline std::string_view trimmed(std::string_view text) noexcept {
+  constexpr std::string_view kBlank = " \t\r\n\f\v";
+  const std::size_t first = text.find_first_not_of(kBlank);
+  if (first == std::string_view::npos) return {};
+  return text.substr(first, text.find_last_not_of(kBlank) - first + 1);
+}
+
+/// Recursive descent over one set expression; see parse_addresses for its meaning.
+/// @tparam Set  has all(), add(), subtract(), empty() and parse_element(text)
+template <typename Set>
+class SetExpressionParser {
+ public:
+  explicit SetExpressionParser(std::set<std::string>& variables) : variables_(variables) {}
+
+  /// Every error names the part of the text that is wrong.
+  Result<Set> parse(std::string_view text) {
+    Result<Term> term = parse_term(trimmed(text), 0);
+    if (!term) return term.error();
+    Set set = Set::all();
+    if (!term->negated) {
+      set = std::move(term->set);
+    } else if (!term->has_variable) {
+      set.subtract(term->set);
+    }
+    if (set.empty()) return Error{fmt::format("'{}' leaves nothing that could match", text), ""};
+    return set;
+  }
+
+ private:
+  static constexpr int kMaxDepth = 16;
+
+  struct Term {
+    Set set;  ///< without the negation
+    bool negated = false;
+    bool has_variable = false;
+  };
+
+  Result<Term> parse_term(std::string_view text, int depth) {
+    Term term;
+    if (text.starts_with('!')) {
+      term.negated = true;
+      text = trimmed(text.substr(1));
+    }
+    if (text.empty() || text.starts_with('!')) return Error{"an empty or doubly negated item", ""};
+    if (text.starts_with('[')) {
+      if (!text.ends_with(']') || depth == kMaxDepth) {
+        return Error{fmt::format("'{}' is no list", text), ""};
+      }
+      return parse_list(text.substr(1, text.size() - 2), depth + 1, std::move(term));
+    }
+    if (text.starts_with('$')) {
+      variables_.emplace(text);
+      term.set = Set::all();
+      term.has_variable = true;
+      return term;
+    }
+    if (text == "any" || text == "ANY") {
+      if (term.negated) return Error{"'!any' matches nothing", ""};
+      term.set = Set::all();
+      return term;
+    }
+    Result<Set> element = Set::parse_element(text);
+    if (!element) return element.error();
+    term.set = std::move(*element);
+    return term;
+  }
+
+  Result<Term> parse_list(std::string_view members, int depth, Term term) {
+    Set excluded;
+    bool has_positive = false;
+    while (true) {
+      const std::size_t end = member_end(members);
+      Result<Term> member = parse_term(trimmed(members.substr(0, end)), depth);
+      if (!member) return member.error();
+      term.has_variable |= member->has_variable;
+      if (!member->negated) {
+        has_positive = true;
+        term.set.add(member->set);
+      } else if (!member->has_variable) {
+        excluded.add(member->set);
+      }
+      if (end == members.size()) break;
+      members.remove_prefix(end + 1);
+    }
+    if (!has_positive) term.set = Set::all();
+    term.set.subtract(excluded);
+    return term;
+  }
+
+  /// Where the first member ends: at a comma outside inner lists, or at the end.
+  static std::size_t member_end(std::string_view members) noexcept {
+    int depth = 0;
+    for (std::size_t i = 0; i < members.size(); ++i) {
+      if (members[i] == '[') ++depth;
+      if (members[i] == ']') --depth;
+      if (members[i] == ',' && depth == 0) return i;
+    }
+    return members.size();
+  }
+
+  std::set<std::string>& variables_;
+};
+
+}  // namespace hb::nids

@@ -1,0 +1,25 @@
+#!/usr/bin/env bash
+# Runs a network function, with its options. Builds it first if needed.
+set -euo pipefail
+# shellcheck source=scripts/common.sh
+source "$(dirname "$(readlink -f "$0")")/scripts/common.sh"
+
+built() { (cd "$build/nfs" && for nf in *; do [[ -f $nf && -x $nf ]] && printf ' %s' "$nf"; done); }
+usage() {
+  cat <<TXT
+Usage: $0 NAME [--gpu] [--service NAME] [--cores LIST] [--eal private|secondary] [--prefix NAME]
+       [NF options]
+  NAME: one of$(built)
+  $0 NAME --help   lists all options of that NF
+TXT
+}
+
+"$root/scripts/build.sh"
+name=${1-}
+case $name in
+  -h | --help) usage; exit 0 ;;
+  "") usage >&2; die "the NF's name is missing" ;;
+  -*) usage >&2; die "the NF's name comes first, before '$name'" ;;
+esac
+[[ $name =~ ^[A-Za-z0-9_.-]+$ && -x $build/nfs/$name ]] || die "no NF '$name': there are$(built)"
+exec "$build/nfs/$name" "${@:2}"

@@ -1,0 +1,49 @@
+"""Fixtures of the end-to-end tests. Run with the build in $HB_BUILD (default: build/)."""
+
+import pytest
+
+import harness
+
+
+@pytest.fixture(scope="session", autouse=True)
+def hugepages():
+    if reason := harness.hugepages_missing():
+        pytest.skip(reason)
+
+
+@pytest.fixture
+def make_platform(tmp_path):
+    """Makes platforms that are cleaned up after the test; each has a prefix of its own."""
+    made = []
+
+    def make(**keywords):
+        made.append(harness.Platform(tmp_path, **keywords))
+        return made[-1]
+
+    yield make
+    for platform in made:
+        platform.clean_up()
+
+
+@pytest.fixture
+def platform(make_platform):
+    return make_platform()
+
+
+@pytest.fixture
+def net_namespace():
+    namespace = harness.NetNamespace()
+    yield namespace
+    namespace.remove()
+
+
+@pytest.fixture(scope="module")
+def idle_platform(tmp_path_factory, hugepages):
+    """One manager with one port and no GPU, for programs that are refused: it must not mind any."""
+    shared = harness.Platform(tmp_path_factory.mktemp("idle"))
+    shared.start_manager("--port", "null")
+    try:
+        yield shared
+        shared.stop()
+    finally:
+        shared.clean_up()

@@ -1,0 +1,535 @@
+"""Drives the real programs: one Platform is a manager and its NFs under a prefix of its own.
+
+Everything that is waited for is an event (a line of the statistics, a socket, a process' end) with
+a deadline; nothing is waited for by time.
+"""
+
+import ctypes
+import itertools
+import json
+import os
+import re
+import signal
+import socket
+import struct
+import subprocess
+import time
+from pathlib import Path
+
+HERE = Path(__file__).resolve().parent
+REPO = HERE.parents[1]
+BUILD = Path(os.environ.get("HB_BUILD", REPO / "build"))
+CAPTURES = REPO / "tests" / "data" / "pcap"
+HUGEPAGES = Path("/dev/hugepages")
+
+# An event that has not come by then will not come. Sanitizer builds set a larger scale.
+SCALE = float(os.environ.get("HB_E2E_DEADLINE_SCALE", "1"))
+DEADLINE_S = 30 * SCALE
+POLL_S = 0.01
+
+# Every process of a platform inherits this, so that strays are found whatever their parent is.
+MARK = "HB_E2E_PREFIX"
+
+# What no user should meet: crashes, and lines of DPDK's own.
+NOISE = re.compile(
+    r"terminate called|what\(\):|Aborted|Segmentation|Sanitizer|PANIC|(EAL|ETHDEV|MBUF): ")
+
+_counter = itertools.count()
+
+
+class Failure(AssertionError):
+    """A deadline passed, or a process ended that should not have."""
+
+
+def wait_until(condition, what, deadline_s=None):
+    """Calls condition() until it is true and returns its value."""
+    deadline_s = DEADLINE_S if deadline_s is None else deadline_s
+    end = time.monotonic() + deadline_s
+    while True:
+        value = condition()
+        if value:
+            return value
+        if time.monotonic() > end:
+            raise Failure(f"after {deadline_s:g} s still not: {what() if callable(what) else what}")
+        time.sleep(POLL_S)
+
+
+# Captures ----------------------------------------------------------------------------------------
+
+
+def read_capture(path):
+    """The packets of a pcap or pcapng file, byte for byte."""
+    blob = Path(path).read_bytes()
+    return list(_pcapng(blob) if blob[:4] == b"\n\r\r\n" else _pcap(blob))
+
+
+def _pcap(blob):
+    order = {b"\xd4\xc3\xb2\xa1": "<", b"\x4d\x3c\xb2\xa1": "<",
+             b"\xa1\xb2\xc3\xd4": ">", b"\xa1\xb2\x3c\x4d": ">"}[blob[:4]]
+    at = 24
+    while at < len(blob):
+        _, _, captured, _ = struct.unpack_from(order + "IIII", blob, at)
+        assert at + 16 + captured <= len(blob), f"record at {at} is cut short"
+        yield blob[at + 16 : at + 16 + captured]
+        at += 16 + captured
+
+
+def _pcapng(blob):
+    at = 0
+    while at < len(blob):
+        if blob[at : at + 4] == b"\n\r\r\n":
+            order = "<" if blob[at + 8 : at + 12] == b"\x4d\x3c\x2b\x1a" else ">"
+        kind, size = struct.unpack_from(order + "II", blob, at)
+        if kind == 6:
+            captured, = struct.unpack_from(order + "I", blob, at + 20)
+            yield blob[at + 28 : at + 28 + captured]
+        elif kind in (2, 3):
+            raise ValueError("obsolete and simple packet blocks are not read")
+        at += size
+
+
+def write_capture(path, frames, link_type=1):
+    """Writes a pcap file with microseconds; packet i has the time 1000000000 s + i us."""
+    with open(path, "wb") as out:
+        out.write(struct.pack("<IHHIIII", 0xA1B2C3D4, 2, 4, 0, 0, 262144, link_type))
+        for number, frame in enumerate(frames):
+            seconds, microseconds = divmod(number, 1_000_000)
+            out.write(struct.pack("<IIII", 1_000_000_000 + seconds, microseconds, len(frame),
+                                  len(frame)))
+            out.write(frame)
+    return Path(path)
+
+
+def all_captures():
+    """The shipped captures, smallest first."""
+    found = [path for path in CAPTURES.iterdir() if path.suffix in (".pcap", ".pcapng")]
+    return sorted(found, key=lambda path: (path.stat().st_size, path.name))
+
+
+# Accounting --------------------------------------------------------------------------------------
+
+
+def summed(stats):
+    """What every packet became, by kind."""
+    ports, nfs = stats["ports"], stats["nfs"]
+    return {
+        "rx": sum(port["rx_packets"] for port in ports),
+        "originated": sum(nf["originated"] for nf in nfs),
+        "tx": sum(port["tx_packets"] for port in ports),
+        "nf_drops": sum(sum(nf["drops"].values()) for nf in nfs),
+        "drops": sum(stats["drops"].values()),
+        "lost_in_crash": sum(nf["lost_in_crash"] for nf in nfs),
+        "in_flight": stats["in_flight"],
+    }
+
+
+def assert_exact(stats):
+    """Every packet of the platform's life is accounted for, exactly, and none is left."""
+    total = summed(stats)
+    came = total["rx"] + total["originated"]
+    went = sum(total[kind] for kind in ("tx", "nf_drops", "drops", "lost_in_crash", "in_flight"))
+    shown = json.dumps(stats, indent=1)
+    assert came == went, f"came {came}, went {went}: {total}\n{shown}"
+    assert stats["in_flight"] == 0, shown
+    assert stats["audit"]["ok"], shown
+    assert stats["pool"]["free"] == stats["pool"]["size"], shown
+    for port in stats["ports"]:
+        assert port["rx_missed"] == 0 or not port["spec"].startswith("pcap:"), shown
+
+
+def drops_of(stats, service):
+    """The drop reasons of all instances of a service, those that are not 0."""
+    reasons = {}
+    for nf in stats["nfs"]:
+        if nf["service"] == service:
+            for reason, n in nf["drops"].items():
+                reasons[reason] = reasons.get(reason, 0) + n
+    return {reason: n for reason, n in reasons.items() if n}
+
+
+# Processes ---------------------------------------------------------------------------------------
+
+
+def processes_of(prefix):
+    """Pids of all living processes that a platform started, directly or not."""
+    mark = f"{MARK}={prefix}".encode()
+    found = []
+    for entry in Path("/proc").iterdir():
+        if entry.name.isdigit():
+            try:
+                if mark in (entry / "environ").read_bytes().split(b"\0"):
+                    found.append(int(entry.name))
+            except OSError:
+                pass  # ended meanwhile
+    return found
+
+
+def files_of(prefix):
+    """All files and folders that a platform of that prefix may leave in shared places."""
+    name = f"hummingbird-{prefix}"
+    found = [Path("/run/hummingbird") / prefix, Path("/var/run/dpdk") / name]
+    found = [path for path in found if path.exists()]
+    for folder in (HUGEPAGES, Path("/dev/shm"), Path("/run/hummingbird")):
+        if folder.is_dir():
+            found += [path for path in folder.iterdir()
+                      if re.search(rf"(^|[^0-9A-Za-z]){re.escape(prefix)}([^0-9]|$)", path.name)
+                      and path not in found]
+    return found
+
+
+def assert_nothing_left(prefix):
+    """No process, no shared memory, no hugepage file, no runtime folder."""
+    assert not (pids := processes_of(prefix)), [_command_of(pid) for pid in pids]
+    assert not (files := files_of(prefix)), files
+
+
+def _command_of(pid):
+    try:
+        words = Path(f"/proc/{pid}/cmdline").read_bytes().split(b"\0")
+        return f"{pid}: {b' '.join(words).decode(errors='replace')}"
+    except OSError:
+        return f"{pid}: ended"
+
+
+class Process:
+    """A program that was started; its output is in files."""
+
+    def __init__(self, name, command, folder, environment, net_namespace=None):
+        self.name = name
+        self.command = [str(word) for word in command]
+        if net_namespace:
+            self.command = ["ip", "netns", "exec", net_namespace, *self.command]
+        self._stdout, self._stderr = folder / f"{name}.out", folder / f"{name}.err"
+        with open(self._stdout, "wb") as out, open(self._stderr, "wb") as err:
+            self._popen = subprocess.Popen(  # a session of its own: Ctrl-C reaches only this group
+                self.command, stdin=subprocess.DEVNULL, stdout=out, stderr=err,
+                env=environment, start_new_session=True)
+        self.pid = self._popen.pid
+        self.expected_status = 0  # at its end; None: whatever
+
+    @property
+    def stdout(self):
+        return self._stdout.read_text(errors="replace")
+
+    @property
+    def stderr(self):
+        """What it said, without terminal colours."""
+        return re.sub(r"\x1b\[[0-9;]*m", "", self._stderr.read_text(errors="replace"))
+
+    @property
+    def status(self):
+        """Exit status, minus the signal that killed it, or None while it runs."""
+        return self._popen.poll()
+
+    def wait(self, deadline_s=None):
+        """Waits for its end and returns the exit status."""
+        deadline_s = DEADLINE_S if deadline_s is None else deadline_s
+        try:
+            return self._popen.wait(deadline_s)
+        except subprocess.TimeoutExpired:
+            pass
+        raise Failure(f"{self.name} still runs after {deadline_s:g} s\n{self.report()}")
+
+    def expect(self, status, deadline_s=None):
+        """Waits for its end with that exit status."""
+        got = self.wait(deadline_s)
+        assert got == status, f"{self.name} ended with {got} instead of {status}\n{self.report()}"
+
+    def expect_refusal(self, *words):
+        """Waits until it ends by itself, with one clear line of error that has all the words."""
+        status = self.expected_status = self.wait()
+        assert status > 0, f"status {status}\n{self.report()}"
+        lines = [line for line in self.stderr.splitlines() if line.strip()]
+        errors = [line for line in lines if re.search(r"\berror\b", line)]
+        assert len(errors) == 1, f"{len(errors)} error lines\n{self.report()}"
+        assert errors[0] == lines[-1], f"the error is not the last line\n{self.report()}"
+        assert not NOISE.search(self.stderr), self.report()
+        for word in words:
+            assert word in errors[0], f"no '{word}' in: {errors[0]}"
+        # What is wrong and what to do about it: more than a bare strerror.
+        assert len(errors[0].split()) >= 6, errors[0]
+
+    def signal(self, number):
+        if self.status is None:
+            os.kill(self.pid, number)
+
+    def ctrl_c(self):
+        """What a terminal does: SIGINT to the whole foreground group."""
+        if self.status is None:
+            os.killpg(self.pid, signal.SIGINT)
+
+    def kill(self):
+        """kill -9, and waits until the kernel has reported the death."""
+        self.expected_status = None
+        self.signal(signal.SIGKILL)
+        self._popen.wait(DEADLINE_S)
+
+    def report(self):
+        return (f"--- {' '.join(self.command)}\n--- stdout\n{self.stdout[-2000:]}"
+                f"--- stderr\n{self.stderr[-6000:]}")
+
+
+class Platform:
+    """A manager with its NFs, under a prefix that no other test has."""
+
+    def __init__(self, folder, prefix=None, net_namespace=None):
+        number = next(_counter)
+        self.prefix = prefix or f"t{os.getpid()}-{number}"
+        self.folder = Path(folder) / f"platform{number}"
+        self.folder.mkdir()
+        self.stats_file = self.folder / "stats.json"
+        self.manager = None
+        self.processes = []
+        self._net_namespace = net_namespace
+        self._names = itertools.count()
+
+    # Starting
+
+    def spawn(self, name, command):
+        """Starts a program that belongs to this platform."""
+        environment = {**os.environ, MARK: self.prefix}
+        process = Process(f"{next(self._names):02}-{name}", command, self.folder, environment,
+                          self._net_namespace)
+        self.processes.append(process)
+        return process
+
+    def spawn_manager(self, *args, gpu="none"):
+        """Starts a manager and does not wait for it."""
+        self.manager = self.spawn("manager", [
+            BUILD / "bin" / "manager", "--prefix", self.prefix, "--stats", self.stats_file,
+            "--gpu", gpu, *args])
+        return self.manager
+
+    def start_manager(self, *args, gpu="none"):
+        """Starts a manager and waits until it takes NFs."""
+        manager = self.spawn_manager(*args, gpu=gpu)
+        self.wait_ready()
+        return manager
+
+    def wait_ready(self):
+        """Waits until the manager answers."""
+        self.wait_for(lambda status: True, "the manager answers")
+
+    def spawn_nf(self, nf, *args, gpu=False, service=None):
+        """Starts an NF and does not wait for it. Test-only NFs lie in their own folder."""
+        program = BUILD / "nfs" / nf
+        if not program.exists():
+            program = BUILD / "tests" / "nfs" / nf
+        command = [program, "--prefix", self.prefix]
+        command += ["--service", service] if service else []
+        command += ["--gpu"] if gpu else []
+        return self.spawn(service or nf, command + list(args))
+
+    def start_nf(self, nf, *args, gpu=False, service=None):
+        """Starts an NF and waits until it is running."""
+        process = self.spawn_nf(nf, *args, gpu=gpu, service=service)
+        self.wait_running(service or nf, process)
+        return process
+
+    def wait_running(self, service, process):
+        def running(status):
+            self.check_alive(process)
+            return self.nf(service, status, pid=process.pid).get("state") == "running"
+
+        self.wait_for(running, f"{service} is running")
+
+    def write(self, name, text):
+        """Writes a configuration file of this platform."""
+        path = self.folder / name
+        path.write_text(text)
+        return path
+
+    def capture(self, name, frames):
+        return write_capture(self.folder / name, frames)
+
+    # Asking
+
+    def ask(self, op, **fields):
+        """One request over the control socket; None when nobody answers."""
+        with socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET) as client:
+            client.settimeout(DEADLINE_S)
+            try:
+                client.connect(f"/run/hummingbird/{self.prefix}/control.sock")
+                client.send(json.dumps({"op": op, **fields}).encode())
+                reply = client.recv(1 << 20)
+            except (FileNotFoundError, ConnectionRefusedError, ConnectionResetError,
+                    BrokenPipeError):
+                return None
+        return json.loads(reply) if reply else None
+
+    def status(self):
+        reply = self.ask("status")
+        return reply["status"] if reply and reply.get("ok") else None
+
+    def audit(self):
+        reply = self.ask("audit")
+        assert reply and reply.get("ok"), reply
+        return reply["audit"]
+
+    @staticmethod
+    def nf(service, stats, pid=None):
+        """The entry of a service, of that process if a pid is given; the newest one, else {}."""
+        found = [nf for nf in stats["nfs"]
+                 if nf["service"] == service and pid in (None, nf.get("pid"))]
+        return found[-1] if found else {}
+
+    def check_alive(self, process):
+        if process.status is not None:
+            raise Failure(f"{process.name} ended with {process.status}\n{process.report()}")
+
+    def wait_for(self, condition, what, deadline_s=None):
+        """Waits until condition(statistics) is true; the manager must live until then."""
+        last = None
+
+        def check():
+            nonlocal last
+            self.check_alive(self.manager)
+            last = self.status()
+            return last is not None and condition(last) and last
+
+        return wait_until(check, lambda: f"{what}; {json.dumps(last)}\n{self.report()}", deadline_s)
+
+    def wait_traffic(self, packets=1000):
+        """Waits until that many more packets than now have left through a port."""
+        start = self.wait_for(lambda status: True, "status")
+        sent = summed(start)["tx"]
+        return self.wait_for(lambda status: summed(status)["tx"] >= sent + packets,
+                             f"{packets} more packets are sent")
+
+    def wait_works(self, service, packets=100):
+        """Waits until that many more packets than now have left the service."""
+        start = self.nf(service, self.wait_for(lambda status: True, "status")).get("tx", 0)
+        return self.wait_for(
+            lambda status: self.nf(service, status).get("tx", 0) >= start + packets,
+            f"{packets} more packets leave {service}")
+
+    def wait_state(self, service, state, deadline_s=None):
+        return self.wait_for(lambda status: self.nf(service, status).get("state") == state,
+                             f"{service} is {state}", deadline_s)
+
+    # Ending
+
+    def run(self, manager_args, nfs, gpu="none"):
+        """Plays file ports through a chain to their end and returns the statistics.
+
+        nfs are tuples of spawn_nf's arguments: (name, arguments..., {keywords}).
+        """
+        self.spawn_manager("--exit-when-drained", *manager_args, gpu=gpu)
+        self.wait_ready()
+        for nf in nfs:
+            *words, keywords = nf if isinstance(nf[-1], dict) else (*nf, {})
+            self.spawn_nf(*words, **keywords)
+        return self.finish()
+
+    def finish(self):
+        """Waits until all have ended, checks accounting and traces, returns the statistics."""
+        self.manager.expect(0)
+        for process in self.processes:
+            if process.expected_status is None:
+                process.wait()
+            else:
+                process.expect(process.expected_status)
+        stats = self.final_stats()
+        assert_exact(stats)
+        assert_nothing_left(self.prefix)
+        return stats
+
+    def stop(self):
+        """Ctrl-C for the manager, then as finish()."""
+        self.manager.ctrl_c()
+        return self.finish()
+
+    def final_stats(self):
+        return json.loads(self.stats_file.read_text())
+
+    def report(self):
+        return "\n".join(process.report() for process in self.processes)
+
+    def clean_up(self):
+        """After a test, however it ended: kills by pid what is left, removes its files."""
+        for process in self.processes:
+            if process.status is None:
+                process.kill()
+        for pid in processes_of(self.prefix):
+            try:
+                os.kill(pid, signal.SIGKILL)
+            except ProcessLookupError:
+                pass
+        wait_until(lambda: not processes_of(self.prefix), "killed processes are gone")
+        for path in files_of(self.prefix):
+            subprocess.run(["rm", "-rf", str(path)], check=True)
+
+
+# The machine -------------------------------------------------------------------------------------
+
+
+def hugepages_missing(wanted=256):
+    """Reserves and mounts 2 MiB hugepages where needed. Returns why there are none, else None."""
+    pool = Path("/sys/kernel/mm/hugepages/hugepages-2048kB/nr_hugepages")
+    try:
+        if int(pool.read_text()) < wanted:
+            pool.write_text(str(wanted))
+        if int(pool.read_text()) < wanted:
+            return f"the kernel has fewer than {wanted} hugepages of 2 MiB to give"
+        if not os.path.ismount(HUGEPAGES):
+            HUGEPAGES.mkdir(exist_ok=True)
+            subprocess.run(["mount", "-t", "hugetlbfs", "nodev", str(HUGEPAGES)], check=True,
+                           capture_output=True)
+    except (OSError, subprocess.CalledProcessError) as error:
+        return f"no hugepages: {error}"
+    return None
+
+
+class NetNamespace:
+    """A network namespace of its own, with IPv6 off so that the kernel says nothing by itself."""
+
+    def __init__(self):
+        self.name = f"hbe2e-{os.getpid()}-{next(_counter)}"
+        _ip("netns", "add", self.name)
+        self.ip("link", "set", "lo", "up")
+        self.run("sysctl", "-qw", "net.ipv6.conf.all.disable_ipv6=1",
+                 "net.ipv6.conf.default.disable_ipv6=1")
+
+    def run(self, *command):
+        subprocess.run(["ip", "netns", "exec", self.name, *command], check=True,
+                       capture_output=True)
+
+    def ip(self, *words):
+        _ip("-n", self.name, *words)
+
+    def veth(self, inner, outer):
+        """A cable: the platform takes `inner`, the test takes `outer`."""
+        self.ip("link", "add", inner, "type", "veth", "peer", "name", outer)
+        for name in (inner, outer):
+            self.ip("link", "set", name, "arp", "off", "up")
+
+    def mac(self, interface):
+        shown = subprocess.run(["ip", "-n", self.name, "-j", "link", "show", interface],
+                               check=True, capture_output=True, text=True).stdout
+        return json.loads(shown)[0]["address"]
+
+    def shown(self):
+        """The interfaces in there, as text."""
+        return subprocess.run(["ip", "-n", self.name, "-o", "link"], check=True,
+                              capture_output=True, text=True).stdout
+
+    def raw_socket(self, interface):
+        """A packet socket on an interface in there."""
+        libc = ctypes.CDLL(None, use_errno=True)
+        with open("/proc/thread-self/ns/net", "rb") as home, \
+             open(f"/run/netns/{self.name}", "rb") as there:
+            assert libc.setns(there.fileno(), 0) == 0, os.strerror(ctypes.get_errno())
+            try:
+                raw = socket.socket(socket.AF_PACKET, socket.SOCK_RAW, socket.htons(3))
+                raw.bind((interface, 3))
+            finally:
+                assert libc.setns(home.fileno(), 0) == 0, os.strerror(ctypes.get_errno())
+        raw.settimeout(DEADLINE_S)
+        return raw
+
+    def remove(self):
+        _ip("netns", "del", self.name)
+
+
+def _ip(*words):
+    subprocess.run(["ip", *words], check=True, capture_output=True)

@@ -1,0 +1,206 @@
+"""kill -9 of each kind of process: what it had in hand is counted, all else goes on."""
+
+import os
+import signal
+import time
+
+import pytest
+
+from harness import (DEADLINE_S, HERE, SCALE, all_captures, assert_nothing_left, drops_of,
+                     files_of, processes_of, read_capture, summed, wait_until)
+
+RULES = HERE / "rules" / "words.rules"
+MAX_BURST = 64
+
+
+def nids_options(platform):
+    return ["--rules", RULES, "--alerts", platform.folder / "alerts.json"]
+
+
+def pid_of_gpu_host(platform):
+    """The platform's process with that name."""
+    for pid in processes_of(platform.prefix):
+        if os.path.basename(os.readlink(f"/proc/{pid}/exe")) == "gpu_host":
+            return pid
+    return None
+
+
+@pytest.mark.parametrize("burst_us", [0, 2000], ids=["fast", "caught-at-work"])
+def test_a_cpu_nf_is_killed_under_traffic(platform, burst_us):
+    routes = platform.write("routes.csv", "*, rx, first\n*, first, steer\n*, steer, last\n"
+                                          "*, last, tx\n")
+    platform.start_manager("--port", "null", "--routes", routes)
+    for service in ("first", "last"):
+        platform.start_nf("forward", service=service)
+    for _ in range(4):
+        steer = platform.start_nf("steer", "--burst-us", str(burst_us))
+        platform.wait_works("steer", 200)
+        before = platform.nf("steer", platform.status())["lost_in_crash"]
+        steer.kill()
+        platform.wait_state("steer", "failed")
+        assert platform.audit()["ok"]
+        after = platform.wait_for(lambda status: True, "status")
+        assert platform.nf("steer", after)["lost_in_crash"] - before <= MAX_BURST
+    stats = platform.stop()
+    if burst_us:
+        assert platform.nf("steer", stats)["lost_in_crash"] > 0
+    assert stats["missing_nf"].get("steer", 0) > 0
+
+
+def test_held_packets_of_a_killed_nf_are_lost_and_counted(platform):
+    routes = platform.write("routes.csv", "*, rx, holder\n*, holder, tx\n")
+    platform.start_manager("--port", "null", "--routes", routes)
+    holder = platform.start_nf("holder", "--every", "5", "--release", "never")
+    platform.wait_for(lambda status: drops_of(status, "holder").get("held_full"), "area is full")
+    holder.kill()
+    platform.wait_state("holder", "failed")
+    assert platform.audit()["ok"]
+    stats = platform.stop()
+    assert 1024 <= platform.nf("holder", stats)["lost_in_crash"] <= 1024 + MAX_BURST
+
+
+def test_the_rest_of_a_capture_is_accounted_for_after_a_kill(platform):
+    """A file port drains to its end past the dead NF."""
+    frames = [b"\x02" + bytes(12) + number.to_bytes(47, "big") for number in range(20_000)]
+    source, target = platform.capture("in.pcap", frames), platform.folder / "out.pcap"
+    routes = platform.write("routes.csv", "*, rx, steer\n*, steer, tx\n")
+    platform.start_manager("--exit-when-drained", "--routes", routes, "--port",
+                           f"pcap:rx={source},tx={target}")
+    steer = platform.start_nf("steer", "--burst-us", "5000")
+    platform.wait_for(lambda status: summed(status)["tx"] > 0, "the first packets are out")
+    steer.kill()
+    stats = platform.finish()
+    received = read_capture(target)
+    assert received == frames[:len(received)]
+    lost = platform.nf("steer", stats)["lost_in_crash"]
+    assert 0 < lost <= MAX_BURST
+    assert stats["drops"] == {"missing_nf": len(frames) - len(received) - lost}
+
+
+def test_kill_during_set_up_leaves_no_trace(platform):
+    platform.start_manager("--port", "null")
+    slow = platform.spawn_nf("steer", "--setup-ms", "60000")
+    platform.wait_for(lambda status: platform.nf("steer", status).get("state") == "starting",
+                      "steer registers")
+    slow.kill()
+    platform.wait_state("steer", "failed")
+    platform.start_nf("steer")
+    platform.wait_works("steer")
+    assert platform.audit()["ok"]
+    platform.stop()
+
+
+def test_the_control_process_of_a_gpu_nf_is_killed(platform):
+    """Its slice is given back; a new one takes it."""
+    routes = platform.write("routes.csv", "*, rx, nids\n*, nids, forward\n*, forward, tx\n")
+    platform.start_manager("--port", "null", "--routes", routes, gpu="opencl")
+    platform.start_nf("forward")
+    nids = platform.start_nf("nids", *nids_options(platform), gpu=True)
+    platform.wait_works("nids", 1000)
+    nids.kill()
+    platform.wait_state("nids", "failed")
+    assert platform.audit()["ok"]
+    again = platform.start_nf("nids", *nids_options(platform), gpu=True)
+    platform.wait_works("nids", 1000)
+    assert again.status is None
+    stats = platform.stop()
+    assert stats["missing_nf"].get("nids", 0) > 0
+
+
+@pytest.mark.parametrize("missing", ["drop", "skip"])
+def test_gpu_host_is_killed(platform, missing):
+    """GPU NFs fail, and packets for them follow --missing-nf."""
+    routes = platform.write("routes.csv", "*, rx, nids\n*, nids, forward\n*, forward, tx\n")
+    platform.start_manager("--port", "null", "--routes", routes, "--missing-nf", missing,
+                           gpu="opencl")
+    platform.start_nf("forward")
+    nids = platform.start_nf("nids", *nids_options(platform), gpu=True)
+    platform.wait_works("nids", 1000)
+    nids.expected_status = 1
+    os.kill(pid_of_gpu_host(platform), signal.SIGKILL)
+    platform.wait_state("nids", "failed")
+    nids.expect(1)
+    assert "gpu" in nids.stderr.lower(), nids.report()
+    if missing == "skip":
+        platform.wait_works("forward", 1000)
+    else:
+        platform.wait_for(lambda status: status["missing_nf"].get("nids", 0) > 1000, "drops")
+    assert platform.audit()["ok"]
+    stats = platform.stop()
+    assert ("missing_nf" in stats["drops"]) == (missing == "drop")
+    assert stats["gpu"]["state"] == "failed"
+
+
+@pytest.mark.parametrize("gpu", ["none", "opencl"])
+def test_the_manager_is_killed(make_platform, tmp_path, gpu):
+    """Orphans end within a second and say why; the next start cleans up and works."""
+    platform = make_platform()
+    platform.start_manager("--port", "null", gpu=gpu)
+    nfs = [platform.start_nf("forward"), platform.start_nf("steer", "--burst-us", "1000")]
+    if gpu == "opencl":
+        nfs.append(platform.start_nf("nids", *nids_options(platform), gpu=True))
+    platform.wait_traffic()
+    platform.manager.kill()
+    killed = time.monotonic()
+    wait_until(lambda: not processes_of(platform.prefix), "all orphans have ended")
+    took_s = time.monotonic() - killed
+    assert took_s < 1.0 * SCALE, f"orphans took {took_s:.2f} s"
+    for nf in nfs:
+        assert nf.wait() not in (0, None) and nf.status > 0, nf.report()
+        lines = [line for line in nf.stderr.splitlines() if "manager" in line and "gone" in line]
+        assert len(lines) == 1, nf.report()
+    assert files_of(platform.prefix)  # a killed process can't clean up
+
+    again = make_platform(prefix=platform.prefix)
+    source, = [path for path in all_captures() if path.name == "zeek-web.pcap"]
+    target = tmp_path / "out.pcap"
+    routes = again.write("routes.csv", "*, rx, forward\n*, forward, tx\n")
+    again.run(["--port", f"pcap:rx={source},tx={target}", "--routes", routes], [("forward",)])
+    assert read_capture(target) == read_capture(source)
+
+
+def test_the_manager_is_killed_while_it_starts(make_platform):
+    """At every file that it makes on its way: the next start cleans up."""
+    prefix = None
+    for stage in ("registry", "routes", "control.sock"):
+        platform = make_platform(prefix=prefix)
+        prefix = platform.prefix
+        manager = platform.spawn_manager("--port", "null")
+        wait_until(lambda: manager.status is not None
+                   or os.path.exists(f"/run/hummingbird/{prefix}/{stage}"), f"{stage} appears")
+        manager.kill()
+    wait_until(lambda: not processes_of(prefix), "orphans have ended")
+    platform = make_platform(prefix=prefix)
+    platform.start_manager("--port", "null")
+    platform.start_nf("forward")
+    platform.wait_traffic()
+    platform.stop()
+
+
+def test_stopped_processes_do_not_stop_the_manager(platform):
+    """A SIGSTOPped NF holds up its own path only; when it goes on nothing is lost."""
+    routes = platform.write("routes.csv", "*, rx, forward\n*, forward, tx\n")
+    platform.start_manager("--port", "null", "--routes", routes)
+    forward = platform.start_nf("forward")
+    platform.wait_traffic()
+    forward.signal(signal.SIGSTOP)
+    platform.wait_for(lambda status: status["ring_full"].get("forward", 0) > 1000,
+                      "its ring is full")
+    forward.signal(signal.SIGCONT)
+    platform.wait_traffic()
+    stats = platform.stop()
+    assert platform.nf("forward", stats)["lost_in_crash"] == 0
+
+
+def test_ctrl_c_ends_a_platform_whose_nf_hangs(platform):
+    """A stopped NF can't answer: it is ended, its packets are counted."""
+    routes = platform.write("routes.csv", "*, rx, forward\n*, forward, tx\n")
+    platform.start_manager("--port", "null", "--routes", routes)
+    forward = platform.start_nf("forward")
+    platform.wait_traffic()
+    forward.signal(signal.SIGSTOP)
+    forward.expected_status = None
+    platform.manager.ctrl_c()
+    platform.manager.expect(0, DEADLINE_S)
+    platform.finish()
+    assert_nothing_left(platform.prefix)

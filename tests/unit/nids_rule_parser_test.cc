@@ -1,0 +1,361 @@
+#include <gtest/gtest.h>
+
+#include <filesystem>
+#include <fstream>
+#include <random>
+#include <string>
+#include <vector>
+
+#include "nfs/nids/rule_parser.h"
+#include "nfs/nids/rule_set.h"
+#include "tests/unit/capture_reader.h"
+
+namespace hb::nids {
+namespace {
+
+using Kind = ParsedRule::Kind;
+using namespace std::string_literals;
+
+/// A rule around the given options.
+ParsedRule with_options(const std::string& options) {
+  return parse_rule("alert tcp any any -> any any (" + options + " sid:1;)");
+}
+/// A rule with the given header; it is accepted unless the header is wrong.
+ParsedRule with_header(const std::string& header) { return parse_rule(header + " (sid:1;)"); }
+
+std::uint32_t v4(std::uint8_t a, std::uint8_t b, std::uint8_t c, std::uint8_t d) {
+  const std::uint8_t bytes[] = {a, b, c, d};
+  return ipv4_number(bytes);
+}
+
+AddressSet addresses(const std::string& text) {
+  std::set<std::string> variables;
+  Result<AddressSet> set = parse_addresses(text, variables);
+  EXPECT_TRUE(set.ok()) << text;
+  return set.ok() ? *set : AddressSet{};
+}
+PortSet ports(const std::string& text) {
+  std::set<std::string> variables;
+  Result<PortSet> set = parse_ports(text, variables);
+  EXPECT_TRUE(set.ok()) << text;
+  return set.ok() ? *set : PortSet{};
+}
+bool ports_are_wrong(const std::string& text) {
+  std::set<std::string> variables;
+  return !parse_ports(text, variables).ok();
+}
+bool addresses_are_wrong(const std::string& text) {
+  std::set<std::string> variables;
+  return !parse_addresses(text, variables).ok();
+}
+
+TEST(RuleParser, ReadsAWholeRule) {
+  const ParsedRule parsed = parse_rule(
+      "alert udp 10.0.0.0/8 1024: <> [2001:db8::/32,!2001:db8::1] 53 (msg:\"a \\\"b\\\"\\; c\"; "
+      "content:\"x|00 ff|y\"; nocase; content:\"Z\"; reference:url,a.b/(c); classtype:misc; "
+      "metadata:k v, k2 v2; priority:2; target:src_ip; gid:3; sid:77; rev:5;)");
+  ASSERT_EQ(parsed.kind, Kind::kRule) << parsed.why;
+  const Rule& rule = parsed.rule;
+  EXPECT_EQ(rule.gid, 3u);
+  EXPECT_EQ(rule.sid, 77u);
+  EXPECT_EQ(rule.rev, 5u);
+  EXPECT_EQ(rule.msg, "a \"b\"; c");
+  EXPECT_EQ(rule.header.protocol, RuleProtocol::kUdp);
+  EXPECT_TRUE(rule.header.bidirectional);
+  ASSERT_EQ(rule.contents.size(), 2u);
+  EXPECT_EQ(rule.contents[0].bytes, "x\0\xffy"s);
+  EXPECT_TRUE(rule.contents[0].nocase);
+  EXPECT_FALSE(rule.contents[1].nocase);
+  EXPECT_EQ(fast_content_idx(rule), 0u);
+}
+
+TEST(RuleParser, ResolvesContentEscapesAndHex) {
+  const std::pair<const char*, std::string> cases[] = {
+      {"abc", "abc"},         {"a\\\"b\\\\c\\;d\\:e", "a\"b\\c;d:e"},
+      {"|41|", "A"},          {"|4142 43|", "ABC"},
+      {"|4 1|", "A"},         {"a|20|b|0d0A|", "a b\r\n"},
+      {"|22|x|5c|", "\"x\\"}, {"semi;colon", "semi;colon"},
+      {"x||y", "xy"},
+  };
+  for (const auto& [text, bytes] : cases) {
+    const ParsedRule parsed = with_options("content:\""s + text + "\";");
+    ASSERT_EQ(parsed.kind, Kind::kRule) << text << ": " << parsed.why;
+    EXPECT_EQ(parsed.rule.contents.at(0).bytes, bytes) << text;
+  }
+}
+
+TEST(RuleParser, WrongContentsAreMalformed) {
+  for (const char* value :
+       {"\"\"", "\"||\"", "\"|4\"", "\"|4|\"", "\"|4g|\"", "\"a|41\"", "abc", "\"a\\b\"", "\"abc",
+        "abc\"", "!abc", "", "\"a\"b", "\"a\",", "\"\\\""}) {
+    EXPECT_EQ(with_options("content:"s + value + ";").kind, Kind::kMalformed) << value;
+  }
+}
+
+TEST(RuleParser, NocaseFoldsAsciiOfThePrecedingContentOnly) {
+  const ParsedRule parsed = with_options("content:\"AbC|C4 5A|\"; nocase; content:\"DeF\";");
+  ASSERT_EQ(parsed.kind, Kind::kRule);
+  EXPECT_EQ(parsed.rule.contents[0].bytes, "abc\xc4z");
+  EXPECT_EQ(parsed.rule.contents[1].bytes, "DeF");
+  EXPECT_EQ(with_options("content:\"A\",nocase;").rule.contents.at(0).bytes, "a");
+  EXPECT_EQ(with_options("nocase; content:\"a\";").kind, Kind::kMalformed);
+  EXPECT_EQ(with_options("content:\"a\"; nocase:1;").kind, Kind::kMalformed);
+}
+
+TEST(RuleParser, NamesEverythingThatIsNotSupportedYet) {
+  const ParsedRule parsed = parse_rule(
+      "drop http $A any -> any any (msg:\"m\"; flow:to_server; http.uri; content:!\"x\"; "
+      "content:\"y\",depth 3,nocase; pcre:\"/a;\\\"b/\"; distance:0; sid:1;)");
+  EXPECT_EQ(parsed.kind, Kind::kUnsupported);
+  const std::set<std::string> expected = {"action drop", "protocol http", "flow", "http.uri",
+                                          "content:!",   "depth",         "pcre", "distance"};
+  EXPECT_EQ(parsed.unsupported, expected);
+  EXPECT_EQ(with_options("content:\"a\"; fast_pattern;").kind, Kind::kUnsupported);
+  EXPECT_EQ(parse_rule("alert http (sid:1;)").kind, Kind::kUnsupported);
+}
+
+TEST(RuleParser, RulesThatAreNoneAreMalformed) {
+  for (const char* text : {"",
+                           "alert",
+                           "alert tcp any any -> any any",
+                           "alert tcp any any -> any any (sid:1",
+                           "alert tcp any any -> any any sid:1;)",
+                           "alert tcp any any -> any (sid:1;)",
+                           "alert tcp any any any any any (sid:1;)",
+                           "alert tcp any any <- any any (sid:1;)",
+                           "foo tcp any any -> any any (sid:1;)",
+                           "alert tcp any any -> any any ()",
+                           "alert tcp any any -> any any (msg:\"x\";)",
+                           "alert tcp any any -> any any (sid:0;)",
+                           "alert tcp any any -> any any (sid:x;)",
+                           "alert tcp any any -> any any (sid:-1;)",
+                           "alert tcp any any -> any any (sid:4294967296;)",
+                           "alert tcp any any -> any any (sid:1; sid:2;)",
+                           "alert tcp any any -> any any (sid:1)",
+                           "alert tcp any any -> any any (sid:1; rev:;)",
+                           "alert tcp any any -> any any (msg:x; sid:1;)",
+                           "alert tcp any any -> any any (msg:\"x; sid:1;)",
+                           "alert tcp any any -> any any (sid:1;) x",
+                           "alert tcp any any -> any any (b?d:1; sid:1;)",
+                           "alert tcp any 70000 -> any any (sid:1;)",
+                           "alert tcp 1.2.3.400 any -> any any (sid:1;)",
+                           ")(",
+                           "()",
+                           "alert ip ] [ -> any any (sid:1;)"}) {
+    EXPECT_EQ(parse_rule(text).kind, Kind::kMalformed) << text;
+    EXPECT_FALSE(parse_rule(text).why.empty()) << text;
+  }
+}
+
+TEST(RuleParser, AnyCutOrMixedUpRuleIsHandled) {
+  const std::string rule =
+      "alert tcp [10.0.0.0/8,![10.1.0.0/16,$X]] ![1:5,7] <> any :80 (msg:\"a\\\"\"; "
+      "content:\"b|00 01|\\;\",nocase; nocase; sid:5; rev:1;)";
+  ASSERT_EQ(parse_rule(rule).kind, Kind::kRule) << parse_rule(rule).why;
+  for (std::size_t n = 0; n < rule.size(); ++n) {
+    EXPECT_EQ(parse_rule(rule.substr(0, n)).kind, Kind::kMalformed) << n;
+  }
+  std::mt19937 rng(5);
+  const std::string alphabet = "\"\\;:|()[]!,$ \t-<>/.0123456789af\xff"s + '\0';
+  for (int trial = 0; trial < 20'000; ++trial) {
+    std::string mixed = rule;
+    for (auto n = 1 + rng() % 5; n > 0; --n)
+      mixed[rng() % mixed.size()] = alphabet[rng() % alphabet.size()];
+    const ParsedRule parsed = parse_rule(mixed);
+    ASSERT_EQ(parsed.kind == Kind::kMalformed, !parsed.why.empty()) << mixed;
+  }
+}
+
+TEST(RuleAddresses, ListsAreUnionsWithoutTheirNegatedMembers) {
+  const AddressSet set = addresses("[10.0.0.0/8, 192.168.1.5 ,!10.1.0.0/16,!10.2.3.4]");
+  EXPECT_TRUE(set.contains(v4(10, 0, 0, 1)));
+  EXPECT_TRUE(set.contains(v4(192, 168, 1, 5)));
+  EXPECT_FALSE(set.contains(v4(192, 168, 1, 6)));
+  EXPECT_FALSE(set.contains(v4(10, 1, 200, 1)));
+  EXPECT_FALSE(set.contains(v4(10, 2, 3, 4)));
+  EXPECT_TRUE(set.contains(v4(10, 2, 3, 5)));
+  EXPECT_FALSE(set.contains(U128{0x20010db800000000, 1}));
+}
+
+TEST(RuleAddresses, NegationAloneIsEverythingElseInBothFamilies) {
+  for (const char* text : {"!10.0.0.0/8", "[!10.0.0.0/8]", "![10.0.0.0/8]", "[![10.0.0.0/8]]"}) {
+    const AddressSet set = addresses(text);
+    EXPECT_FALSE(set.contains(v4(10, 0, 0, 0))) << text;
+    EXPECT_FALSE(set.contains(v4(10, 255, 255, 255))) << text;
+    EXPECT_TRUE(set.contains(v4(11, 0, 0, 0))) << text;
+    EXPECT_TRUE(set.contains(v4(0, 0, 0, 0))) << text;
+    EXPECT_TRUE(set.contains(U128{1, 1})) << text;
+  }
+}
+
+TEST(RuleAddresses, NestedNegationIsTakenInsideOut) {
+  const AddressSet set = addresses("[10.0.0.0/8,![10.1.0.0/16,!10.1.1.0/24]]");
+  EXPECT_TRUE(set.contains(v4(10, 2, 0, 0)));
+  EXPECT_FALSE(set.contains(v4(10, 1, 2, 0)));
+  EXPECT_TRUE(set.contains(v4(10, 1, 1, 9)));
+}
+
+TEST(RuleAddresses, KnowsMasksRangesAndIpv6) {
+  EXPECT_TRUE(addresses("10.1.2.3/255.255.0.0").contains(v4(10, 1, 9, 9)));
+  EXPECT_FALSE(addresses("10.1.2.3/255.255.0.0").contains(v4(10, 2, 0, 0)));
+  EXPECT_TRUE(addresses("10.0.0.1-10.0.0.9").contains(v4(10, 0, 0, 9)));
+  EXPECT_FALSE(addresses("10.0.0.1 - 10.0.0.9").contains(v4(10, 0, 0, 10)));
+  EXPECT_TRUE(addresses("0.0.0.0/0").contains(v4(255, 255, 255, 255)));
+  const AddressSet v6 = addresses("2001:db8::/33");
+  EXPECT_TRUE(v6.contains(U128{0x20010db87fffffff, ~0ull}));
+  EXPECT_FALSE(v6.contains(U128{0x20010db880000000, 0}));
+  EXPECT_TRUE(addresses("fe80::1/127").contains(U128{0xfe80000000000000, 0}));
+  EXPECT_TRUE(addresses("::/0").contains(U128{~0ull, ~0ull}));
+  EXPECT_TRUE(addresses("!::ffff:ffff:ffff:ffff").contains(U128{1, 0}));
+  EXPECT_FALSE(addresses("!::ffff:ffff:ffff:ffff").contains(U128{0, ~0ull}));
+}
+
+TEST(RuleAddresses, VariablesAreAnyEvenNegated) {
+  std::set<std::string> variables;
+  for (const char* text : {"$HOME_NET", "!$HOME_NET", "[$HOME_NET,$DNS]", "[!$HOME_NET]",
+                           "![$HOME_NET,10.0.0.1]", "[10.0.0.1,$HOME_NET]"}) {
+    const auto set = parse_addresses(text, variables);
+    ASSERT_TRUE(set.ok()) << text;
+    EXPECT_TRUE(set->is_all()) << text;
+  }
+  EXPECT_EQ(variables, (std::set<std::string>{"$HOME_NET", "$DNS"}));
+  EXPECT_FALSE(addresses("[10.0.0.1,!$X]").contains(v4(10, 0, 0, 2)));
+  EXPECT_FALSE(addresses("[$X,!10.0.0.1]").contains(v4(10, 0, 0, 1)));
+}
+
+TEST(RuleAddresses, RefusesWhatIsNoAddress) {
+  for (const char* text : {"",
+                           "!",
+                           "!any",
+                           "!!10.0.0.1",
+                           "[]",
+                           "[10.0.0.1",
+                           "10.0.0.1]",
+                           "10.0.0",
+                           "10.0.0.1/33",
+                           "10.0.0.1/",
+                           "10.0.0.1/255.0.255.0",
+                           "::1/129",
+                           "host",
+                           "[10.0.0.1,]",
+                           "[,10.0.0.1]",
+                           "10.0.0.9-10.0.0.1",
+                           "10.0.0.1-::1",
+                           "[10.0.0.1,!10.0.0.1]",
+                           "[10.0.0.1],[10.0.0.2]",
+                           "10.0.0.1/-1"}) {
+    EXPECT_TRUE(addresses_are_wrong(text)) << text;
+  }
+  EXPECT_TRUE(addresses_are_wrong(std::string(100, '[') + "any" + std::string(100, ']')));
+}
+
+TEST(RulePorts, KnowsRangesListsAndNegation) {
+  EXPECT_TRUE(ports("1024:").contains(65535));
+  EXPECT_FALSE(ports("1024:").contains(1023));
+  EXPECT_TRUE(ports(":80").contains(0));
+  EXPECT_FALSE(ports(":80").contains(81));
+  EXPECT_TRUE(ports("80:90").contains(90));
+  const PortSet set = ports("[80, 8000:8100,!8080]");
+  EXPECT_TRUE(set.contains(80));
+  EXPECT_TRUE(set.contains(8081));
+  EXPECT_FALSE(set.contains(8080));
+  EXPECT_FALSE(ports("![80,443]").contains(443));
+  EXPECT_TRUE(ports("![80,443]").contains(444));
+  EXPECT_TRUE(ports("any").is_any());
+  EXPECT_TRUE(ports("!$HTTP_PORTS").is_any());
+  EXPECT_FALSE(ports("0:").is_any());
+  EXPECT_FALSE(ports("[any,!80]").is_any());
+  EXPECT_TRUE(ports("0:").contains(0));
+  EXPECT_TRUE(ports("0:").contains(65535));
+}
+
+TEST(RulePorts, RefusesWhatIsNoPort) {
+  for (const char* text : {"", ":", "!", "!any", "65536", "90:80", "-1", "80-90", "http", "[80",
+                           "80,90", "!0:65535", "1:2:3", "[80,!80]"}) {
+    EXPECT_TRUE(ports_are_wrong(text)) << text;
+  }
+}
+
+TEST(RuleHeaders, ListsMayHoldBlanks) {
+  EXPECT_EQ(with_header("alert tcp [10.0.0.1, 10.0.0.2] [80, 81] -> ! 10.0.0.3 any").kind,
+            Kind::kMalformed);
+  EXPECT_EQ(with_header("alert  tcp\t[10.0.0.1, 10.0.0.2] [80, 81] -> any any").kind, Kind::kRule);
+  EXPECT_EQ(with_header("ALERT TCP any any -> any any").kind, Kind::kRule);
+}
+
+/// A file that ends with the test.
+class RuleFiles : public testing::Test {
+ protected:
+  std::string write(const std::string& name, const std::string& text) {
+    const auto path = std::filesystem::path(testing::TempDir()) / ("nids_rules_" + name);
+    std::ofstream(path, std::ios::binary) << text;
+    paths_.push_back(path);
+    return path.string();
+  }
+  void TearDown() override {
+    for (const auto& path : paths_) std::filesystem::remove(path);
+  }
+  std::vector<std::filesystem::path> paths_;
+};
+
+TEST_F(RuleFiles, CommentsBlankLinesContinuationsAndCrLf) {
+  const std::string path =
+      write("a",
+            "\xef\xbb\xbf# comment\r\n\r\n  # alert tcp any any -> any any (sid:9;)\n"
+            "alert tcp any any \\\r\n  -> any any (content:\"a\\\nb\"; sid:1;)\r\n"
+            "\t\nalert udp any any -> any any (sid:2;)");
+  const auto rules = load_rule_files(std::vector{path});
+  ASSERT_TRUE(rules.ok()) << rules.error().line();
+  ASSERT_EQ(rules->rules.size(), 2u);
+  EXPECT_EQ(rules->rules[0].contents.at(0).bytes, "ab");
+  EXPECT_EQ(rules->report.n_rules, 2u);
+}
+
+TEST_F(RuleFiles, TheHigherRevisionOfADuplicateWins) {
+  const std::string first =
+      write("a",
+            "alert tcp any any -> any any (msg:\"old\"; sid:1; rev:1;)\n"
+            "alert tcp any any -> any any (msg:\"gid\"; gid:2; sid:1; rev:9;)\n");
+  const std::string second = write("b",
+                                   "alert tcp any any -> any any (msg:\"new\"; sid:1; rev:3;)\n"
+                                   "alert tcp any any -> any any (msg:\"2\"; sid:1; rev:2;)\n"
+                                   "alert tcp any any -> any any (msg:\"same\"; sid:1; rev:3;)\n");
+  const auto rules = load_rule_files(std::vector{first, second});
+  ASSERT_TRUE(rules.ok());
+  ASSERT_EQ(rules->rules.size(), 2u);
+  EXPECT_EQ(rules->rules[0].msg, "new");
+  EXPECT_EQ(rules->report.n_duplicates, 3u);
+}
+
+TEST_F(RuleFiles, SkippedAndMalformedRulesAreCountedAndNamed) {
+  const std::string path = write("a",
+                                 "alert tcp any any -> any any (pcre:\"/a/\"; flow:x; sid:1;)\n"
+                                 "drop tcp any any -> any any (pcre:\"/a/\"; sid:2;)\n"
+                                 "\n"
+                                 "alert tcp any any -> any any (msg:\"no number\";)\n"
+                                 "alert tcp $HOME_NET any -> any any (sid:3;)\n");
+  const auto rules = load_rule_files(std::vector{path});
+  ASSERT_TRUE(rules.ok());
+  ASSERT_EQ(rules->report.malformed.size(), 1u);
+  EXPECT_EQ(rules->report.malformed[0], path + ":4: malformed rule: sid is missing");
+  EXPECT_EQ(rules->report.summary(rules->rules.size()),
+            "1 of 4 rules in use; 2 skipped, not supported yet: action drop 1, flow 1, pcre 2; "
+            "1 malformed; taken as any: $HOME_NET");
+}
+
+TEST_F(RuleFiles, FilesWithoutRulesAreErrorsThatNameTheLine) {
+  const std::string empty = write("empty", "");
+  const std::string text = write("text", "# a\n\nroot:x:0:0::/root:/bin/sh\n");
+  const std::string comments = write("comments", "# alert tcp any any -> any any (sid:1;)\n");
+  EXPECT_NE(load_rule_files(std::vector{empty}).error().what.find(empty + ":1:"),
+            std::string::npos);
+  EXPECT_NE(load_rule_files(std::vector{text}).error().what.find(text + ":3:"), std::string::npos);
+  EXPECT_TRUE(load_rule_files(std::vector{comments}).ok());
+  EXPECT_FALSE(load_rule_files(std::vector{"/nonexistent/x.rules"s}).ok());
+  EXPECT_FALSE(load_rule_files(std::vector{testing::TempDir()}).ok());
+  const auto capture = (test::data_dir() / "pcap" / "zeek-web.pcap").string();
+  EXPECT_FALSE(load_rule_files(std::vector{capture}).ok());
+}
+
+}  // namespace
+}  // namespace hb::nids
