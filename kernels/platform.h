@@ -76,7 +76,7 @@ typedef std::uint64_t u64;
 #define DEVICE static inline
 #define HB_STATIC_ASSERT(condition, text) static_assert(condition, #text)
 #ifdef HB_KERNEL_ON_HOST  // defined by a translation unit that compiles a kernel, not just a layout
-#define KERNEL static
+#define KERNEL [[maybe_unused]] static
 /// One work-item's place in its work-group; barrier() is called by all work-items alike.
 struct HbHostItem {
   u32 group_id;

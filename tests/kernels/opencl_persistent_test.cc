@@ -43,9 +43,12 @@ class OpenClPersistent : public ::testing::Test {
  protected:
   static void SetUpTestSuite() {
     backend_ = make_opencl_backend().release();
+    const auto devices = backend_->devices(options());
+    why_not_ = devices ? "" : devices.error().line();
+    if (!devices) return;
     const auto opened = backend_->open(options());
-    why_not_ = opened ? "" : opened.error().line();
-    if (why_not_.empty()) std::printf("device '%s'\n", opened->name.c_str());
+    ASSERT_TRUE(opened) << opened.error().line();
+    std::printf("device '%s'\n", opened->name.c_str());
   }
   static void TearDownTestSuite() { delete backend_; }
 
