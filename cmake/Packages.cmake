@@ -20,7 +20,10 @@ target_compile_options(hb_dpdk_headers INTERFACE -include rte_config.h -march=x8
 # What a network function needs: no poll-mode driver, no bus.
 set(HB_DPDK_CORE fib rib ip_frag lpm acl hash rcu net mbuf mempool ring eal telemetry kvargs)
 # What the manager adds: libraries, then buses and drivers that need no library beyond libpcap.
-set(HB_DPDK_PORTS pdump pcapng bpf cryptodev gso security vhost dmadev sched stack ethdev pci meter cmdline timer)
+# A tool that attaches as a DPDK secondary (dumpcap, say) refuses a primary without the shared lists
+# of all libraries that the tool loads: these are in the packaged tools and make such lists.
+set(HB_DPDK_SHARED_LISTS stack distributor efd ipsec member pipeline reorder)
+set(HB_DPDK_PORTS table port eventdev pdump pcapng bpf cryptodev gso security vhost dmadev sched stack ethdev pci meter cmdline timer)
 set(HB_DPDK_DRIVERS
   common_iavf common_idpf bus_auxiliary bus_pci bus_vdev bus_vmbus
   mempool_bucket mempool_ring mempool_stack
@@ -50,5 +53,5 @@ function(hb_dpdk_library target)
   target_link_libraries(${target} INTERFACE -lbsd -lz PkgConfig::NUMA Threads::Threads m dl)
 endfunction()
 hb_dpdk_library(hb_dpdk_core WHOLE mempool_ring ${HB_DPDK_CORE})
-hb_dpdk_library(hb_dpdk_ports WHOLE ${HB_DPDK_DRIVERS} ${HB_DPDK_CORE} PARTS ${HB_DPDK_PORTS})
+hb_dpdk_library(hb_dpdk_ports WHOLE ${HB_DPDK_DRIVERS} ${HB_DPDK_SHARED_LISTS} ${HB_DPDK_CORE} PARTS ${HB_DPDK_PORTS})
 target_link_libraries(hb_dpdk_ports INTERFACE PkgConfig::PCAP)

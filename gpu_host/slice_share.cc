@@ -7,7 +7,7 @@
 #include <bit>
 #include <utility>
 
-#include "gpu_host/burst_scope.h"
+#include "nf_lib/burst_scope.h"
 
 namespace hb {
 namespace {
@@ -49,7 +49,7 @@ SliceShare::SliceShare(const PlatformView& view, const ShareSpec& spec,
     copies_ = CopyQueue(view.region, spec.copy_queue);
 }
 
-bool SliceShare::drain(SyncerContext& syncer) noexcept {
+bool SliceShare::drain(SyncerCommon& syncer) noexcept {
   bool moved = false;
   while (order_tail_ != order_head_) {
     WorkQueue& queue = queues_[order_[order_tail_ & (order_.size() - 1)]];
@@ -59,7 +59,7 @@ bool SliceShare::drain(SyncerContext& syncer) noexcept {
   return moved;
 }
 
-bool SliceShare::drain_burst(SyncerContext& syncer, WorkQueue& queue) noexcept {
+bool SliceShare::drain_burst(SyncerCommon& syncer, WorkQueue& queue) noexcept {
   const BurstScope scope(syncer.page);
   const std::uint32_t n = queue.next_burst(kMaxBurst);
   Answers answers;
@@ -87,7 +87,7 @@ bool SliceShare::drain_burst(SyncerContext& syncer, WorkQueue& queue) noexcept {
   return true;
 }
 
-void SliceShare::read_answers(const SyncerContext& syncer, const WorkQueue& queue,
+void SliceShare::read_answers(const SyncerCommon& syncer, const WorkQueue& queue,
                               Answers& out) noexcept {
   const std::uint32_t n = queue.next_burst(kMaxBurst);
   const PlatformView& view = syncer.view;
@@ -132,7 +132,7 @@ void SliceShare::read_answers(const SyncerContext& syncer, const WorkQueue& queu
 }
 
 /// @return false if the burst must wait: a lossless platform's control process is behind
-bool SliceShare::copy_to_control(const SyncerContext& syncer, const Answers& answers) noexcept {
+bool SliceShare::copy_to_control(const SyncerCommon& syncer, const Answers& answers) noexcept {
   const PlatformView& view = syncer.view;
   const InstanceEntry& instance = view.registry->instances[spec_.instance.value];
   ContextCounters& counters = syncer.page->counters;
@@ -156,7 +156,7 @@ bool SliceShare::copy_to_control(const SyncerContext& syncer, const Answers& ans
   return true;
 }
 
-bool SliceShare::fill(SyncerContext& syncer) noexcept {
+bool SliceShare::fill(SyncerCommon& syncer) noexcept {
   const EndpointEntry& endpoint = syncer.view.registry->endpoints[spec_.endpoint.value];
   const std::uint32_t first = first_producer_;
   bool moved = false;
@@ -189,7 +189,7 @@ bool SliceShare::fill(SyncerContext& syncer) noexcept {
   return moved;
 }
 
-bool SliceShare::take_burst(SyncerContext& syncer, ContextId from, std::uint32_t most) noexcept {
+bool SliceShare::take_burst(SyncerCommon& syncer, ContextId from, std::uint32_t most) noexcept {
   const BurstScope scope(syncer.page);
   const RegionView& region = syncer.view.region;
   const RingId id = region.ring_id(spec_.endpoint, from);
@@ -232,7 +232,7 @@ bool SliceShare::take_burst(SyncerContext& syncer, ContextId from, std::uint32_t
 /// Checks a window's pointers and headers; packets with bad headers go to the reclaimer.
 /// @param packets  packets[window.n], null where there is none
 /// @param slots    slots[window.n], set where the result has a bit
-std::uint64_t SliceShare::check_packets(SyncerContext& syncer, RingId id, const Window& window,
+std::uint64_t SliceShare::check_packets(SyncerCommon& syncer, RingId id, const Window& window,
                                         rte_mbuf** packets, u64* slots) noexcept {
   const PlatformView& view = syncer.view;
   const std::uint32_t mbuf_bytes = view.check.pool().mbuf_bytes;

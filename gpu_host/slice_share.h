@@ -26,7 +26,7 @@ struct ShareSpec {
 };
 
 /// The CPUSyncer's own part, shared by all its slices.
-struct SyncerContext {
+struct SyncerCommon {
   PlatformView view;
   ContextPage* page = nullptr;
   Publisher publisher;
@@ -40,11 +40,11 @@ class SliceShare {
 
   /// Takes back the rounds that are answered, oldest first, until one is not.
   /// @return true if a packet moved
-  bool drain(SyncerContext& syncer) noexcept;
+  bool drain(SyncerCommon& syncer) noexcept;
 
   /// Takes a burst from each producer's ring while there is room, then hands over the open round
   /// if it is full or its work-group would be idle.
-  bool fill(SyncerContext& syncer) noexcept;
+  bool fill(SyncerCommon& syncer) noexcept;
 
   /// Hands over what is open, whatever it is.
   /// @return true once no packet is left in any of the queues
@@ -58,11 +58,11 @@ class SliceShare {
 
   SliceShare(const PlatformView& view, const ShareSpec& spec, std::vector<WorkQueue> queues);
 
-  bool drain_burst(SyncerContext& syncer, WorkQueue& queue) noexcept;
-  void read_answers(const SyncerContext& syncer, const WorkQueue& queue, Answers& out) noexcept;
-  bool copy_to_control(const SyncerContext& syncer, const Answers& answers) noexcept;
-  bool take_burst(SyncerContext& syncer, ContextId from, std::uint32_t most) noexcept;
-  std::uint64_t check_packets(SyncerContext& syncer, RingId id, const Window& window,
+  bool drain_burst(SyncerCommon& syncer, WorkQueue& queue) noexcept;
+  void read_answers(const SyncerCommon& syncer, const WorkQueue& queue, Answers& out) noexcept;
+  bool copy_to_control(const SyncerCommon& syncer, const Answers& answers) noexcept;
+  bool take_burst(SyncerCommon& syncer, ContextId from, std::uint32_t most) noexcept;
+  std::uint64_t check_packets(SyncerCommon& syncer, RingId id, const Window& window,
                               rte_mbuf** packets, u64* slots) noexcept;
   WorkQueue& open_queue() noexcept;
   [[nodiscard]] std::uint32_t total_room() const noexcept;

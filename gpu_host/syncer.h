@@ -37,7 +37,7 @@ class Syncer {
   /// One slice: drains, fills, or lets go.
   bool poll_entry(std::uint32_t slice, Entry& entry) noexcept;
 
-  SyncerContext context_;
+  SyncerCommon context_;
   std::array<std::atomic<Entry*>, kMaxSlices> entries_{};
   std::array<std::unique_ptr<Entry>, kMaxSlices> owned_;  ///< the control thread's
 };

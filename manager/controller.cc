@@ -232,7 +232,7 @@ void Controller::on_nf_death(Instance& instance) {
 }
 
 void Controller::on_gpu_host_death() {
-  const std::string how = gpu_.on_death();
+  const std::string how = gpu_.on_death(ending_);
   if (ending_)
     spdlog::info("gpu_host has stopped");
   else

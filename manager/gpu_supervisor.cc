@@ -17,7 +17,7 @@ namespace hb {
 GpuSupervisor::~GpuSupervisor() {
   if (alive()) {
     kill();
-    on_death();
+    on_death(true);
   }
 }
 
@@ -78,7 +78,7 @@ void GpuSupervisor::on_ready(const nlohmann::json& message) {
   spdlog::info("GPU: {} ({}), memory mode {}", gpu.device, gpu.backend, gpu.memory_mode);
 }
 
-std::string GpuSupervisor::on_death() {
+std::string GpuSupervisor::on_death(bool expected) {
   int status = 0;
   waitpid(pid_, &status, 0);
   close(pidfd_);
@@ -86,8 +86,8 @@ std::string GpuSupervisor::on_death() {
   connection_ = -1;
   std::string how = WIFSIGNALED(status) ? fmt::format("killed by signal {}", WTERMSIG(status))
                                         : fmt::format("exit status {}", WEXITSTATUS(status));
-  platform_.gpu.state = GpuStatus::State::kFailed;
-  platform_.gpu.why = "gpu_host ended: " + how;
+  platform_.gpu.state = expected ? GpuStatus::State::kStopped : GpuStatus::State::kFailed;
+  if (!expected) platform_.gpu.why = "gpu_host ended: " + how;
   return how;
 }
 

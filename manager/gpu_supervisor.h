@@ -34,7 +34,8 @@ class GpuSupervisor {
   void on_ready(const nlohmann::json& message);
 
   /// The process is dead: reaps it and says how it ended. Contexts stay until release().
-  std::string on_death();
+  /// @param expected  it was told to end
+  std::string on_death(bool expected);
   /// Gives the syncers' contexts back, once recovery is done with them.
   void release();
   /// Ends the process at once.

@@ -26,7 +26,7 @@ namespace hb {
 inline constexpr ContextId kManagerContext{0};
 
 struct GpuStatus {
-  enum class State { kNone, kStarting, kReady, kFailed } state = State::kNone;
+  enum class State { kNone, kStarting, kReady, kStopped, kFailed } state = State::kNone;
   std::string backend, device, memory_mode, why;
 };
 

@@ -2,19 +2,13 @@
 
 #include <rte_ethdev.h>
 #include <rte_mbuf_dyn.h>
-#include <time.h>
 
 #include <array>
 
+#include "nf_lib/clock.h"
+
 namespace hb {
 namespace {
-
-std::uint64_t wall_clock_ns() noexcept {
-  timespec now{};
-  clock_gettime(CLOCK_REALTIME, &now);
-  return static_cast<std::uint64_t>(now.tv_sec) * 1'000'000'000u +
-         static_cast<std::uint64_t>(now.tv_nsec);
-}
 
 /// Makes one segment of several where they fit the first one's room.
 /// @return false if they do not; then only the first segment is left

@@ -166,6 +166,8 @@ const char* gpu_state_name(GpuStatus::State state) {
       return "starting";
     case GpuStatus::State::kReady:
       return "ready";
+    case GpuStatus::State::kStopped:
+      return "stopped";
     case GpuStatus::State::kFailed:
       return "failed";
     case GpuStatus::State::kNone:

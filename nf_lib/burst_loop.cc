@@ -1,43 +1,15 @@
 #include "nf_lib/burst_loop.h"
 
 #include <rte_prefetch.h>
-#include <time.h>
 
 #include <array>
 #include <bit>
 #include <cstring>
 
+#include "nf_lib/burst_scope.h"
+#include "nf_lib/clock.h"
+
 namespace hb {
-namespace {
-
-std::uint64_t wall_clock_ns() noexcept {
-  timespec now{};
-  clock_gettime(CLOCK_REALTIME, &now);
-  return static_cast<std::uint64_t>(now.tv_sec) * 1'000'000'000u +
-         static_cast<std::uint64_t>(now.tv_nsec);
-}
-
-}  // namespace
-
-class BurstLoop::BurstScope {
- public:
-  explicit BurstScope(ContextPage* page) noexcept : bursts_(page->bursts) {
-    bursts_.store(bursts_.load(std::memory_order_relaxed) + 1, std::memory_order_relaxed);
-    // The odd count must be out before the route table is read: whoever retires a table waits for
-    // contexts that it sees inside a burst. Pairs with the fence in the manager's grace period.
-    std::atomic_thread_fence(std::memory_order_seq_cst);
-  }
-  // Release: pairs with the manager's acquire load, so that an even count means all is published.
-  ~BurstScope() {
-    bursts_.store(bursts_.load(std::memory_order_relaxed) + 1, std::memory_order_release);
-  }
-  BurstScope(const BurstScope&) = delete;
-  BurstScope& operator=(const BurstScope&) = delete;
-
- private:
-  std::atomic<std::uint64_t>& bursts_;
-};
-
 BurstLoop::BurstLoop(const PlatformView& view, ContextPage* page, ContextId context,
                      EndpointId endpoint, ServiceId service)
     : view_(view),

@@ -42,9 +42,6 @@ class BurstLoop final : public NfContext {
   void send_originated(std::span<const Verdict> verdicts) noexcept override;
 
  private:
-  /// Where a context's burst counter is odd: packets may be between two places.
-  class BurstScope;
-
   void take_burst(NetworkFunction& nf, RingId id, rte_ring* ring) noexcept;
   void release_chunk(rte_mbuf* const* packets, const Verdict* verdicts, std::uint32_t n) noexcept;
 

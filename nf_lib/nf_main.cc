@@ -3,13 +3,13 @@
 #include <spdlog/sinks/stdout_color_sinks.h>
 #include <spdlog/spdlog.h>
 #include <sys/mman.h>
-#include <time.h>
 #include <unistd.h>
 
 #include <CLI/CLI.hpp>
 #include <iostream>
 
 #include "nf_lib/burst_loop.h"
+#include "nf_lib/clock.h"
 #include "nf_lib/idle.h"
 #include "nf_lib/nf.h"
 #include "nf_lib/nf_session.h"
@@ -25,13 +25,6 @@ struct NfOptions {
   bool gpu = false;
   std::uint32_t work_groups = 0;
 };
-
-std::uint64_t monotonic_ns() noexcept {
-  timespec now{};
-  clock_gettime(CLOCK_MONOTONIC, &now);
-  return static_cast<std::uint64_t>(now.tv_sec) * 1'000'000'000u +
-         static_cast<std::uint64_t>(now.tv_nsec);
-}
 
 void use_stderr_logger(const std::string& name) {
   auto logger = spdlog::stderr_color_mt(name);
@@ -178,6 +171,7 @@ int nf_main(int argc, char** argv, const NfDescription& description,
   } catch (const CLI::ParseError& error) {
     return fail(Error{error.what(), fmt::format("see start_nf.sh {} --help", description.name)});
   }
+  if (options.service != description.name) use_stderr_logger(options.service);
   if (options.gpu && !gpu)
     return fail(Error{fmt::format("{} has no GPU twin", description.name), "start it without --gpu"});
 

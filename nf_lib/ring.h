@@ -45,7 +45,13 @@ inline void commit(rte_ring* ring, const Window& window) noexcept {
 }
 
 /// How many packets fit now. For the producer a lower bound that only grows.
-inline std::uint32_t room(const rte_ring* ring) noexcept { return rte_ring_free_count(ring); }
+inline std::uint32_t room(const rte_ring* ring) noexcept {
+  // Relaxed: the enqueue that follows looks again, with acquire. Not rte_ring_free_count, which
+  // reads the consumer's index with a plain load.
+  const std::uint32_t taken = __atomic_load_n(&ring->cons.tail, __ATOMIC_RELAXED);
+  const std::uint32_t used = ring->prod.tail - taken;
+  return used < ring->capacity ? ring->capacity - used : 0;
+}
 
 /// prod.tail once n more packets are published.
 inline std::uint32_t tail_after(const rte_ring* ring, std::uint32_t n) noexcept {

@@ -110,6 +110,9 @@ void StagedSlice::gather_packet(u64 slot, std::uint32_t at) {
   const std::uint64_t front = offset - std::min<std::uint64_t>(offset, spec_.kernel->grows_front);
   if (slot == 0 || base + back > view_.layout().total_bytes) {
     host_at<u64>(slots_)[at] = 0;
+    // Answered here: nothing for a dummy, no verdict for what lies outside the region.
+    const std::uint32_t per_queue = view_.slots_per_queue();
+    view_.results(spec_.first_work_group + at / per_queue)[at % per_queue] = slot == 0 ? 0 : ~u64{0};
     return;
   }
   const Piece piece{base + front, end_ + (front - down(front)),

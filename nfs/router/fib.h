@@ -23,7 +23,8 @@ struct NextHop {
 /// An immutable routing table; any thread may look up in it.
 ///
 /// Takes 64 MiB, plus 1 KiB for each /24 that has longer prefixes. rte_lpm can't hold a prefix of
-/// length 0: the default route is kept beside it.
+/// length 0: the default route is kept beside it. Building compares each prefix with all others of
+/// its length (rte_lpm_add): some 0.1 s for 10,000 routes, some seconds for 100,000.
 class Fib {
  public:
   /// Next hop of an address without a route.

@@ -1,144 +1,140 @@
 /* Bounded persistence: on a CPU device a launch ends when it has nothing to do, and is repeated when
  * there is work again. What may not happen: a published round that waits for ever.
  *
- * What runs: a CPUSyncer that publishes rounds for ever, or stops at any moment; the launcher; and
- * one launch of N_WG work-groups. A work-group that found nothing N_IDLE times sets the slice's
- * `leaving` word and ends; the others end at their next round boundary; the last one out makes the
- * completion event. Round counts wrap, so this runs for ever: proven by acceptance cycles under weak
- * fairness (every process that can go on does so in the end, however slowly).
+ * What runs: a CPUSyncer that publishes rounds for ever, or stops at any moment; the launcher, which
+ * sleeps on the doorbell while there is no work; one launch at a time of two work-groups. A
+ * work-group that found nothing N_IDLE times, or has run M_ROUNDS rounds, sets the slice's `leaving`
+ * word and ends; the others end at their next round boundary; the last one out makes the completion
+ * event. Round counts wrap, so this runs for ever: checked for acceptance cycles under weak fairness
+ * (whoever can go on does so in the end, however slowly).
  *
- * Rules found to matter, each one a fault below:
- *   - a work-group looks at `published` before `leaving`, so each launch runs at least one round of
- *     every work-group that has one (BREAK_LEAVING_FIRST: launches for ever, round never run);
- *   - the launcher reads `published` after it has seen the completion event, and goes on looking
- *     (BREAK_EDGE_TRIGGERED: trusts the running launch to see what was published meanwhile);
- *   - the others leave with the first (BREAK_NO_LEAVING: a busy work-group keeps the launch alive and
- *     an idled-out one waits for ever);
- *   - `leaving` is cleared between the completion event and the next launch (BREAK_CLEAR_LATE: after
- *     the launch, wipes out what a fast work-group has already said);
- *   - `completed` is stored before the work-group leaves; its private count starts from there
- *     (BREAK_COUNT_FROM_PUBLISHED: starts from `published`, skips what came between two launches).
+ * Faults, one for each rule that this rests on:
+ *   BREAK_LEAVING_FIRST  a work-group honours `leaving` before its first round of the launch. Where
+ *                        work-groups start one after another, the first idles out before the second
+ *                        has begun: launches for ever, and the second's round is never run.
+ *   BREAK_NO_LEAVING     the others don't leave with the first: a busy one keeps the launch alive, and
+ *                        the one that idled out waits for ever.
+ *   BREAK_CLEAR_LATE     `leaving` is cleared after the launch: that wipes out what a fast work-group
+ *                        has already said, with the same end.
+ *   BREAK_FROM_PUBLISHED a launch starts at `published` instead of `completed`: skips what was
+ *                        published between two launches.
+ *   BREAK_SLEEP_UNSEEN   the launcher doesn't look for work once more after it said that it will
+ *                        sleep: nobody rings for what came just before.
+ *   BREAK_RING_FIRST     the CPUSyncer looks for a sleeper before its store of `published` is out: what
+ *                        the missing fence in the doorbell would come to.
  */
 
-#define N_WG 2
 #define R 2          /* rounds of a queue */
 #define MOD 4        /* round counts wrap here */
-#define N_IDLE 2     /* idle polls before a work-group gives up */
+#ifndef N_IDLE
+#define N_IDLE 1     /* idle polls before a work-group gives up */
+#endif
 
-byte published[N_WG];
-byte completed[N_WG];
+byte published[2];
+byte completed[2];
 bit leaving;
-bit running[N_WG];   /* work-group of the current launch has not ended yet */
-bit event = 1;       /* completion event of the last launch; set before the first one */
-bit late_clear;
+bit running[2];      /* work-group of this launch that has not ended yet */
+bit event = 1;       /* no launch is under way */
+bit waiting;         /* the doorbell: the launcher sleeps, or is about to */
 
 #define IN_FLIGHT(w) ((published[w] + MOD - completed[w]) % MOD)
 #define HAS_WORK (published[0] != completed[0] || published[1] != completed[1])
 
-inline launch() {
-  d_step {
-    event = 0;
-#ifdef BREAK_CLEAR_LATE
-    late_clear = 1;
-#else
-    leaving = 0;
-#endif
-    running[0] = 1;
-    running[1] = 1
-  }
-}
-
-/* Drains what is completed at once: room in the queue is all that matters here. */
-active proctype cpu_syncer() {
+/* Rounds are drained as soon as they are completed: only room in the queue matters here. */
+proctype cpu_syncer() {
   byte w;
+  bit is_waiting;
 end:
   do
-  :: w = 0; goto publish
-  :: w = 1; goto publish
+  :: atomic {
+       if
+       :: IN_FLIGHT(0) < R -> w = 0
+       :: IN_FLIGHT(1) < R -> w = 1
+       fi
+#ifdef BREAK_RING_FIRST
+       ;
+       is_waiting = waiting
+#endif
+     }
+     atomic { published[w] = (published[w] + 1) % MOD; w = 0 };
+#ifndef BREAK_RING_FIRST
+     is_waiting = waiting;
+#endif
+     if
+     :: is_waiting -> d_step { waiting = 0; is_waiting = 0 }
+     :: else
+     fi
   :: break  /* the traffic stops */
-publish:
-     if
-     :: d_step { IN_FLIGHT(w) < R -> published[w] = (published[w] + 1) % MOD }
-     :: IN_FLIGHT(w) == R
-     fi;
-#ifdef BREAK_EDGE_TRIGGERED
-     if
-     :: atomic { event -> launch() }
-     :: else
-     fi
-#endif
   od
 }
 
-active proctype launcher() {
+proctype launcher() {
 end:
   do
-#ifndef BREAK_EDGE_TRIGGERED
-  :: event ->
+  :: !HAS_WORK ->
+     waiting = 1;
      if
-     :: HAS_WORK -> launch()
-     :: else
-     fi
-#endif
-  :: d_step { late_clear -> leaving = 0; late_clear = 0 }
-  od
-}
-
-inline end_work_group() {
-  d_step {
-    idle = 0; rounds = 0; count = 0;
-    running[w] = 0;
-    if
-    :: !running[0] && !running[1] -> event = 1
-    :: else
-    fi
-  }
-}
-
-proctype work_group(byte w) {
-  byte count;   /* lane 0's private count of rounds */
-  byte idle;
-  byte rounds;  /* of this launch */
-  byte seen;    /* what lane 0 read */
-end:
-  do
-  :: running[w] ->
-#ifdef BREAK_COUNT_FROM_PUBLISHED
-     count = published[w];
-#else
-     count = completed[w];
-#endif
-     do
-#ifdef BREAK_LEAVING_FIRST
-     :: leaving -> break
-     :: !leaving ->
+#ifndef BREAK_SLEEP_UNSEEN
+     :: HAS_WORK -> waiting = 0
+     :: !HAS_WORK ->
 #else
      :: true ->
 #endif
-        seen = published[w];
-        if
-        :: seen != count ->
-           count = (count + 1) % MOD;
-           idle = 0;
-           d_step { seen = 0; completed[w] = count };
-#ifdef M_ROUNDS
-           rounds++;
-           if
-           :: rounds == M_ROUNDS -> leaving = 1; break
-           :: else
-           fi;
+end_asleep:
+        !waiting
+     fi
+  :: HAS_WORK ->
+#ifndef BREAK_CLEAR_LATE
+     leaving = 0;
 #endif
+     d_step { event = 0; running[0] = 1; running[1] = 1 };
+#ifdef BREAK_CLEAR_LATE
+     leaving = 0;
+#endif
+     event
+  od
+}
+
+#ifdef BREAK_LEAVING_FIRST
+#define FRESH false
+#else
+#define FRESH (count == first)
+#endif
+
+/* Lane 0; the other lanes only wait at its barriers. */
+proctype work_group(byte w) {
+  byte first;   /* rounds completed when the launch began */
+  byte count;   /* and now */
+  byte idle;
+  byte seen;    /* `published` as read */
+end:
+  do
+  :: running[w] ->
+#ifdef BREAK_FROM_PUBLISHED
+     d_step { first = published[w]; count = first };
+#else
+     d_step { first = completed[w]; count = first };
+#endif
+     do
+     :: seen = published[w];
+        if
+        :: seen != count && leaving && !FRESH -> break
+        :: seen != count && !(leaving && !FRESH) ->
+           d_step {
+             count = (count + 1) % MOD;
+             completed[w] = count;
+             idle = 0;
+             seen = 0
+           }
+#ifdef M_ROUNDS
            if
-           :: leaving -> break
+           :: (count + MOD - first) % MOD == M_ROUNDS -> leaving = 1
            :: else
            fi
-        :: else ->
-           seen = 0;
-           if
-           :: leaving -> break
-           :: else
-           fi;
-           idle++;
+#endif
+        :: seen == count && leaving -> break
+        :: seen == count && !leaving ->
+           d_step { idle++; seen = 0 };
            if
            :: idle == N_IDLE ->
 #ifndef BREAK_NO_LEAVING
@@ -149,12 +145,16 @@ end:
            fi
         fi
      od;
-     end_work_group()
+     atomic {
+       first = 0; count = 0; idle = 0; seen = 0;
+       running[w] = 0;
+       event = !running[0] && !running[1]
+     }
   od
 }
 
-init { atomic { run work_group(0); run work_group(1) } }
+init { atomic { run cpu_syncer(); run launcher(); run work_group(0); run work_group(1) } }
 
-/* Counts pass every value in turn, so this one value stands for all rounds, and work-group 0 for
- * both, since nothing tells them apart. */
+/* Counts take every value in turn, so this one value stands for all rounds; and nothing tells the
+ * work-groups apart, so number 0 stands for both. */
 ltl every_round_completes { [] ((published[0] == 1) -> <> (completed[0] == 1)) }

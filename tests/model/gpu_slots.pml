@@ -281,17 +281,17 @@ running:
 #ifdef BREAK_RECORD_AFTER_PUBLISH
         write_record(s, cons_tail[s], DONE(done));
 #endif
-        done = done | m;
-        if
-        :: in_round[w] == W -> publish_round(w)
-        :: else
-        fi;
 #ifdef BREAK_PAD_BEFORE_COMMIT
         if
         :: left[s] == 0 && MAY_PAD(w) -> pad(w)
         :: else
         fi;
 #endif
+        done = done | m;
+        if
+        :: in_round[w] == W -> publish_round(w)
+        :: else
+        fi;
         atomic { m = 0; d = 0; w = 0 }
      :: left[s] == 0 -> break
      od;
@@ -406,7 +406,10 @@ proctype manager() {
   :: state == EXITED && COUNT(TX) + COUNT(RECLAIM) + COUNT(MGR) == 0 -> break
   od;
   skip;
-  d_step { assert(n_free == N_PKT); assert(N_RX == n_out) }
+  d_step { assert(n_free == N_PKT); assert(N_RX == n_out) };
+#ifdef PROBE_END
+  assert(crashes_left > 0)
+#endif
 }
 
 init {

@@ -377,6 +377,10 @@ inline audit_at_exit() {
   od;
   assert(n_free == N_PKT);
   assert(N_RX + n == n_out)
+#ifdef PROBE_END
+  ;
+  assert(crashes_left > 0)
+#endif
 }
 
 proctype manager() {

@@ -37,13 +37,12 @@ class PlainPlatform {
   static constexpr std::uint64_t kPage = 2u << 20;
 
   explicit PlainPlatform(const PlainOptions& options = {}) {
-    pool_ = {.first_bytes = 0,
-             .stride_bytes = kStride,
-             .per_page = static_cast<std::uint32_t>(kPage / kStride),
-             .size = options.pool_size,
-             .data_room = kDataRoom,
-             .headroom = kHeadroom,
-             .mbuf_bytes = sizeof(rte_mbuf)};
+    pool_.stride_bytes = kStride;
+    pool_.per_page = static_cast<std::uint32_t>(kPage / kStride);
+    pool_.size = options.pool_size;
+    pool_.data_room = kDataRoom;
+    pool_.headroom = kHeadroom;
+    pool_.mbuf_bytes = sizeof(rte_mbuf);
     RegionDemand demand;
     demand.n_contexts = 5;
     demand.n_endpoints = 5;

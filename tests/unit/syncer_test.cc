@@ -334,9 +334,12 @@ TEST_F(SyncerTest, ASliceIsGivenBackWhenItsLastPacketHasLeft) {
 
 TEST_F(SyncerTest, AQueueThatHoldsPacketsIsNotTaken) {
   queue(0)->filled.value = 64;
-  EXPECT_FALSE(syncer_->add({.slice = 0, .work_groups = {0}}));
-  EXPECT_FALSE(syncer_->add({.slice = 0, .work_groups = {}}));
-  EXPECT_FALSE(syncer_->add({.slice = 0, .work_groups = {99}}));
+  for (const std::vector<std::uint32_t>& work_groups :
+       {std::vector<std::uint32_t>{0}, std::vector<std::uint32_t>{}, std::vector<std::uint32_t>{99}}) {
+    ShareSpec share;
+    share.work_groups = work_groups;
+    EXPECT_FALSE(syncer_->add(share));
+  }
 }
 
 TEST_F(SyncerTest, RandomLoadLosesNothingAndKeepsEachFlowsOrder) {

@@ -1,4 +1,4 @@
-// Where a context's burst counter is odd: packets may be between two places.
+// Around a burst a context's burst counter is odd: packets may be between two places.
 #pragma once
 
 #include <atomic>
