@@ -50,7 +50,7 @@ function(hb_dpdk_library target)
     target_link_libraries(${target} INTERFACE
       "-Wl,--whole-archive ${archives_WHOLE} -Wl,--no-whole-archive -Wl,--start-group ${archives_PARTS} -Wl,--end-group")
   endif()
-  target_link_libraries(${target} INTERFACE -lbsd -lz PkgConfig::NUMA Threads::Threads m dl)
+  target_link_libraries(${target} INTERFACE -lbsd -lz -lnuma Threads::Threads m dl)
 endfunction()
 hb_dpdk_library(hb_dpdk_core WHOLE mempool_ring ${HB_DPDK_CORE})
 hb_dpdk_library(hb_dpdk_ports WHOLE ${HB_DPDK_DRIVERS} ${HB_DPDK_SHARED_LISTS} ${HB_DPDK_CORE} PARTS ${HB_DPDK_PORTS})

@@ -84,6 +84,10 @@ int Controller::run() {
       if (p_.options.exit_when_drained) spdlog::info("all NFs of the routes are running: RX starts");
       resume_rx();
     }
+    if (p_.flow.lost_a_record.load(std::memory_order_relaxed)) {
+      spdlog::error("a file port had no free packet and lost a record: raise --pool");
+      fatal_ = ending_ = true;
+    }
     if (p_.options.exit_when_drained && rx_started_ && input_is_drained()) ending_ = true;
   }
   shutdown();

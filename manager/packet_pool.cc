@@ -75,6 +75,14 @@ Result<HugepageMount> find_hugepages() {
   return Error{"no hugepages are mounted", "run scripts/setup.sh as root"};
 }
 
+std::uint64_t free_hugepages(std::uint64_t page_bytes) {
+  std::ifstream file(
+      fmt::format("/sys/kernel/mm/hugepages/hugepages-{}kB/free_hugepages", page_bytes >> 10));
+  std::uint64_t n = 0;
+  file >> n;
+  return n;
+}
+
 Result<std::unique_ptr<Region>> Region::create(const std::string& path, const RegionDemand& demand,
                                                int node) {
   const RegionLayout layout = plan_region(demand);

@@ -23,6 +23,9 @@ struct HugepageMount {
 /// The mount with the default page size, or an Error that says how to get one.
 Result<HugepageMount> find_hugepages();
 
+/// Hugepages of that size that nobody has.
+std::uint64_t free_hugepages(std::uint64_t page_bytes);
+
 /// The region: file, mapping, and the rings and queues in it. Unlinks its file at the end.
 class Region {
  public:

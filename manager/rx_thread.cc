@@ -30,7 +30,8 @@ RxThread::RxThread(const RxSetup& setup)
       publisher_(setup.view.region, setup.context, &ledger_, setup.endpoint_service),
       idle_(setup.busy),
       counters_(setup.ports->size()),
-      ended_(setup.ports->size(), false) {}
+      ended_(setup.ports->size(), false),
+      unreadable_(setup.ports->size(), 0) {}
 
 void RxThread::run() noexcept {
   RxWords& words = setup_.flow->rx[setup_.thread];
@@ -64,7 +65,7 @@ bool RxThread::poll_port(std::size_t port) noexcept {
   const std::uint16_t n = rte_eth_rx_burst(p.id, static_cast<std::uint16_t>(setup_.thread),
                                            burst.data(), kMaxBurst);
   if (n == 0) {
-    if (p.spec.lossless) {  // a file: an empty poll is its end
+    if (p.spec.lossless && at_end_of_file(port)) {
       ended_[port] = true;
       // Release: pairs with the control thread's acquire load: the last packets are counted.
       setup_.flow->files_ended.fetch_add(1, std::memory_order_release);
@@ -75,12 +76,25 @@ bool RxThread::poll_port(std::size_t port) noexcept {
   return true;
 }
 
+bool RxThread::at_end_of_file(std::size_t port) noexcept {
+  rte_eth_stats stats{};
+  rte_eth_stats_get((*setup_.ports)[port].id, &stats);
+  // The pool is sized so that this can't be: the record is lost, and with it the port's promise.
+  if (stats.rx_nombuf != 0) setup_.flow->lost_a_record.store(true, std::memory_order_relaxed);
+  // A record that the driver could not read gives an empty poll in the middle of the file.
+  const bool unreadable = stats.ierrors != unreadable_[port];
+  unreadable_[port] = stats.ierrors;
+  return !unreadable;
+}
+
 void RxThread::admit(std::size_t port, rte_mbuf** burst, std::uint32_t n) noexcept {
   RxPortCounters& counters = counters_[port];
   std::uint64_t number = counters.packets.load(std::memory_order_relaxed);
   std::uint64_t bytes = 0;
   std::uint64_t too_big = 0;
   const std::uint64_t now = wall_clock_ns();
+  // net_pcap gives microseconds; a device that has a clock is made to give nanoseconds.
+  const std::uint64_t scale = (*setup_.ports)[port].driver == "net_pcap" ? 1000 : 1;
   const auto version = static_cast<std::uint8_t>(routes_.current_version());
   for (std::uint32_t i = 0; i < n; ++i) {
     rte_mbuf* const mbuf = burst[i];
@@ -89,7 +103,7 @@ void RxThread::admit(std::size_t port, rte_mbuf** burst, std::uint32_t n) noexce
     PacketMeta& meta = packet_meta(mbuf);
     meta = PacketMeta{};
     meta.capture_ns = (mbuf->ol_flags & setup_.timestamp_flag) != 0
-                          ? *RTE_MBUF_DYNFIELD(mbuf, setup_.timestamp_offset, std::uint64_t*)
+                          ? *RTE_MBUF_DYNFIELD(mbuf, setup_.timestamp_offset, std::uint64_t*) * scale
                           : now;
     meta.set_capture_number(++number);
     meta.route_version = version;

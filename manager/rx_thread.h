@@ -46,6 +46,7 @@ class RxThread {
 
  private:
   bool poll_port(std::size_t port) noexcept;
+  [[nodiscard]] bool at_end_of_file(std::size_t port) noexcept;
   [[nodiscard]] bool may_receive(const Port& port) const noexcept;
   void admit(std::size_t port, rte_mbuf** burst, std::uint32_t n) noexcept;
 
@@ -56,6 +57,7 @@ class RxThread {
   Idle idle_;
   std::vector<RxPortCounters> counters_;
   std::vector<bool> ended_;
+  std::vector<std::uint64_t> unreadable_;  ///< records that a file port could not read, by port
 };
 
 }  // namespace hb

@@ -20,6 +20,8 @@ namespace hb {
 namespace {
 
 constexpr std::uint32_t kPoolCache = 256;
+/// What the manager's EAL took at most: the pool's ring and caches, devices, tables.
+constexpr std::uint64_t kEalHugepageBytes = 32u << 20;
 
 /// EAL's command line: one lcore for the control thread, one for TX, one for each RX thread. They
 /// float over the CPUs that they may use; with as many CPUs as threads each gets one of its own.
@@ -35,7 +37,7 @@ Result<std::vector<std::string>> eal_args(const ManagerOptions& o,
                                         : fmt::format("({})", fmt::join(*cpus, ","));
   }
   std::vector<std::string> args = {"manager", "--file-prefix=hummingbird-" + o.prefix,
-                                   "--proc-type=primary", "--no-telemetry", "--log-level=*:error",
+                                   "--proc-type=primary", "--no-telemetry", "--log-level=*:critical",
                                    "--lcores=" + lcores};
   const std::vector<std::string> ports = port_eal_args(specs);
   args.insert(args.end(), ports.begin(), ports.end());
@@ -50,7 +52,7 @@ Result<void> start_eal(const std::vector<std::string>& args) {
   for (std::string& arg : kept) argv.push_back(arg.data());
   if (rte_eal_init(static_cast<int>(argv.size()), argv.data()) < 0)
     return Error{fmt::format("DPDK's environment can't be started: {}", rte_strerror(rte_errno)),
-                 "see the lines above; scripts/setup.sh reserves hugepages"};
+                 "check --port and --cores; scripts/setup.sh reserves hugepages"};
   return {};
 }
 
@@ -78,6 +80,16 @@ RegionDemand demand_of(const ManagerOptions& o, const HugepageMount& hugepages) 
   demand.n_copy_queues = o.gpu == GpuChoice::kNone ? 0 : kMaxSlices * o.n_syncers;
   demand.copy_bytes = (o.mbuf_bytes + 64 + 63) / 64 * 64;
   return demand;
+}
+
+/// Hugepages for the region, and for what DPDK itself takes of them.
+Result<void> check_hugepages(const ManagerOptions& o, const HugepageMount& mount) {
+  const std::uint64_t needed =
+      plan_region(demand_of(o, mount)).total_bytes + (kEalHugepageBytes + mount.page_bytes - 1) / mount.page_bytes * mount.page_bytes;
+  const std::uint64_t free = free_hugepages(mount.page_bytes) * mount.page_bytes;
+  if (free >= needed) return {};
+  return Error{fmt::format("{} MB of hugepages are free, {} MB are needed", free >> 20, needed >> 20),
+               "reserve more with scripts/setup.sh --pages N, or use a smaller --pool"};
 }
 
 /// A lossless port must never fail to get a packet: everything that can hold one must fit the pool.
@@ -193,6 +205,8 @@ Result<void> make_platform(Platform& p) {
   if (!args) return args.error();
   const Result<HugepageMount> hugepages = find_hugepages();
   if (!hugepages) return hugepages.error();
+
+  if (const Result<void> enough = check_hugepages(o, *hugepages); !enough) return enough;
 
   auto control = ControlArea::create(o.prefix, hugepages->directory);
   if (!control) return control.error();

@@ -47,7 +47,7 @@ json ports_json(const Platform& p) {
                      {"rx_bytes", bytes},
                      {"tx_packets", get(tx.packets)},
                      {"tx_bytes", get(tx.bytes)},
-                     {"rx_missed", device.imissed + device.rx_nombuf},
+                     {"rx_missed", device.imissed + device.rx_nombuf + device.ierrors},
                      {"tx_dropped", get(tx.dropped)}});
   }
   return ports;

@@ -91,7 +91,7 @@ Result<Attachment> Attachment::open(const std::string& prefix) {
 }
 
 Result<void> Attachment::start_eal(const std::string& program, const EalOptions& options) {
-  std::vector<std::string> args = {program, "--no-pci", "--no-telemetry", "--log-level=*:error"};
+  std::vector<std::string> args = {program, "--no-pci", "--no-telemetry", "--log-level=*:critical"};
   Result<std::string> cpus = lcore_cpus(options.cores);
   if (!cpus) return cpus.error();
   args.push_back("--lcores=0@(" + *cpus + ")");

@@ -103,6 +103,8 @@ Result<void> NfSession::ready(const std::string& kernel, int table_fd, std::size
   auto received = attachment_.socket().receive(std::nullopt);
   if (!received) return received.error();
   if (!*received) return Error{"interrupted while starting", ""};
+  if ((**received).value("op", "") == "stop")
+    return Error{"the manager ended before this NF was running", "start it again with the manager"};
   if (!(**received).value("ok", false)) return refusal(**received);
 
   block_stop_signals();

@@ -344,7 +344,8 @@ def alerts(capture, rules):
 
 def alert_set(capture, rule_paths):
     """The set of (pcap_cnt, sid) that nids must give for the capture."""
-    return {(packet.number, rule.sid) for packet, _, rule in alerts(capture, load_rules(rule_paths))}
+    rules = load_rules(rule_paths)
+    return {(packet.number, rule.sid) for packet, _, rule in alerts(capture, rules)}
 
 
 def as_event(packet, view, rule):

@@ -23,7 +23,7 @@ def test_hbctl_without_a_manager_says_so(platform, words):
 
 
 @pytest.mark.parametrize("words, named", [([], "--help"), (["bogus"], "bogus"),
-                                          (["status", "--bogus"], "--bogus"), (["stop"], "stop"),
+                                          (["status", "--bogus"], "--bogus"), (["stop"], "NF"),
                                           (["stop", "absent"], "absent")])
 def test_hbctl_refuses(idle_platform, words, named):
     hbctl(idle_platform, *words).expect_refusal(named)

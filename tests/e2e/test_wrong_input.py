@@ -73,7 +73,7 @@ MANAGER_CASES = {
     "same output twice": (["--port", "pcap:rx={good.pcap},tx={folder}/o.pcap",
                            "--port", "pcap:rx={good.pcap},tx={folder}/o.pcap"], ["o.pcap"]),
     "absent routes": ([*NULL, "--routes", "{absent}"], ["absent"]),
-    "routes are a folder": ([*NULL, "--routes", "{folder}"], ["folder"]),
+    "routes are a folder": ([*NULL, "--routes", "{folder}"], ["directory"]),
     "routes with two fields": ([*NULL, "--routes", "{two-fields.csv}"], ["two-fields.csv:4"]),
     "routes without rx": ([*NULL, "--routes", "{no-rx.csv}"], ["no-rx.csv", "rx"]),
     "routes to an absent port": ([*NULL, "--routes", "{bad-port.csv}"], ["bad-port.csv:2"]),
@@ -172,21 +172,25 @@ NF_CASES = {
     "table to an absent port": ("router", ["--route-file", "{bad-port.table}"],
                                 ["bad-port.table:1"]),
     "empty table": ("router", ["--route-file", "{empty.table}"], ["empty.table"]),
-    "nids without rules": ("nids", [], ["--rules"]),
-    "absent rules": ("nids", ["--rules", "{absent}"], ["absent"]),
-    "no rules at all": ("nids", ["--rules", "{no.rules}"], ["no.rules:1"]),
-    "empty rules": ("nids", ["--rules", "{empty.rules}"], ["empty.rules"]),
-    "rules are a folder": ("nids", ["--rules", "{folder}"], ["folder"]),
+    "table is a folder": ("router", ["--route-file", "{folder}"], ["directory"]),
+    "nids without rules": ("nids", ["--alerts", "/dev/null"], ["--rules"]),
+    "nids without alerts": ("nids", ["--rules", "{good.rules}"], ["--alerts"]),
+    "absent rules": ("nids", ["--rules", "{absent}", "--alerts", "/dev/null"], ["absent"]),
+    "no rules at all": ("nids", ["--rules", "{no.rules}", "--alerts", "/dev/null"],
+                        ["no.rules:1"]),
+    "empty rules": ("nids", ["--rules", "{empty.rules}", "--alerts", "/dev/null"],
+                    ["empty.rules"]),
+    "rules are a folder": ("nids", ["--rules", "{folder}", "--alerts", "/dev/null"],
+                           ["directory"]),
     "alerts in an absent folder": ("nids", ["--rules", "{good.rules}", "--alerts",
                                             "{absent}/alerts.json"], ["absent"]),
-    "table is a folder": ("router", ["--route-file", "{folder}"], ["folder"]),
 }
 
 
 @pytest.mark.parametrize("nf", ["forward", "router", "nids"])
 def test_an_nf_without_a_manager_is_refused(platform, files, nf):
     options = {"forward": [], "router": ["--route-file", files["good.table"]],
-               "nids": ["--rules", files["good.rules"]]}[nf]
+               "nids": ["--rules", files["good.rules"], "--alerts", "/dev/null"]}[nf]
     platform.spawn_nf(nf, *options).expect_refusal(platform.prefix, "manager")
     assert_nothing_left(platform.prefix)
 
@@ -221,7 +225,7 @@ def test_malformed_rules_are_named_with_their_line_and_the_others_work(platform,
     rules = platform.write("mixed.rules", files["good.rules"].read_text()
                            + "alert tcp any any -> any (msg:\"x\"; sid:2;)\n")
     platform.start_manager(*NULL)
-    nids = platform.start_nf("nids", "--rules", rules)
+    nids = platform.start_nf("nids", "--rules", rules, "--alerts", "/dev/null")
     assert f"{rules}:2" in nids.stderr, nids.report()
     platform.stop()
 

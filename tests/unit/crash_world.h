@@ -2,10 +2,19 @@
 // would the manager account for every packet?
 #pragma once
 
-#include <cstdint>
+#include <fmt/format.h>
+#include <sys/prctl.h>
+#include <sys/ptrace.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <atomic>
+#include <csignal>
 #include <functional>
 #include <optional>
 #include <string>
+#include <tuple>
 #include <vector>
 
 #include "manager/recovery.h"
@@ -18,10 +27,10 @@ namespace hb::test {
 /// One thing that an NF does, at the end of which it has nothing to do.
 struct CrashScenario {
   std::string name;
-  SmallOptions options;
-  NfPlan nf;
   /// Fills rings; the loop and the NF are there, so it may let them run to get packets held.
   std::function<void(SmallPlatform&, BurstLoop&, PlannedNf&)> prepare;
+  SmallOptions options = {};
+  NfPlan nf = {};
   /// The NF writes ledger and held area into a page that recovery does not see. The test of the
   /// test: it must be found out.
   bool hide_page = false;
@@ -29,10 +38,11 @@ struct CrashScenario {
 
 struct CrashReport {
   std::uint64_t n_steps = 0;   ///< instructions executed
-  std::uint64_t n_points = 0;  ///< different states of the shared memory that were recovered from
+  std::uint64_t n_points = 0;  ///< states of the shared memory that were recovered from
   std::uint64_t n_lost = 0;    ///< packets found nowhere, over all points
   std::uint64_t n_twice = 0;   ///< packets found in two places, over all points
-  std::uint64_t n_wrong = 0;   ///< other findings: order, reasons, rings out of order
+  std::uint64_t n_wrong = 0;   ///< other findings: order, reasons, rings in disorder
+  std::uint64_t most_recovered = 0;  ///< packets that one recovery took out of the dead one's hands
   std::string first_error;
   bool traceable = true;  ///< false: this process may not trace its child
   [[nodiscard]] bool clean() const { return n_lost == 0 && n_twice == 0 && n_wrong == 0; }
@@ -40,30 +50,264 @@ struct CrashReport {
 
 class CrashWorld {
  public:
-  explicit CrashWorld(const CrashScenario& scenario);
+  explicit CrashWorld(const CrashScenario& scenario)
+      : scenario_(scenario), platform_(scenario.options), nf_(scenario.nf) {
+    manager_.view = platform_.view;
+    manager_.endpoint_service.fill(kMaxServices);
+    phase_ = static_cast<std::atomic<Phase>*>(mmap(
+        nullptr, SmallPlatform::kPage, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0));
+    ContextPage* const page = scenario.hide_page ? &hidden_page_ : platform_.page();
+    loop_.emplace(platform_.view, page, SmallPlatform::kNf, SmallPlatform::kNfEndpoint,
+                  SmallPlatform::kService);
+    nf_.use(*loop_);
+    scenario_.prepare(platform_, *loop_, nf_);
+    start_ = memory();
+    before_ = look();
+  }
+  ~CrashWorld() { munmap(phase_, SmallPlatform::kPage); }
+  CrashWorld(const CrashWorld&) = delete;
+  CrashWorld& operator=(const CrashWorld&) = delete;
 
   /// Steps one process through the whole scenario; whenever it has changed shared memory, recovers
-  /// from what it left there so far, checks, and puts the memory back.
-  CrashReport recover_at_every_step();
+  /// from what it has left there so far, checks, and puts the memory back.
+  CrashReport recover_at_every_step() {
+    CrashReport report;
+    run_to_the_end();
+    const int child = start_child(report);
+    std::vector<std::byte> last;
+    while (report.traceable && *phase_ != Phase::kDone && step(child)) {
+      ++report.n_steps;
+      if (*phase_ != Phase::kRunning) continue;
+      if (last.size() == platform_.shared_bytes() &&
+          std::memcmp(last.data(), platform_.shared(), last.size()) == 0)
+        continue;
+      last = memory();
+      recover_and_check(report);
+      put_back(last);
+    }
+    end_child(child);
+    recover_and_check(report);  // it died when all was done
+    put_back(start_);
+    return report;
+  }
 
-  /// Kills a process after n instructions, n = first, first + stride, ..., and recovers.
-  CrashReport kill_for_real(std::uint64_t first, std::uint64_t stride);
+  /// Kills processes after first, first + stride, ... instructions, each with SIGKILL, and recovers.
+  CrashReport kill_for_real(std::uint64_t first, std::uint64_t stride) {
+    CrashReport report;
+    run_to_the_end();
+    bool done = false;
+    for (std::uint64_t n = first; !done && report.traceable; n += stride) {
+      const int child = start_child(report);
+      std::uint64_t steps = 0;
+      while (report.traceable && !done && steps < n && step(child)) {
+        steps += *phase_ == Phase::kRunning;
+        done = *phase_ == Phase::kDone;
+      }
+      end_child(child);
+      report.n_steps += steps;
+      recover_and_check(report);
+      put_back(start_);
+    }
+    return report;
+  }
 
  private:
-  /// Where packets wait when the world starts, and when the NF has done all.
-  struct Picture {
-    std::vector<std::vector<std::uint32_t>> rings;  ///< by ring id
-    std::vector<std::uint32_t> held;
-  };
-  Picture look() const;
-  /// Forks a process that runs the NF; traced, it is stopped before its first instruction there.
-  int start_child(bool traced);
-  void run_nf();
-  void put_back(const std::vector<std::byte>& memory);
-  void recover_and_check(CrashReport& report);
-  void check_recovered(std::uint64_t n_recovered, CrashReport& report) const;
-  void check_each_packet_once(const Picture& now, CrashReport& report) const;
-  void check_successor(CrashReport& report);
+  enum class Phase : std::uint32_t { kStarting, kRunning, kDone };
+  /// By ring id, the packets that wait there.
+  using Picture = std::vector<std::vector<std::uint32_t>>;
+
+  [[nodiscard]] Picture look() const {
+    Picture picture;
+    for (std::uint32_t id = 0; id < platform_.view.region.n_rings(); ++id)
+      picture.push_back(platform_.contents(platform_.view.region.ring(RingId(id))));
+    return picture;
+  }
+  [[nodiscard]] std::vector<std::byte> memory() const {
+    return {platform_.shared(), platform_.shared() + platform_.shared_bytes()};
+  }
+  void put_back(const std::vector<std::byte>& memory) {
+    std::memcpy(platform_.shared(), memory.data(), memory.size());
+  }
+
+  // --- processes ---
+  [[noreturn]] void be_the_nf() {
+    *phase_ = Phase::kRunning;
+    while (loop_->poll(nf_) != 0) {
+    }
+    *phase_ = Phase::kDone;
+    _exit(0);
+  }
+  /// What the NF does when nobody kills it is what each crash is measured against.
+  void run_to_the_end() {
+    const int child = fork();
+    if (child == 0) be_the_nf();
+    waitpid(child, nullptr, 0);
+    after_ = look();
+    put_back(start_);
+  }
+  /// Forks a process that is about to be the NF, stopped and traced.
+  int start_child(CrashReport& report) {
+    *phase_ = Phase::kStarting;
+    const int child = fork();
+    if (child == 0) {
+      prctl(PR_SET_PDEATHSIG, SIGKILL);
+      if (ptrace(PTRACE_TRACEME, 0, nullptr, nullptr) != 0) _exit(1);
+      raise(SIGSTOP);
+      be_the_nf();
+    }
+    int status = 0;
+    waitpid(child, &status, 0);
+    report.traceable = WIFSTOPPED(status);
+    return report.traceable ? child : 0;
+  }
+  /// One instruction of the child. @return false when it has ended
+  static bool step(int child) {
+    int status = 0;
+    return ptrace(PTRACE_SINGLESTEP, child, nullptr, nullptr) == 0 &&
+           waitpid(child, &status, 0) == child && WIFSTOPPED(status);
+  }
+  static void end_child(int child) {
+    if (child == 0) return;
+    kill(child, SIGKILL);
+    waitpid(child, nullptr, 0);
+  }
+
+  // --- judging one crash ---
+  static constexpr auto kLost = static_cast<std::uint8_t>(DropReason::kLostInCrash);
+
+  void recover_and_check(CrashReport& report) {
+    ++report.n_points;
+    Recovery recovery(manager_);
+    const DeadContext dead{.context = SmallPlatform::kNf,
+                           .page = platform_.page(),
+                           .endpoints = {SmallPlatform::kNfEndpoint},
+                           .work_groups = {}};
+    const std::uint64_t n =
+        recovery.recover(dead, SmallPlatform::kService.value, DropReason::kLostInCrash);
+    report.most_recovered = std::max(report.most_recovered, n);
+    const Picture now = look();
+    count_places(now, {}, report);
+    check_order(now, report);
+    check_lost(now, n, report);
+    check_rings(report);
+    check_successor(report);
+  }
+
+  void wrong(CrashReport& report, std::uint64_t CrashReport::*counter, const std::string& what) const {
+    ++(report.*counter);
+    if (report.first_error.empty())
+      report.first_error = fmt::format("{}, step {}: {}", scenario_.name, report.n_steps, what);
+  }
+
+  /// Every packet that was anywhere at the start is in one place, and no other is anywhere.
+  void count_places(const Picture& now, const std::vector<rte_mbuf*>& held,
+                    CrashReport& report) const {
+    std::vector<int> places(platform_.n_packets());
+    std::vector<bool> in_play(platform_.n_packets());
+    for (const auto& ring : before_)
+      for (const std::uint32_t packet : ring)
+        if (packet != PacketCheck::kNotAPacket) in_play[packet] = true;
+    for (std::uint32_t i = 0; i < kHeldSlots; ++i) {
+      const ContextPage& page = *reinterpret_cast<const ContextPage*>(
+          start_.data() + (reinterpret_cast<std::byte*>(platform_.page()) - platform_.shared()));
+      const std::uint32_t packet = platform_.view.check.number(
+          reinterpret_cast<const void*>(page.held[i].load(std::memory_order_relaxed)));
+      if (packet != PacketCheck::kNotAPacket) in_play[packet] = true;
+    }
+    for (const auto& ring : now)
+      for (const std::uint32_t packet : ring)
+        if (packet != PacketCheck::kNotAPacket) ++places[packet];
+    for (const rte_mbuf* const mbuf : held) ++places[platform_.view.check.number(mbuf)];
+    for (std::uint32_t packet = 0; packet < places.size(); ++packet) {
+      if (in_play[packet] && places[packet] == 0)
+        wrong(report, &CrashReport::n_lost, fmt::format("packet {} is nowhere", packet));
+      if (places[packet] > 1)
+        wrong(report, &CrashReport::n_twice, fmt::format("packet {} is in two places", packet));
+      if (!in_play[packet] && places[packet] != 0)
+        wrong(report, &CrashReport::n_wrong, fmt::format("packet {} was never sent", packet));
+    }
+  }
+
+  /// What the dead NF sent is the beginning of what it would have sent; what it did not take is the
+  /// end of what waited for it.
+  void check_order(const Picture& now, CrashReport& report) const {
+    for (std::uint32_t id = 0; id < now.size(); ++id) {
+      const std::uint32_t context = id % platform_.view.region.layout().n_contexts;
+      if (id == manager_lost_.value) continue;
+      const auto& [shorter, longer] = std::tie(now[id], is_source(id) ? before_[id] : after_[id]);
+      const bool good =
+          shorter.size() <= longer.size() &&
+          (is_source(id) ? std::equal(shorter.rbegin(), shorter.rend(), longer.rbegin())
+                         : std::equal(shorter.begin(), shorter.end(), longer.begin()));
+      if (!good)
+        wrong(report, &CrashReport::n_wrong,
+              fmt::format("ring {} of context {} holds {}, not part of {}", id, context,
+                          fmt::join(shorter, " "), fmt::join(longer, " ")));
+    }
+  }
+
+  /// What recovery took says so, is counted, and is no more than a burst and what was held.
+  void check_lost(const Picture& now, std::uint64_t n_recovered, CrashReport& report) const {
+    if (now[manager_lost_.value].size() != n_recovered)
+      wrong(report, &CrashReport::n_wrong, fmt::format("{} packets said to be lost", n_recovered));
+    for (std::uint32_t id = 0; id < 4; ++id) {  // the reclaimer's rings, one for each context
+      for (const std::uint32_t packet : now[id]) {
+        const PacketMeta& meta = packet_meta(platform_.packet(packet));
+        if ((meta.drop_reason == kLost) != (id == manager_lost_.value) ||
+            (meta.drop_reason == kLost && meta.drop_service != SmallPlatform::kService.value))
+          wrong(report, &CrashReport::n_wrong,
+                fmt::format("packet {} in ring {} has reason {}", packet, id, meta.drop_reason));
+      }
+    }
+  }
+
+  void check_rings(CrashReport& report) const {
+    for (std::uint32_t id = 0; id < platform_.view.region.n_rings(); ++id) {
+      const rte_ring* const ring = platform_.view.region.ring(RingId(id));
+      if (ring->prod.head != ring->prod.tail || ring->cons.head != ring->cons.tail)
+        wrong(report, &CrashReport::n_wrong, fmt::format("ring {} is in disorder", id));
+    }
+  }
+
+  /// A new process in the dead one's place takes all that waits, and still nothing is lost.
+  void check_successor(CrashReport& report) const {
+    const auto page = std::make_unique<ContextPage>();
+    BurstLoop loop(platform_.view, page.get(), SmallPlatform::kNf, SmallPlatform::kNfEndpoint,
+                   SmallPlatform::kService);
+    PlannedNf nf({.originate_in_burst = 1, .n_originated = 2});
+    nf.use(loop);
+    while (loop.poll(nf) != 0) {
+    }
+    const Picture now = look();
+    count_places(now, nf.held(), report);
+    for (std::uint32_t from = 0; from < 4; ++from) {
+      const RingId source = platform_.view.region.ring_id(SmallPlatform::kNfEndpoint, ContextId(from));
+      if (!now[source.value].empty())
+        wrong(report, &CrashReport::n_wrong, "the successor left packets behind");
+      for (std::uint32_t port = 0; port < SmallPlatform::kPorts; ++port)
+        check_subsequence(before_[source.value],
+                          platform_.contents(SmallPlatform::port(port), SmallPlatform::kNf), report);
+    }
+  }
+  /// Packets of `sent` that are from `source` are in its order.
+  void check_subsequence(const std::vector<std::uint32_t>& source,
+                         const std::vector<std::uint32_t>& sent, CrashReport& report) const {
+    auto at = source.begin();
+    for (const std::uint32_t packet : sent) {
+      if (std::ranges::find(source, packet) == source.end()) continue;
+      at = std::find(at, source.end(), packet);
+      if (at == source.end()) {
+        wrong(report, &CrashReport::n_wrong, fmt::format("packet {} is out of order", packet));
+        return;
+      }
+    }
+  }
+
+  [[nodiscard]] bool is_source(std::uint32_t id) const {
+    const RegionView& region = platform_.view.region;
+    return id == region.fill_ring_id(SmallPlatform::kNf).value ||
+           id / region.layout().n_contexts == SmallPlatform::kNfEndpoint.value;
+  }
 
   CrashScenario scenario_;
   SmallPlatform platform_;
@@ -71,10 +315,12 @@ class CrashWorld {
   ContextPage hidden_page_{};
   std::optional<BurstLoop> loop_;
   PlannedNf nf_;
+  std::atomic<Phase>* phase_ = nullptr;
   std::vector<std::byte> start_;
   Picture before_;
   Picture after_;
-  std::uint32_t n_in_hand_at_most_ = 0;
+  /// Where recovery puts what was in the dead process' hands: the reclaimer's ring of the manager.
+  const RingId manager_lost_{kManagerContext.value};
 };
 
 }  // namespace hb::test

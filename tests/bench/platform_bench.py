@@ -1,0 +1,139 @@
+#!/usr/bin/env python3
+"""Rates of the whole platform on this machine: real processes, counters of the manager.
+
+  chain     null -> forward x N -> null, N = 1..4, 64-byte packets
+  gpu-nids  captured HTTP traffic in a loop through nids on the device and on the CPU
+  start     time from start to ready (manager), and to the first packet received (NF)
+
+Prints a line for each, and writes them with the machine to --json. A rate is the median of
+--windows windows of a second each; beside it the smallest and the largest.
+"""
+
+import argparse
+import json
+import os
+import platform
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+HERE = Path(__file__).resolve().parent
+sys.path.insert(0, str(HERE.parent / "e2e"))
+import harness  # noqa: E402
+
+WINDOW_S = 1.0
+
+
+def machine():
+    """What the figures depend on."""
+    model = next((line.split(":")[1].strip() for line in open("/proc/cpuinfo")
+                  if line.startswith("model name")), "unknown")
+    return {"cpu": model, "cpus": len(os.sched_getaffinity(0)), "kernel": platform.release()}
+
+
+def received(bench, service):
+    status = bench.status()
+    return bench.nf(service, status)["rx"], time.monotonic()
+
+
+def rate(bench, service, windows):
+    """Packets per second that a service takes: (median, smallest, largest)."""
+    bench.wait_works(service)
+    rates = []
+    before = received(bench, service)
+    for _ in range(windows):
+        time.sleep(WINDOW_S)  # the window that is measured
+        now = received(bench, service)
+        rates.append((now[0] - before[0]) / (now[1] - before[1]))
+        before = now
+    return statistics.median(rates), min(rates), max(rates)
+
+
+def run_chain(folder, windows, idle):
+    rows = []
+    for n in range(1, 5):
+        bench = harness.Platform(folder)
+        bench.start_manager("--port", "null:size=64", "--idle", idle)
+        for i in range(n):
+            bench.start_nf("forward", service=f"forward{i}")
+        median, low, high = rate(bench, f"forward{n - 1}", windows)
+        rows.append({"bench": "chain", "forwards": n, "mpps": median / 1e6, "low": low / 1e6,
+                     "high": high / 1e6})
+        print(f"chain     {n} x forward  {median / 1e6:7.3f} Mpps  [{low / 1e6:.3f} .. {high / 1e6:.3f}]")
+        bench.close()
+    return rows
+
+
+def run_nids(folder, windows, idle):
+    rows = []
+    capture = harness.CAPTURES / "zeek-http_byteranges.pcap"
+    rules = harness.CAPTURES.parent / "demo.rules"
+    for gpu in (False, True):
+        bench = harness.Platform(folder)
+        port = f"vdev:net_pcap0,rx_pcap={capture},infinite_rx=1"
+        bench.start_manager("--port", port, "--idle", idle, gpu="opencl" if gpu else "none")
+        bench.start_nf("nids", "--rules", rules, gpu=gpu)
+        median, low, high = rate(bench, "nids", windows)
+        frames = harness.read_capture(capture)
+        mean_bytes = sum(map(len, frames)) / len(frames)
+        where = "gpu" if gpu else "cpu"
+        rows.append({"bench": "nids", "compute": where, "mpps": median / 1e6, "low": low / 1e6,
+                     "high": high / 1e6, "gbps": median * mean_bytes * 8 / 1e9})
+        print(f"nids      {where}          {median / 1e6:7.3f} Mpps  "
+              f"{median * mean_bytes * 8 / 1e9:6.2f} Gbps  [{low / 1e6:.3f} .. {high / 1e6:.3f}]")
+        bench.close()
+    return rows
+
+
+def run_start(folder, tries):
+    ready, attached = [], []
+    for _ in range(tries):
+        bench = harness.Platform(folder)
+        begin = time.monotonic()
+        bench.start_manager("--port", "null")
+        ready.append(time.monotonic() - begin)
+        begin = time.monotonic()
+        bench.spawn_nf("forward")
+        bench.wait_for(lambda s, b=bench: b.nf("forward", s).get("rx", 0) > 0, "forward receives")
+        attached.append(time.monotonic() - begin)
+        bench.close()
+    rows = []
+    for name, values in (("manager ready", ready), ("NF receives", attached)):
+        rows.append({"bench": "start", "what": name, "seconds": statistics.median(values),
+                     "low": min(values), "high": max(values)})
+        print(f"start     {name:14} {statistics.median(values):.3f} s  "
+              f"[{min(values):.3f} .. {max(values):.3f}]")
+    return rows
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__,
+                                     formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("what", nargs="*", default=["chain", "gpu-nids", "start"],
+                        help="chain, gpu-nids, start (default: all)")
+    parser.add_argument("--windows", type=int, default=5, help="windows, or tries, for each figure")
+    parser.add_argument("--idle", default="adaptive", choices=["adaptive", "busy"])
+    parser.add_argument("--json", type=Path, help="write the figures here")
+    args = parser.parse_args()
+    if unknown := set(args.what) - {"chain", "gpu-nids", "start"}:
+        parser.error(f"no such figure: {', '.join(sorted(unknown))}")
+    rows = []
+    with tempfile.TemporaryDirectory() as folder:
+        if "chain" in args.what:
+            rows += run_chain(folder, args.windows, args.idle)
+        if "gpu-nids" in args.what:
+            rows += run_nids(folder, args.windows, args.idle)
+        if "start" in args.what:
+            rows += run_start(folder, args.windows)
+    if args.json:
+        revision = subprocess.run(["git", "rev-parse", "--short", "HEAD"], cwd=HERE, text=True,
+                                  capture_output=True, check=False).stdout.strip()
+        args.json.write_text(json.dumps({"machine": machine(), "revision": revision,
+                                         "idle": args.idle, "figures": rows}, indent=2) + "\n")
+
+
+if __name__ == "__main__":
+    main()
