@@ -1,4 +1,5 @@
-// This program, run again in a process of its own that inherits no descriptor but stdout and stderr.
+// This program, run again in a process of its own that inherits no descriptor but stdout and
+// stderr.
 #pragma once
 
 #include <sys/types.h>

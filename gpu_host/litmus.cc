@@ -26,9 +26,7 @@ constexpr milliseconds kStartLimit{3000};  ///< for the kernel to begin
 constexpr milliseconds kTurnLimit{1000};   ///< for one answer
 constexpr milliseconds kAllLimit{1500};    ///< enough turns, and this long, is enough
 
-std::uint32_t load(u32& word) {
-  return std::atomic_ref<u32>(word).load(std::memory_order_acquire);
-}
+std::uint32_t load(u32& word) { return std::atomic_ref<u32>(word).load(std::memory_order_acquire); }
 void store(u32& word, u32 value) {
   std::atomic_ref<u32>(word).store(value, std::memory_order_release);
 }
@@ -88,13 +86,13 @@ int run_litmus_peer(const std::string& region_path, std::uint64_t offset) {
   const int fd = open(region_path.c_str(), O_RDWR | O_CLOEXEC);
   if (fd < 0) return say(1, "the region's file can't be opened by another process", 0);
   // A hugetlbfs file maps whole huge pages, and says how large they are.
-  struct statfs info{};
+  struct statfs info {};
   fstatfs(fd, &info);
   const auto page = static_cast<std::uint64_t>(info.f_bsize > 4096 ? info.f_bsize : 4096);
   const std::uint64_t first = offset / page * page;
   const std::uint64_t bytes = (offset + sizeof(HbLitmus) - first + page - 1) / page * page;
-  void* const base = mmap(nullptr, bytes, PROT_READ | PROT_WRITE, MAP_SHARED, fd,
-                          static_cast<off_t>(first));
+  void* const base =
+      mmap(nullptr, bytes, PROT_READ | PROT_WRITE, MAP_SHARED, fd, static_cast<off_t>(first));
   close(fd);
   if (base == MAP_FAILED) return say(1, "the region's file can't be mapped by another process", 0);
   const int status = ask(reinterpret_cast<HbLitmus*>(static_cast<char*>(base) + (offset - first)));

@@ -52,8 +52,7 @@ struct Service::Slice {
   bool leaving = false;
 };
 
-Service::Service(ServiceOptions options, std::string backend_name,
-                 std::unique_ptr<Backend> backend)
+Service::Service(ServiceOptions options, std::string backend_name, std::unique_ptr<Backend> backend)
     : options_(std::move(options)),
       backend_name_(std::move(backend_name)),
       backend_(std::move(backend)) {}
@@ -157,7 +156,8 @@ Result<void> Service::open_device() {
 Result<void> Service::serve() {
   const ControlSocket& socket = attachment_->socket();
   for (bool stop = false; !stop;) {
-    const bool waits = std::ranges::any_of(slices_, [](const auto& s) { return s.second->leaving; });
+    const bool waits =
+        std::ranges::any_of(slices_, [](const auto& s) { return s.second->leaving; });
     auto received = socket.receive(waits ? std::optional(kRemovalPoll) : std::nullopt);
     if (!received)
       return Error{fmt::format("the manager of prefix '{}' is gone", options_.prefix),
@@ -236,12 +236,13 @@ Result<void> Service::add_slice(const json& message) {
   if (!device_slice) return device_slice.error();
   auto slice = std::make_unique<Slice>();
   slice->spec = spec;
-  slice->runner = std::make_unique<SliceRunner>(
-      attachment_->view().region, spec, std::move(*device_slice), [](const Error& error) {
-        // Its packets are in slots that nobody will answer: the manager recovers them.
-        spdlog::error("{}", error.line());
-        _exit(1);
-      });
+  slice->runner = std::make_unique<SliceRunner>(attachment_->view().region, spec,
+                                                std::move(*device_slice), [](const Error& error) {
+                                                  // Its packets are in slots that nobody will
+                                                  // answer: the manager recovers them.
+                                                  spdlog::error("{}", error.line());
+                                                  _exit(1);
+                                                });
   if (const Result<void> added = add_to_syncers(message, spec, slice->runner->doorbell()); !added) {
     remove_from_syncers(spec.slice);
     return added;
@@ -289,8 +290,8 @@ Result<void> Service::finish_removals() {
   for (auto at = slices_.begin(); at != slices_.end();) {
     const std::uint32_t number = at->first;
     const bool gone = at->second->leaving && std::ranges::all_of(syncers_, [&](const auto& syncer) {
-      return syncer->is_removed(number);
-    });
+                        return syncer->is_removed(number);
+                      });
     if (!gone) {
       ++at;
       continue;

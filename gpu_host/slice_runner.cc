@@ -9,10 +9,7 @@ namespace hb {
 SliceRunner::SliceRunner(const RegionView& region, const SliceSpec& spec,
                          std::unique_ptr<DeviceSlice> slice,
                          std::function<void(const Error&)> on_failure)
-    : region_(region),
-      spec_(spec),
-      slice_(std::move(slice)),
-      on_failure_(std::move(on_failure)) {}
+    : region_(region), spec_(spec), slice_(std::move(slice)), on_failure_(std::move(on_failure)) {}
 
 void SliceRunner::start() {
   // A life that ended in a crash may have left it set.

@@ -45,8 +45,7 @@ SliceShare::SliceShare(const PlatformView& view, const ShareSpec& spec,
       n_reasons_(std::min(view.registry->services[spec.service.value].n_reasons, kMaxNfReasons)),
       queues_(std::move(queues)),
       order_(std::bit_ceil(queues_.size() * view.region.layout().n_rounds)) {
-  if (spec.copy_queue != ShareSpec::kNoCopyQueue)
-    copies_ = CopyQueue(view.region, spec.copy_queue);
+  if (spec.copy_queue != ShareSpec::kNoCopyQueue) copies_ = CopyQueue(view.region, spec.copy_queue);
 }
 
 bool SliceShare::drain(SyncerCommon& syncer) noexcept {
@@ -109,12 +108,12 @@ void SliceShare::read_answers(const SyncerCommon& syncer, const WorkQueue& queue
     const std::uint32_t flags = HB_RESULT_FLAGS(result);
     const std::uint32_t length = HB_RESULT_LENGTH(result);
     const std::uint32_t offset = HB_RESULT_DATA_OFFSET(result) - pool.mbuf_bytes;  // wraps: too big
-    const bool argument_ok =
-        verdict == HB_VERDICT_NEXT || (verdict == HB_VERDICT_DROP && argument < n_reasons_) ||
-        (verdict == HB_VERDICT_TO_SERVICE && argument < kMaxServices) ||
-        (verdict == HB_VERDICT_TO_PORT && argument < view.registry->n_ports);
-    const bool type_ok = (flags & HB_RESULT_NEW_TYPE) == 0 ||
-                         HB_RESULT_TYPE(result) < view.registry->n_types;
+    const bool argument_ok = verdict == HB_VERDICT_NEXT ||
+                             (verdict == HB_VERDICT_DROP && argument < n_reasons_) ||
+                             (verdict == HB_VERDICT_TO_SERVICE && argument < kMaxServices) ||
+                             (verdict == HB_VERDICT_TO_PORT && argument < view.registry->n_ports);
+    const bool type_ok =
+        (flags & HB_RESULT_NEW_TYPE) == 0 || HB_RESULT_TYPE(result) < view.registry->n_types;
     if (!argument_ok || !type_ok || (flags & ~(HB_RESULT_NEW_TYPE | HB_RESULT_COPY_TO_CPU)) != 0 ||
         offset > buffer || length > buffer - offset) {
       out.bad |= std::uint64_t{1} << i;
@@ -140,8 +139,8 @@ bool SliceShare::copy_to_control(const SyncerCommon& syncer, const Answers& answ
     const int i = std::countr_zero(rest);
     rte_mbuf* const mbuf = answers.packets[i];
     // Not rte_pktmbuf_mtod: buf_addr is a word that a wild write may have changed.
-    const auto* bytes = reinterpret_cast<const std::uint8_t*>(mbuf) + view.check.pool().mbuf_bytes +
-                        mbuf->data_off;
+    const auto* bytes =
+        reinterpret_cast<const std::uint8_t*>(mbuf) + view.check.pool().mbuf_bytes + mbuf->data_off;
     const bool copied = spec_.copy_queue != ShareSpec::kNoCopyQueue &&
                         copies_.push(packet_meta(mbuf), mbuf->port, bytes, mbuf->data_len);
     if (!copied && spec_.copy_queue != ShareSpec::kNoCopyQueue && view.registry->lossless != 0) {
@@ -166,8 +165,7 @@ bool SliceShare::fill(SyncerCommon& syncer) noexcept {
       // Acquire: pairs with the manager's release store when it lets a context produce.
       std::uint64_t active = endpoint.producers[word].load(std::memory_order_acquire);
       for (; active != 0; active &= active - 1) {
-        const std::uint32_t from =
-            word * 64 + static_cast<std::uint32_t>(std::countr_zero(active));
+        const std::uint32_t from = word * 64 + static_cast<std::uint32_t>(std::countr_zero(active));
         if ((from >= first) != (pass == 0)) continue;
         const RingId id = syncer.view.region.ring_id(spec_.endpoint, ContextId(from));
         if (!has_packets(syncer.view.region.ring(id))) continue;
@@ -202,8 +200,7 @@ bool SliceShare::take_burst(SyncerCommon& syncer, ContextId from, std::uint32_t 
   std::uint64_t good = check_packets(syncer, id, window, packets.data(), slots.data());
   // What the reclaimer got is done already; pointers to nothing are nobody's.
   std::uint64_t done = 0;
-  for (std::uint32_t i = 0; i < window.n; ++i)
-    done |= std::uint64_t{packets[i] != nullptr} << i;
+  for (std::uint32_t i = 0; i < window.n; ++i) done |= std::uint64_t{packets[i] != nullptr} << i;
   done &= ~good;
   while (good != 0) {
     WorkQueue& queue = open_queue();

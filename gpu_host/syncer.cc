@@ -7,7 +7,7 @@ namespace hb {
 struct Syncer::Entry {
   explicit Entry(SliceShare s) : share(std::move(s)) {}
   SliceShare share;
-  bool fresh = true;                ///< the CPUSyncer's
+  bool fresh = true;                 ///< the CPUSyncer's
   std::atomic<bool> leaving{false};  ///< the control thread's
 };
 

@@ -19,7 +19,7 @@ Result<TableFile> TableFile::open(const std::string& path) {
   };
   const int fd = ::open(path.c_str(), O_RDONLY | O_CLOEXEC);
   if (fd < 0) return failed();
-  struct stat info{};
+  struct stat info {};
   if (fstat(fd, &info) != 0) {
     const Error error = failed();
     close(fd);
@@ -28,8 +28,8 @@ Result<TableFile> TableFile::open(const std::string& path) {
   file.content_.resize(static_cast<std::size_t>(info.st_size));
   std::size_t at = 0;
   while (at < file.content_.size()) {
-    const ssize_t got = pread(fd, file.content_.data() + at, file.content_.size() - at,
-                              static_cast<off_t>(at));
+    const ssize_t got =
+        pread(fd, file.content_.data() + at, file.content_.size() - at, static_cast<off_t>(at));
     if (got <= 0) break;
     at += static_cast<std::size_t>(got);
   }

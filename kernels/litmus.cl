@@ -1,5 +1,5 @@
-// The litmus test's device side: answers another process' words while it runs, so that gpu_host knows
-// what the device's memory really does instead of what it claims. docs/gpu.md says how it is used.
+// The litmus test's device side: answers another process' words while it runs, so that gpu_host
+// knows what the device's memory really does instead of what it claims (docs/gpu.md).
 #ifndef HB_KERNELS_LITMUS_CL
 #define HB_KERNELS_LITMUS_CL
 
@@ -9,7 +9,7 @@
 /// of plain and atomic accesses is tested too.
 #define HB_LITMUS_WORDS 64u
 
-/// The scratch area. One writer per line: the peer writes request and question, the device the rest.
+/// The scratch area. One writer per line: request and question are the peer's, quit the host's.
 typedef struct HbLitmus {
   HbWord request;  ///< the peer's turn, from 1 (release)
   HbWord answer;   ///< the last turn answered (release)
@@ -21,7 +21,7 @@ typedef struct HbLitmus {
 HB_STATIC_ASSERT(sizeof(HbLitmus) == 1024, litmus_size);
 
 /// What the device makes of a question's word.
-#define HB_LITMUS_REPLY(question, turn) ((question) * 2654435761u + (turn))
+#define HB_LITMUS_REPLY(question, turn) ((question)*2654435761u + (turn))
 
 #if !defined(HB_LITMUS_LAYOUT_ONLY)
 /// Answers turns until told to quit, or until max_polls polls in a row found none: a kernel under

@@ -14,6 +14,7 @@
 #include <filesystem>
 
 #include "manager/flow_config.h"
+#include "nf_lib/copy_queue.h"
 #include "nf_lib/cpu_list.h"
 
 namespace hb {
@@ -78,7 +79,8 @@ RegionDemand demand_of(const ManagerOptions& o, const HugepageMount& hugepages) 
   demand.n_work_groups = o.gpu == GpuChoice::kNone ? 0 : o.n_work_groups;
   demand.work_group_size = o.work_group_size;
   demand.n_copy_queues = o.gpu == GpuChoice::kNone ? 0 : kMaxSlices * o.n_syncers;
-  demand.copy_bytes = (o.mbuf_bytes + 64 + 63) / 64 * 64;
+  // A copy is whole, whatever headroom the GPU NF has used up.
+  demand.copy_bytes = (o.mbuf_bytes + RTE_PKTMBUF_HEADROOM + static_cast<std::uint32_t>(sizeof(CopyRecord)) + 63) / 64 * 64;
   return demand;
 }
 

@@ -198,7 +198,8 @@ std::string nfs_text(const json& status, const EarlierStatus* earlier) {
     const json* const then = same(before, nf, {"service", "instance", "pid"});
     const json& drops = field(nf, "drops");
     table.add_row({shown(nf, "service"), shown(nf, "instance"), shown(nf, "compute"),
-                   shown(nf, "isolation"), shown(nf, "state"), shown(nf, "pid"), shown(nf, "rx"),
+                   shown(nf, "isolation"), shown(nf, "state"),
+                   count(nf, "pid") == 0 ? "" : shown(nf, "pid"), shown(nf, "rx"),
                    shown_rate(rate(nf, then, earlier, "rx")), shown(nf, "tx"),
                    shown_rate(rate(nf, then, earlier, "tx")), shown(nf, "originated"),
                    drops.is_object() ? std::to_string(sum(drops)) : "", shown(nf, "lost_in_crash"),

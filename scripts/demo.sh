@@ -66,7 +66,7 @@ failed() { # failed WHAT: with the last lines of all logs
 
 start manager "$build/bin/manager" --prefix "$prefix" \
   --port "pcap:rx=$capture,tx=$out/out.pcap" --routes "$root/scripts/demo/routes.csv" \
-  --exit-when-drained --stats "$out/stats.json"
+  --mbuf-size 9216 --exit-when-drained --stats "$out/stats.json"
 "$build/bin/hbctl" wait-ready --prefix "$prefix" --pid "${pids[0]}" --timeout "$ready_s" &
 wait $! || failed "the manager did not start"
 start nids "$build/nfs/nids" --prefix "$prefix" --gpu --rules "$rules" --alerts "$out/alerts.json"

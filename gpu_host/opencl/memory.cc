@@ -71,8 +71,7 @@ Result<void> DeviceRegion::alias(const RegionFile& region) {
   const int fd = open(region.path.c_str(), O_RDWR | O_CLOEXEC);
   if (fd < 0) return reason(fmt::format("'{}': {}", region.path, std::strerror(errno)));
   // Huge pages are aliased as huge pages: the file decides, and both ends are aligned to them.
-  void* const got =
-      mmap(wanted, bytes_, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_FIXED, fd, 0);
+  void* const got = mmap(wanted, bytes_, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_FIXED, fd, 0);
   const int error = errno;
   close(fd);
   if (got == MAP_FAILED)
@@ -97,8 +96,8 @@ cl_int DeviceRegion::set_as_argument(cl_kernel kernel, cl_uint index) const {
   }
   if (is_system_) {
     const cl_bool yes = CL_TRUE;
-    const cl_int code = clSetKernelExecInfo(kernel, CL_KERNEL_EXEC_INFO_SVM_FINE_GRAIN_SYSTEM,
-                                            sizeof(yes), &yes);
+    const cl_int code =
+        clSetKernelExecInfo(kernel, CL_KERNEL_EXEC_INFO_SVM_FINE_GRAIN_SYSTEM, sizeof(yes), &yes);
     if (code != CL_SUCCESS) return code;
   }
   return clSetKernelArgSVMPointer(kernel, index, pointer_);
@@ -117,7 +116,8 @@ Result<void> litmus_test(Session& session, const RegionFile& region, const Devic
   cl_int code = memory.set_as_argument(kernel->get(), 0);
   if (code == CL_SUCCESS) code = clSetKernelArg(kernel->get(), 1, sizeof(offset), &offset);
   if (code == CL_SUCCESS) code = clSetKernelArg(kernel->get(), 2, sizeof(polls), &polls);
-  if (code != CL_SUCCESS) return reason(fmt::format("its pointer is refused ({})", code_name(code)));
+  if (code != CL_SUCCESS)
+    return reason(fmt::format("its pointer is refused ({})", code_name(code)));
 
   Result<ChildProcess> peer = ChildProcess::start(
       session.options.helper_program, litmus_peer_args(region.path, region.view.layout()));

@@ -84,8 +84,8 @@ class OpenClBackend final : public Backend {
     // Some runtimes keep the host's pointer until the copy is made: copied here, at once.
     std::vector<std::byte> copy(std::max<std::size_t>(table.size(), 64));
     std::copy(table.begin(), table.end(), copy.begin());
-    Result<Buffer> buffer = make_buffer(session_, CL_MEM_READ_ONLY | CL_MEM_COPY_HOST_PTR,
-                                        copy.size(), copy.data());
+    Result<Buffer> buffer =
+        make_buffer(session_, CL_MEM_READ_ONLY | CL_MEM_COPY_HOST_PTR, copy.size(), copy.data());
     if (!buffer) return buffer.error();
     return std::shared_ptr<const DeviceTable>(std::make_shared<ClTable>(std::move(*buffer)));
   }
@@ -107,9 +107,9 @@ class OpenClBackend final : public Backend {
     Result<std::vector<Device>> found = list_devices();
     if (!found) return found.error();
     if (options.device_idx >= found->size())
-      return Error{fmt::format("there is no OpenCL device {}: {} found", options.device_idx,
-                               found->size()),
-                   "choose a --gpu-device from 0"};
+      return Error{
+          fmt::format("there is no OpenCL device {}: {} found", options.device_idx, found->size()),
+          "choose a --gpu-device from 0"};
     session_.device = std::move((*found)[options.device_idx]);
     const Device& device = session_.device;
     const auto most = device_value<std::size_t>(device.id, CL_DEVICE_MAX_WORK_GROUP_SIZE);
@@ -135,8 +135,8 @@ class OpenClBackend final : public Backend {
     const Result<Queue> queue = make_queue(session_);
     if (!queue) return queue.error();
     std::vector<std::byte> zeros(4096);
-    const Result<Buffer> scratch = make_buffer(session_, CL_MEM_READ_WRITE | CL_MEM_COPY_HOST_PTR,
-                                               zeros.size(), zeros.data());
+    const Result<Buffer> scratch =
+        make_buffer(session_, CL_MEM_READ_WRITE | CL_MEM_COPY_HOST_PTR, zeros.size(), zeros.data());
     if (!scratch) return scratch.error();
     cl_mem memory = scratch->get();
     const cl_ulong offset = 0;

@@ -39,15 +39,15 @@ Result<ResidentShare> ResidentShare::take(Session& session, std::uint32_t n) {
   const std::uint32_t before = session.resident.fetch_add(n, std::memory_order_relaxed);
   if (before + n <= limit) return ResidentShare(session, n);
   session.resident.fetch_sub(n, std::memory_order_relaxed);
-  return Error{fmt::format("{} work-groups more than the {} running would exceed the device's {}", n,
-                           before, limit),
+  return Error{fmt::format("{} work-groups more than the {} running would exceed the device's {}",
+                           n, before, limit),
                "give the manager fewer --workgroups"};
 }
 
 Result<Queue> make_queue(const Session& session) {
   cl_int code = CL_SUCCESS;
-  Queue queue(clCreateCommandQueueWithProperties(session.context.get(), session.device.id, nullptr,
-                                                 &code));
+  Queue queue(
+      clCreateCommandQueueWithProperties(session.context.get(), session.device.id, nullptr, &code));
   if (code != CL_SUCCESS) return cl_error("make a command queue", code);
   return queue;
 }
@@ -62,10 +62,9 @@ Result<Kernel> make_kernel(const Session& session, const char* name) {
 Result<Buffer> make_buffer(const Session& session, cl_mem_flags flags, std::size_t bytes,
                            void* host) {
   cl_int code = CL_SUCCESS;
-  Buffer buffer(clCreateBuffer(session.context.get(), flags, std::max<std::size_t>(bytes, 64), host,
-                               &code));
-  if (code != CL_SUCCESS)
-    return cl_error(fmt::format("make a buffer of {} bytes", bytes), code);
+  Buffer buffer(
+      clCreateBuffer(session.context.get(), flags, std::max<std::size_t>(bytes, 64), host, &code));
+  if (code != CL_SUCCESS) return cl_error(fmt::format("make a buffer of {} bytes", bytes), code);
   return buffer;
 }
 

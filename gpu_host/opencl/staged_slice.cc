@@ -14,9 +14,7 @@ constexpr std::size_t kMaxDataOffset = 65536;
 constexpr std::size_t down(std::size_t value) { return value / kSlotUnit * kSlotUnit; }
 constexpr std::size_t up(std::size_t value) { return down(value + kSlotUnit - 1); }
 
-std::uint32_t load(u32& word) {
-  return std::atomic_ref<u32>(word).load(std::memory_order_acquire);
-}
+std::uint32_t load(u32& word) { return std::atomic_ref<u32>(word).load(std::memory_order_acquire); }
 
 }  // namespace
 
@@ -53,17 +51,16 @@ Result<void> StagedSlice::reserve(std::size_t bytes) {
   if (const cl_int code = clSetKernelArg(kernel_.get(), 0, sizeof(memory), &memory);
       code != CL_SUCCESS)
     return cl_error("take the staging buffer as an argument", code);
-  const PersistentArguments arguments{
-      .queue_controls = controls_,
-      .slots = slots_,
-      .results = 0,
-      .slice_control = slice_control_,
-      .table = static_cast<const ClTable&>(*spec_.table).memory(),
-      .nf = spec_.kernel->number,
-      .first_work_group = 0,
-      .n_rounds = view_.layout().n_rounds,
-      .idle_polls = HB_IDLE_POLLS_NONE,
-      .max_rounds = 0};
+  const PersistentArguments arguments{.queue_controls = controls_,
+                                      .slots = slots_,
+                                      .results = 0,
+                                      .slice_control = slice_control_,
+                                      .table = static_cast<const ClTable&>(*spec_.table).memory(),
+                                      .nf = spec_.kernel->number,
+                                      .first_work_group = 0,
+                                      .n_rounds = view_.layout().n_rounds,
+                                      .idle_polls = HB_IDLE_POLLS_NONE,
+                                      .max_rounds = 0};
   return arguments.set(kernel_.get());
 }
 
@@ -112,7 +109,8 @@ void StagedSlice::gather_packet(u64 slot, std::uint32_t at) {
     host_at<u64>(slots_)[at] = 0;
     // Answered here: nothing for a dummy, no verdict for what lies outside the region.
     const std::uint32_t per_queue = view_.slots_per_queue();
-    view_.results(spec_.first_work_group + at / per_queue)[at % per_queue] = slot == 0 ? 0 : ~u64{0};
+    view_.results(spec_.first_work_group + at / per_queue)[at % per_queue] =
+        slot == 0 ? 0 : ~u64{0};
     return;
   }
   const Piece piece{base + front, end_ + (front - down(front)),
@@ -120,7 +118,8 @@ void StagedSlice::gather_packet(u64 slot, std::uint32_t at) {
   const std::size_t end = end_ + up(back) - down(front);
   if (end > host_.size()) host_.resize(end * 2);
   std::memcpy(host_.data() + piece.packed, view_.base() + piece.from, piece.bytes);
-  host_at<u64>(slots_)[at] = HB_SLOT((end_ - down(front)) / kSlotUnit, HB_SLOT_LENGTH(slot), offset);
+  host_at<u64>(slots_)[at] =
+      HB_SLOT((end_ - down(front)) / kSlotUnit, HB_SLOT_LENGTH(slot), offset);
   end_ = end;
   pieces_.push_back(piece);
 }

@@ -70,6 +70,23 @@ bool contents_match(const Rule& rule, std::span<const std::uint8_t> payload,
   return true;
 }
 
+/// Fragments, and TCP, UDP and ICMP, whole or with their header cut short. Tunnels and other
+/// protocols are not looked into, so their outer payload means nothing to a rule either.
+bool is_searched(const DecodedPacket& packet) noexcept {
+  if (packet.is_fragment) return true;
+  switch (packet.protocol) {
+    case kProtocolTcp:
+    case kProtocolUdp:
+      return true;
+    case kProtocolIcmp:
+      return packet.ip_version == 4;
+    case kProtocolIcmpV6:
+      return packet.ip_version == 6;
+    default:
+      return false;
+  }
+}
+
 }  // namespace
 
 Result<Evaluator::Group> Evaluator::make_group(const RuleSet& rules, RuleProtocol protocol) {
@@ -124,7 +141,7 @@ std::span<const std::uint32_t> Evaluator::evaluate(std::span<const std::uint8_t>
                                                    const DecodedPacket& packet,
                                                    EvaluatorScratch& scratch) const noexcept {
   scratch.matches_.clear();
-  if (!packet.ok()) return {};
+  if (!packet.ok() || !is_searched(packet)) return {};
   const PacketKey key(packet);
   const auto search = [&](RuleProtocol protocol, std::uint32_t offset, std::uint32_t length) {
     const Group& group = groups_[static_cast<std::size_t>(protocol)];

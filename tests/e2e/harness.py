@@ -365,6 +365,11 @@ class Platform:
         assert reply and reply.get("ok"), reply
         return reply["audit"]
 
+    def assert_audit(self):
+        """Every packet of the pool is in exactly one place."""
+        report = self.audit()
+        assert report["ok"], f"{report}\n{self.report()}"
+
     @staticmethod
     def nf(service, stats, pid=None):
         """The entry of a service, of that process if a pid is given; the newest one, else {}."""

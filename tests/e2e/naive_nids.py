@@ -138,6 +138,8 @@ def _dissect_v6(data):
 def _view(src, dst, number, payload, fragment, icmp):
     kind, ports, inner = None, None, None
     known = {6: "tcp", 17: "udp", **icmp}
+    if not fragment and number not in known:
+        return None  # tunnels and other protocols give no alerts
     name = None if fragment else known.get(number)
     if name == "tcp" and len(payload) >= 20 and 20 <= (payload[12] >> 4) * 4 <= len(payload):
         kind, inner = name, payload[(payload[12] >> 4) * 4 :]

@@ -58,8 +58,7 @@ def test_hbctl_audit_places_every_packet_under_load(platform):
     platform.start_nf("forward")
     for _ in range(5):
         platform.wait_traffic()
-        report = platform.audit()
-        assert report["ok"], report
+        platform.assert_audit()
     platform.stop()
 
 

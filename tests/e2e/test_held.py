@@ -53,7 +53,7 @@ def test_an_nf_that_leaves_with_held_packets_loses_none_uncounted(platform):
     platform.wait_for(lambda status: drops_of(status, "holder").get("held_full"), "area is full")
     holder.ctrl_c()
     holder.expect(0)
-    assert platform.audit()["ok"]
+    platform.assert_audit()
     stats = platform.stop()
     held = drops_of(stats, "holder").get("held_at_exit", 0) + stats["drops"].get("held_at_exit", 0)
     assert held == HELD_SLOTS
@@ -86,6 +86,6 @@ def test_a_source_that_is_killed_leaves_exact_accounts(platform):
     platform.wait_traffic()
     source.kill()
     platform.wait_state("source", "failed")
-    assert platform.audit()["ok"]
+    platform.assert_audit()
     stats = platform.stop()
     assert platform.nf("source", stats)["lost_in_crash"] <= 64

@@ -77,7 +77,7 @@ def test_ctrl_c_of_an_nf_while_it_starts(platform):
         nf.expected_status = None
     platform.start_nf("forward")
     platform.wait_works("forward")
-    assert platform.audit()["ok"]
+    platform.assert_audit()
     platform.stop()
 
 

@@ -40,7 +40,7 @@ def test_an_nf_leaves_under_traffic_and_loses_nothing(platform):
     nfs["b"].expect(0)
     platform.wait_state("b", "stopped")
     platform.wait_traffic()
-    assert platform.audit()["ok"]
+    platform.assert_audit()
     platform.start_nf("forward", service="b")
     platform.wait_works("b")
     stats = platform.stop()
@@ -56,7 +56,7 @@ def test_come_and_go_many_times(platform):
         platform.wait_works("guest")
         guest.ctrl_c()
         guest.expect(0)
-    assert platform.audit()["ok"]
+    platform.assert_audit()
     platform.stop()
 
 

@@ -2,6 +2,7 @@
 
 import json
 import random
+import re
 import struct
 
 import pytest
@@ -125,10 +126,26 @@ def test_snapped_packets_keep_what_was_captured(platform):
 
 
 def test_a_capture_that_ends_in_the_middle_of_a_packet(platform):
-    """What is whole is played; the end of the file is the end."""
+    """What is whole is played, and the manager says that the file is cut short."""
     whole = platform.capture("whole.pcap", [bytes([2] * 60)] * 10).read_bytes()
     source, target = platform.folder / "cut.pcap", platform.folder / "out.pcap"
     source.write_bytes(whole[:-30])
     routes = platform.write("routes.csv", "*, rx, forward\n*, forward, tx\n")
     platform.run(["--port", f"pcap:rx={source},tx={target}", "--routes", routes], [("forward",)])
     assert len(read_capture(target)) == 9
+    assert "cut.pcap" in platform.manager.stderr
+
+
+def test_a_file_port_never_loses_a_packet_unsaid(platform):
+    """Records so large that a burst of them takes most of the smallest pool that is accepted."""
+    small, large = bytes([2] * 60), bytes([3] * 262_144)
+    frames = [small] * 10 + [large] * 64 + [small] * 10
+    source = platform.capture("in.pcap", frames)
+    routes = platform.write("routes.csv", "*, rx, forward\n*, forward, tx\n")
+    words = ["--port", f"pcap:rx={source}", "--routes", routes, "--mbuf-size", "256"]
+    refused = platform.spawn_manager(*words, "--pool", "1024")
+    refused.expect_refusal("--pool")
+    least = re.findall(r"--pool (\d+)", refused.stderr)[-1]
+    stats = platform.run([*words, "--pool", least], [("forward",)])
+    assert stats["ports"][0]["rx_packets"] == len(frames)
+    assert stats["drops"] == {"too_big": 64}

@@ -33,7 +33,6 @@ def files(tmp_path_factory):
         "empty.table": "# nothing\n",
         "good.rules": 'alert tcp any any -> any any (msg:"a"; content:"a"; sid:1; rev:1;)\n',
         "no.rules": "this is no rule\nnor is this\n",
-        "empty.rules": "# nothing\n",
     }
     paths = {name: folder / name for name in texts}
     for name, text in texts.items():
@@ -178,8 +177,6 @@ NF_CASES = {
     "absent rules": ("nids", ["--rules", "{absent}", "--alerts", "/dev/null"], ["absent"]),
     "no rules at all": ("nids", ["--rules", "{no.rules}", "--alerts", "/dev/null"],
                         ["no.rules:1"]),
-    "empty rules": ("nids", ["--rules", "{empty.rules}", "--alerts", "/dev/null"],
-                    ["empty.rules"]),
     "rules are a folder": ("nids", ["--rules", "{folder}", "--alerts", "/dev/null"],
                            ["directory"]),
     "alerts in an absent folder": ("nids", ["--rules", "{good.rules}", "--alerts",

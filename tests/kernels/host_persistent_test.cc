@@ -43,8 +43,7 @@ TEST_F(HostPersistent, AnswersEveryRoundAcrossRelaunchesAndTheWrapOfItsCounts) {
   }
   const TestPackets packets(view_);
   QueueDriver driver(view_, packets, 0, kGroups, HB_GPU_NF_NIDS, 1);
-  SliceRunner runner(view_, spec("nids"),
-                     std::make_unique<HostSlice>(view_, spec("nids"), 50, 200),
+  SliceRunner runner(view_, spec("nids"), std::make_unique<HostSlice>(view_, spec("nids"), 50, 200),
                      [](const Error&) {});
   runner.start();
   constexpr std::uint64_t kTotal = 4000;

@@ -4,10 +4,9 @@
 #include <gtest/gtest.h>
 
 #include <array>
-#include <cstdlib>
 #include <string>
 
-#include "gpu_host/kernel_source.h"
+#include "tests/kernels/kernel_dir.h"
 
 namespace hb::test {
 namespace {
@@ -27,8 +26,8 @@ struct Nvrtc {
   /// @return false if the library is not here
   bool load() {
     void* library = nullptr;
-    for (const char* name : {"libnvrtc.so", "libnvrtc.so.13", "libnvrtc.so.12",
-                             "/usr/local/cuda/lib64/libnvrtc.so"}) {
+    for (const char* name :
+         {"libnvrtc.so", "libnvrtc.so.13", "libnvrtc.so.12", "/usr/local/cuda/lib64/libnvrtc.so"}) {
       library = dlopen(name, RTLD_NOW | RTLD_LOCAL);
       if (library != nullptr) break;
     }
@@ -46,13 +45,12 @@ struct Nvrtc {
 TEST(KernelsUnderNvrtc, ThePersistentProgramCompiles) {
   Nvrtc nvrtc;
   if (!nvrtc.load()) GTEST_SKIP() << "libnvrtc can't be loaded: " << dlerror();
-  const char* dir = std::getenv("HB_KERNEL_DIR");
-  const auto source =
-      load_kernel_source(dir != nullptr ? dir : default_kernel_dir(), "persistent.cl");
+  const auto source = load_kernel_source(kernel_dir(), "persistent.cl");
   ASSERT_TRUE(source) << source.error().line();
   NvrtcProgram program = nullptr;
   ASSERT_EQ(nvrtc.create(&program, source->c_str(), "persistent.cl", 0, nullptr, nullptr), 0);
-  constexpr std::array kOptions = {"--std=c++17", "--gpu-architecture=compute_90", "-default-device"};
+  constexpr std::array kOptions = {"--std=c++17", "--gpu-architecture=compute_90",
+                                   "-default-device"};
   const int code = nvrtc.compile(program, kOptions.size(), kOptions.data());
   std::size_t bytes = 0;
   nvrtc.log_size(program, &bytes);

@@ -9,11 +9,11 @@
 #include <cstdlib>
 #include <thread>
 
-#include "gpu_host/kernel_source.h"
 #include "gpu_host/litmus.h"
 #include "gpu_host/opencl/opencl_backend.h"
 #include "gpu_host/self_test.h"
 #include "gpu_host/slice_runner.h"
+#include "tests/kernels/kernel_dir.h"
 #include "tests/kernels/queue_driver.h"
 
 namespace hb::test {
@@ -24,11 +24,6 @@ using Clock = std::chrono::steady_clock;
 constexpr std::uint32_t kGroups = 4;
 constexpr std::uint32_t kLanes = 64;
 constexpr std::uint32_t kRounds = 4;
-
-std::string kernel_dir() {
-  const char* dir = std::getenv("HB_KERNEL_DIR");
-  return dir != nullptr ? dir : default_kernel_dir();
-}
 
 BackendOptions options() {
   return {.device_idx = 0,
@@ -58,8 +53,8 @@ class OpenClPersistent : public ::testing::Test {
     FILE* const file = std::fopen(path_.c_str(), "w+");
     ASSERT_NE(file, nullptr);
     ASSERT_EQ(ftruncate(fileno(file), static_cast<off_t>(layout_.total_bytes)), 0);
-    void* const base = mmap(nullptr, layout_.total_bytes, PROT_READ | PROT_WRITE, MAP_SHARED,
-                            fileno(file), 0);
+    void* const base =
+        mmap(nullptr, layout_.total_bytes, PROT_READ | PROT_WRITE, MAP_SHARED, fileno(file), 0);
     std::fclose(file);
     ASSERT_NE(base, MAP_FAILED);
     view_ = RegionView(static_cast<std::byte*>(base), layout_);
@@ -78,9 +73,8 @@ class OpenClPersistent : public ::testing::Test {
     spec.table = *table;
     auto made = backend_->make_slice(spec);
     EXPECT_TRUE(made) << made.error().line();
-    return std::make_unique<SliceRunner>(
-        view_, spec, std::move(*made),
-        [](const Error& error) { ADD_FAILURE() << error.line(); });
+    return std::make_unique<SliceRunner>(view_, spec, std::move(*made),
+                                         [](const Error& error) { ADD_FAILURE() << error.line(); });
   }
 
   /// Two slices with different NFs at once, until each has answered n rounds.
@@ -130,7 +124,9 @@ TEST_F(OpenClPersistent, AModeIsFoundAndTheOthersSayWhyNot) {
        {MemoryMode::kSvmSystem, MemoryMode::kSvmAlias, MemoryMode::kHostPtr}) {
     const auto one = backend_->map_region({path_, view_}, &mode);
     std::printf("  %s: %s\n", to_string(mode), one ? "works" : one.error().what.c_str());
-    if (!one) { EXPECT_FALSE(one.error().what.empty()); }
+    if (!one) {
+      EXPECT_FALSE(one.error().what.empty());
+    }
   }
 }
 
@@ -163,8 +159,8 @@ TEST_F(OpenClPersistent, AnIdleLaunchEndsByItselfAndWorkWakesItAgain) {
       runner->doorbell().ring();
     }
     ASSERT_EQ(driver.n_checked(), n) << "a wake-up was lost";
-    longest_ms = std::max(
-        longest_ms, std::chrono::duration<double, std::milli>(Clock::now() - begin).count());
+    longest_ms = std::max(longest_ms,
+                          std::chrono::duration<double, std::milli>(Clock::now() - begin).count());
   }
   std::printf("longest wake-up %.2f ms, %lu launches\n", longest_ms, runner->n_launches());
   const auto begin = Clock::now();

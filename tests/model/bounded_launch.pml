@@ -1,27 +1,27 @@
-/* Bounded persistence: on a CPU device a launch ends when it has nothing to do, and is repeated when
- * there is work again. What may not happen: a published round that waits for ever.
+/* Bounded persistence: on a CPU device a launch ends when it has nothing to do, and is repeated
+ * when there is work again. What may not happen: a published round that waits for ever.
  *
- * What runs: a CPUSyncer that publishes rounds for ever, or stops at any moment; the launcher, which
- * sleeps on the doorbell while there is no work; one launch at a time of two work-groups. A
- * work-group that found nothing N_IDLE times, or has run M_ROUNDS rounds, sets the slice's `leaving`
- * word and ends; the others end at their next round boundary; the last one out makes the completion
- * event. Round counts wrap, so this runs for ever: checked for acceptance cycles under weak fairness
- * (whoever can go on does so in the end, however slowly).
+ * What runs: a CPUSyncer that publishes rounds for ever, or stops at any moment; the launcher,
+ * which sleeps on the doorbell while there is no work; one launch at a time of two work-groups. A
+ * work-group that found nothing N_IDLE times, or has run M_ROUNDS rounds, sets the slice's
+ * `leaving` word and ends; the others end at their next round boundary; the last one out makes the
+ * completion event. Round counts wrap, so this runs for ever: checked for acceptance cycles under
+ * weak fairness (whoever can go on does so in the end, however slowly).
  *
  * Faults, one for each rule that this rests on:
- *   BREAK_LEAVING_FIRST  a work-group honours `leaving` before its first round of the launch. Where
- *                        work-groups start one after another, the first idles out before the second
- *                        has begun: launches for ever, and the second's round is never run.
- *   BREAK_NO_LEAVING     the others don't leave with the first: a busy one keeps the launch alive, and
- *                        the one that idled out waits for ever.
- *   BREAK_CLEAR_LATE     `leaving` is cleared after the launch: that wipes out what a fast work-group
- *                        has already said, with the same end.
- *   BREAK_FROM_PUBLISHED a launch starts at `published` instead of `completed`: skips what was
- *                        published between two launches.
- *   BREAK_SLEEP_UNSEEN   the launcher doesn't look for work once more after it said that it will
- *                        sleep: nobody rings for what came just before.
- *   BREAK_RING_FIRST     the CPUSyncer looks for a sleeper before its store of `published` is out: what
- *                        the missing fence in the doorbell would come to.
+ *   BREAK_LEAVING_FIRST   a work-group honours `leaving` before its first round of the launch. Where
+ *                         work-groups start one after another, the first idles out before the
+ *                         second has begun: launches for ever, and that round is never run.
+ *   BREAK_NO_LEAVING      the others don't leave with the first: a busy one keeps the launch alive,
+ *                         and the one that idled out waits for ever.
+ *   BREAK_CLEAR_LATE      `leaving` is cleared after the launch: that wipes out what a fast
+ *                         work-group has already said, with the same end.
+ *   BREAK_FROM_PUBLISHED  a launch starts at `published` instead of `completed`: skips what was
+ *                         published between two launches.
+ *   BREAK_SLEEP_UNSEEN    the launcher doesn't look for work once more after it said that it will
+ *                         sleep: nobody rings for what came just before.
+ *   BREAK_RING_FIRST      the CPUSyncer looks for a sleeper before its store of `published` is out:
+ *                         what a doorbell without its fence would come to.
  */
 
 #define R 2          /* rounds of a queue */

@@ -165,9 +165,9 @@ running:
 #define MAY_DRAIN(w) (n_order > 0 && order[0] == (w) && completed[w] != drained_rounds[w])
 #endif
 
-/* A zero slot up to the round's end (W being 2, there is one), then `filled`. Needs no record, because no
- * packet moves; so the last record must no longer need `filled` for its answer: its burst has been
- * committed. */
+/* A zero slot up to the round's end (W being 2, there is one), then `filled`. No packet moves, so no
+ * record is written; but `filled` moves, so the last record may no longer need it to tell whether
+ * its publish took place: that burst has been committed. */
 inline pad(w) {
   atomic {
 #ifndef BREAK_PAD_NOT_ZEROED

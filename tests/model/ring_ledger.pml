@@ -264,6 +264,16 @@ running:
        s = 0
      }
 
+#ifdef BREAK_FINISH_FEWER
+  :: /* Fault: finishes as many as have moved, and gives the rest of the window back. */
+     d_step {
+       open == SRC0 && left[SRC0] != 0 ->
+       cons_tail[SRC0] = (cons_tail[SRC0] + N_BITS(done[SRC0])) % MOD;
+       cons_head[SRC0] = cons_tail[SRC0];
+       open = NO_SOURCE; done[SRC0] = 0; left[SRC0] = 0
+     }
+#endif
+
   :: rx_left == 0 && COUNT(SRC0) == 0 && COUNT(SRC1) == 0 && WINDOW(FILL) == 0 &&
      held_slot[0] == 0 && held_slot[1] == 0 -> break
   od;
@@ -276,7 +286,7 @@ dead:
     done[SRC0] = 0; done[SRC1] = 0; done[FILL] = 0; done[RELEASE] = 0;
     left[SRC0] = 0; left[SRC1] = 0; left[FILL] = 0; left[RELEASE] = 0;
     state = DEAD;
-    (state == RUNNING) -> goto running  /* the successor, on the same rings, with a page of its own */
+    (state == RUNNING) -> goto running  /* the successor: same rings, a fresh page */
   }
 exited:
   skip

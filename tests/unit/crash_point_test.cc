@@ -22,7 +22,7 @@ void feed_same(const World& world, ContextId from, std::uint32_t first, std::uin
 }
 /// Lets an empty ring's indices be n further on.
 void move_on(rte_ring* ring, std::uint32_t n) {
-  ring->prod.head = ring->prod.tail = ring->cons.head = ring->cons.tail = ring->cons.tail + n;
+  SmallPlatform::start_at(ring, ring->cons.tail + n);
 }
 
 using enum Plan;
@@ -157,8 +157,8 @@ INSTANTIATE_TEST_SUITE_P(
     OfAnNf, CrashPoint,
     // The second start lets the 32-bit indices wrap within the first burst.
     ::testing::Combine(::testing::ValuesIn(scenarios()), ::testing::Values(0u, 0xfffffffdu)),
-    [](const auto& info) {
-      return std::get<0>(info.param).name + (std::get<1>(info.param) == 0 ? "" : "AtTheIndexWrap");
+    [](const auto& test) {
+      return std::get<0>(test.param).name + (std::get<1>(test.param) == 0 ? "" : "AtTheIndexWrap");
     });
 
 /// The same with SIGKILL, so that nothing depends on the process still being there.
@@ -169,7 +169,7 @@ TEST(CrashPointByKill, EveryPacketIsInOnePlaceAfterARecoveryFromIt) {
     const CrashReport report = CrashWorld(scenario).kill_for_real(offset, 263);
     if (!report.traceable) GTEST_SKIP() << "this process may not ptrace its child";
     EXPECT_TRUE(report.clean()) << report.first_error;
-    EXPECT_GT(report.n_points, 2u);
+    EXPECT_GE(report.n_points, 2u);
     offset += 13;
   }
 }

@@ -13,6 +13,7 @@
 #include <csignal>
 #include <functional>
 #include <optional>
+#include <ostream>
 #include <string>
 #include <tuple>
 #include <vector>
@@ -35,6 +36,7 @@ struct CrashScenario {
   /// test: it must be found out.
   bool hide_page = false;
 };
+inline void PrintTo(const CrashScenario& scenario, std::ostream* out) { *out << scenario.name; }
 
 struct CrashReport {
   std::uint64_t n_steps = 0;   ///< instructions executed

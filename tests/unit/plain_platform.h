@@ -1,5 +1,5 @@
-// A platform in plain memory: region, registry, routes, packets, one CPUSyncer's page. No hugepages,
-// no manager, no EAL.
+// A platform in plain memory: region, registry, routes, packets, one CPUSyncer's page. No
+// hugepages, no manager, no EAL.
 #pragma once
 
 #include <gtest/gtest.h>

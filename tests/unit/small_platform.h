@@ -73,10 +73,8 @@ class SmallPlatform {
     view.registry = registry.get();
     view.routes = routes.get();
     view.check = PacketCheck(layout, pool_, reinterpret_cast<std::uint64_t>(base_));
-    for (std::uint32_t id = 0; id < view.region.n_rings(); ++id) {
-      rte_ring* const ring = view.region.ring(RingId(id));
-      ring->prod.head = ring->prod.tail = ring->cons.head = ring->cons.tail = options.first_index;
-    }
+    for (std::uint32_t id = 0; id < view.region.n_rings(); ++id)
+      start_at(view.region.ring(RingId(id)), options.first_index);
     set_up_registry(layout);
     for (std::uint32_t i = 0; i < options.n_packets; ++i) reset(packet(i));
   }
@@ -107,6 +105,13 @@ class SmallPlatform {
   }
   [[nodiscard]] rte_ring* fill_ring() const {
     return view.region.ring(view.region.fill_ring_id(kNf));
+  }
+  /// Sets all indices of an empty ring.
+  static void start_at(rte_ring* ring, std::uint32_t index) {
+    for (rte_ring_headtail* const end : {&ring->prod, &ring->cons}) {
+      end->head = index;
+      end->tail = index;
+    }
   }
   /// Puts a pointer into a ring, whatever it points to.
   void put(rte_ring* ring, const void* pointer) const {

@@ -148,8 +148,8 @@ TEST_F(SyncerTest, TheLedgerNamesTheLastMove) {
   syncer_->poll();
   LedgerRecord record;
   ASSERT_TRUE(page_->ledger.read(record));
-  EXPECT_EQ(record.source, Place::ring(
-                               platform_->view.region.ring_id(EndpointId(kIn), ContextId(1)).value));
+  EXPECT_EQ(record.source,
+            Place::ring(platform_->view.region.ring_id(EndpointId(kIn), ContextId(1)).value));
   EXPECT_EQ(record.destination, Place::queue(1));
   EXPECT_EQ(record.source_tail, 0u);
   EXPECT_EQ(record.destination_tail, 5u) << "padding moves no packet";
@@ -168,7 +168,8 @@ TEST_F(SyncerTest, AVerdictChangesLengthOffsetAndType) {
   send(0, 1);
   syncer_->poll();
   answer(0, [](u64 slot) {
-    return HB_RESULT(HB_VERDICT_NEXT, HB_RESULT_NEW_TYPE, 100, HB_SLOT_DATA_OFFSET(slot) - 20, 1, 0);
+    return HB_RESULT(HB_VERDICT_NEXT, HB_RESULT_NEW_TYPE, 100, HB_SLOT_DATA_OFFSET(slot) - 20, 1,
+                     0);
   });
   syncer_->poll();
   rte_mbuf* const mbuf = platform_->receive(kPort1, kSyncer);
@@ -198,10 +199,10 @@ TEST_F(SyncerTest, AnswersThatMakeNoSenseAreBadVerdicts) {
   add({0});
   const u64 base = sizeof(rte_mbuf) + PlainPlatform::kHeadroom;
   const std::array<u64, 9> nonsense = {
-      ~u64{0},                                                       // everything
-      HB_RESULT(HB_VERDICT_TO_PORT + 1, 0, 64, base, 0, 0),          // no such verdict
-      HB_RESULT(HB_VERDICT_NEXT, 0, 64, sizeof(rte_mbuf) - 1, 0, 0), // inside the header
-      HB_RESULT(HB_VERDICT_NEXT, 0, 513, base, 0, 0),                // a byte too long
+      ~u64{0},                                                         // everything
+      HB_RESULT(HB_VERDICT_TO_PORT + 1, 0, 64, base, 0, 0),            // no such verdict
+      HB_RESULT(HB_VERDICT_NEXT, 0, 64, sizeof(rte_mbuf) - 1, 0, 0),   // inside the header
+      HB_RESULT(HB_VERDICT_NEXT, 0, 513, base, 0, 0),                  // a byte too long
       HB_RESULT(HB_VERDICT_NEXT, 0, 0, sizeof(rte_mbuf) + 641, 0, 0),  // behind the buffer
       HB_RESULT(HB_VERDICT_NEXT, HB_RESULT_NEW_TYPE, 64, base, 4, 0),  // no such type
       HB_RESULT(HB_VERDICT_DROP, 0, 64, base, 0, 2),                   // not a declared reason
@@ -264,7 +265,8 @@ TEST_F(SyncerTest, PointersToNothingAreSkippedAndBadHeadersReclaimed) {
 
 TEST_F(SyncerTest, CopiesGoToTheControlProcessAndAreCountedWhenTheyDoNotFit) {
   add({0}, 1);
-  for (std::uint32_t i = 0; i < 20; ++i) platform_->data(platform_->packet(i))[0] = static_cast<std::uint8_t>(i);
+  for (std::uint32_t i = 0; i < 20; ++i)
+    platform_->data(platform_->packet(i))[0] = static_cast<std::uint8_t>(i);
   send(0, 20);
   syncer_->poll();
   answer(0, [](u64 slot) { return HB_RESULT_UNCHANGED(slot, HB_RESULT_COPY_TO_CPU); });
@@ -335,7 +337,8 @@ TEST_F(SyncerTest, ASliceIsGivenBackWhenItsLastPacketHasLeft) {
 TEST_F(SyncerTest, AQueueThatHoldsPacketsIsNotTaken) {
   queue(0)->filled.value = 64;
   for (const std::vector<std::uint32_t>& work_groups :
-       {std::vector<std::uint32_t>{0}, std::vector<std::uint32_t>{}, std::vector<std::uint32_t>{99}}) {
+       {std::vector<std::uint32_t>{0}, std::vector<std::uint32_t>{},
+        std::vector<std::uint32_t>{99}}) {
     ShareSpec share;
     share.work_groups = work_groups;
     EXPECT_FALSE(syncer_->add(share));
@@ -366,9 +369,12 @@ TEST_F(SyncerTest, RandomLoadLosesNothingAndKeepsEachFlowsOrder) {
         if (!platform_->send(producer, kIn, mbuf)) break;
       }
       syncer_->poll();
-      answer(random() % 4, [&](u64 slot) {
-        return random() % 32 == 0 ? u64{random()} << 32 | random() | 0xf0 : unchanged(slot);
-      }, random() % 3);
+      answer(
+          random() % 4,
+          [&](u64 slot) {
+            return random() % 32 == 0 ? u64{random()} << 32 | random() | 0xf0 : unchanged(slot);
+          },
+          random() % 3);
       for (const std::uint32_t endpoint : {kPort0, kReclaim}) {
         while (rte_mbuf* const mbuf = platform_->receive(endpoint, kSyncer)) {
           ++n_out;
