@@ -22,7 +22,7 @@ namespace {
 using Clock = std::chrono::steady_clock;
 using std::chrono::milliseconds;
 
-constexpr milliseconds kStartLimit{3000};  ///< for the kernel to begin
+constexpr milliseconds kStartLimit{1500};  ///< for the kernel to begin
 constexpr milliseconds kTurnLimit{1000};   ///< for one answer
 constexpr milliseconds kAllLimit{1500};    ///< enough turns, and this long, is enough
 

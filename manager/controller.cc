@@ -244,13 +244,13 @@ void Controller::on_gpu_host_death() {
   for (const auto& instance : p_.instances) {
     if (instance->compute != Compute::kGpu || instance->slice == kMaxSlices) continue;
     std::uint64_t lost = 0;
-    for (std::size_t i = 0; i < gpu_.syncers().size(); ++i) {
-      DeadContext dead{.context = gpu_.syncers()[i].context,
-                       .page = &gpu_.syncers()[i].page->page(),
+    for (std::size_t i = 0; i < p_.syncers.size(); ++i) {
+      DeadContext dead{.context = p_.syncers[i].context,
+                       .page = &p_.syncers[i].page->page(),
                        .endpoints = {instance->endpoints[i]},
                        .work_groups = {}};
       for (std::uint32_t g = 0; g < instance->n_work_groups; ++g)
-        if (g % gpu_.syncers().size() == i) dead.work_groups.push_back(instance->first_work_group + g);
+        if (g % p_.syncers.size() == i) dead.work_groups.push_back(instance->first_work_group + g);
       lost += recovery_.recover(dead, instance->id, DropReason::kLostInCrash);
     }
     instance->slice_removed = true;

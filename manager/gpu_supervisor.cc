@@ -63,7 +63,7 @@ nlohmann::json GpuSupervisor::on_register(int connection) {
     auto page = platform_.control->make_page(*context);
     if (!page) return {{"ok", false}, {"what", page.error().what}, {"fix", page.error().fix}};
     contexts.push_back({{"context", context->value}, {"page", (*page)->name()}});
-    syncers_.push_back({*context, std::move(*page)});
+    platform_.syncers.push_back({*context, std::move(*page)});
   }
   return {{"ok", true}, {"contexts", std::move(contexts)}};
 }
@@ -92,8 +92,8 @@ std::string GpuSupervisor::on_death(bool expected) {
 }
 
 void GpuSupervisor::release() {
-  for (const SyncerContext& syncer : syncers_) resources_.free_context(syncer.context);
-  syncers_.clear();
+  for (const SyncerContext& syncer : platform_.syncers) resources_.free_context(syncer.context);
+  platform_.syncers.clear();
 }
 
 void GpuSupervisor::kill() { syscall(SYS_pidfd_send_signal, pidfd_, SIGKILL, nullptr, 0); }

@@ -11,12 +11,6 @@
 
 namespace hb {
 
-/// A CPUSyncer thread's place in the platform.
-struct SyncerContext {
-  ContextId context;
-  std::unique_ptr<ContextFile> page;
-};
-
 /// Control thread only.
 class GpuSupervisor {
  public:
@@ -45,7 +39,6 @@ class GpuSupervisor {
   [[nodiscard]] int pidfd() const noexcept { return pidfd_; }
   [[nodiscard]] int pid() const noexcept { return pid_; }
   [[nodiscard]] int connection() const noexcept { return connection_; }
-  [[nodiscard]] const std::vector<SyncerContext>& syncers() const noexcept { return syncers_; }
 
  private:
   Platform& platform_;
@@ -53,7 +46,6 @@ class GpuSupervisor {
   int pid_ = 0;
   int pidfd_ = -1;
   int connection_ = -1;
-  std::vector<SyncerContext> syncers_;
 };
 
 }  // namespace hb

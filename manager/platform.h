@@ -25,6 +25,12 @@ namespace hb {
 /// Context 0 is the control thread's: recovery publishes with it.
 inline constexpr ContextId kManagerContext{0};
 
+/// A CPUSyncer thread's place in the platform.
+struct SyncerContext {
+  ContextId context;
+  std::unique_ptr<ContextFile> page;
+};
+
 struct GpuStatus {
   enum class State { kNone, kStarting, kReady, kStopped, kFailed } state = State::kNone;
   std::string backend, device, memory_mode, why;
@@ -50,6 +56,7 @@ struct Platform {
   /// Which service an endpoint belongs to, for ring_full; kMaxServices for the rest.
   std::array<std::uint8_t, kMaxEndpoints> endpoint_service{};
   GpuStatus gpu;
+  std::vector<SyncerContext> syncers;  ///< of the gpu_host that lives
   std::uint32_t n_lossless_queues = 0;  ///< (port, queue) pairs that end
 };
 

@@ -11,8 +11,14 @@ struct Recovery::Findings {
   LedgerRecord record{};
   bool has_record = false;
   bool arrived = false;  ///< the record's publish took place
-  std::unordered_set<const rte_mbuf*> held;
-  std::vector<rte_mbuf*> in_hand;
+  std::vector<rte_mbuf*> in_hand;  ///< held packets too
+  std::unordered_set<const rte_mbuf*> known;
+
+  /// Once for every packet: a held one is in the burst's window as well until that is committed,
+  /// and one may be there twice while the window is rid of bad pointers.
+  void take(rte_mbuf* mbuf) {
+    if (known.insert(mbuf).second) in_hand.push_back(mbuf);
+  }
 
   /// Bits of the burst named by (source, tail) that have moved.
   [[nodiscard]] std::uint64_t moved(Place source, std::uint32_t tail) const noexcept {
@@ -49,8 +55,6 @@ std::uint64_t Recovery::recover(const DeadContext& dead, std::uint32_t service, 
     rte_ring* const ring = region_.ring(EndpointId(to), dead.context);
     ring->prod.head = ring->prod.tail;
   }
-  // Held and, for an NF that wrote a held slot twice, in hand as well: only once.
-  for (const rte_mbuf* const mbuf : found.held) found.in_hand.push_back(const_cast<rte_mbuf*>(mbuf));
   send_away(found.in_hand, service, reason);
   return found.in_hand.size();
 }
@@ -66,7 +70,7 @@ void Recovery::collect_held(const DeadContext& dead, Findings& found) const {
     // Acquire: pairs with the release stores in HeldArea.
     const std::uint64_t address = dead.page->held[slot].load(std::memory_order_acquire);
     auto* const mbuf = reinterpret_cast<rte_mbuf*>(address);
-    if (!released[slot] && platform_.view.check.is_packet(mbuf)) found.held.insert(mbuf);
+    if (!released[slot] && platform_.view.check.is_packet(mbuf)) found.take(mbuf);
   }
 }
 
@@ -77,7 +81,11 @@ void Recovery::collect_window(RingId id, bool is_fill_ring, Findings& found) con
   const std::uint32_t tail = ring->cons.tail;
   const std::uint32_t head = ring->cons.head;
   const std::uint32_t n = head - tail;
-  if (n == 0 || n > size) return;
+  if (n == 0) return;
+  if (n > size || n > ring->prod.tail - tail) {  // no peek leaves that: a wild write
+    ring->cons.head = tail;
+    return;
+  }
   const std::uint64_t moved = found.moved(Place::ring(id.value), tail);
   if (is_fill_ring && moved == 0) {
     ring->cons.head = tail;  // none of them has been originated: they stay for the next owner
@@ -87,8 +95,7 @@ void Recovery::collect_window(RingId id, bool is_fill_ring, Findings& found) con
   for (std::uint32_t i = 0; i < n; ++i) {
     if (i < 64 && (moved >> i & 1) != 0) continue;
     rte_mbuf* const mbuf = packets[(tail + i) & (size - 1)];
-    if (platform_.view.check.is_packet(mbuf) && !found.held.contains(mbuf))
-      found.in_hand.push_back(mbuf);
+    if (platform_.view.check.is_packet(mbuf)) found.take(mbuf);
   }
   // Release: pairs with the producer's acquire load of cons.tail: the slots are free to reuse.
   __atomic_store_n(&ring->cons.tail, head, __ATOMIC_RELEASE);
@@ -106,7 +113,7 @@ void Recovery::collect_queue(std::uint32_t work_group, Findings& found) const {
       const u64 slot = slots[(drained + i) % n_slots];
       if (slot == 0 || (i < 64 && (moved >> i & 1) != 0)) continue;
       auto* const mbuf = reinterpret_cast<rte_mbuf*>(region_.base() + HB_SLOT_BASE(slot));
-      if (platform_.view.check.is_packet(mbuf)) found.in_hand.push_back(mbuf);
+      if (platform_.view.check.is_packet(mbuf)) found.take(mbuf);
     }
   }
   // Nobody reads the queue any more; the next owner starts from nothing.

@@ -55,7 +55,7 @@ void Controller::wait_grace() {
   std::vector<const ContextFile*> files;
   for (const auto& instance : p_.instances)
     if (instance->alive() && instance->page) files.push_back(instance->page.get());
-  for (const SyncerContext& syncer : gpu_.syncers()) files.push_back(syncer.page.get());
+  for (const SyncerContext& syncer : p_.syncers) files.push_back(syncer.page.get());
   // The new table must be out before the counters are read; pairs with the fence at a burst's start.
   std::atomic_thread_fence(std::memory_order_seq_cst);
   std::vector<Seen> inside;
@@ -67,7 +67,7 @@ void Controller::wait_grace() {
     return std::ranges::any_of(p_.instances, [&](const auto& i) {
              return i->alive() && i->page && &i->page->page() == page;
            }) ||
-           std::ranges::any_of(gpu_.syncers(), [&](const SyncerContext& s) { return &s.page->page() == page; });
+           std::ranges::any_of(p_.syncers, [&](const SyncerContext& s) { return &s.page->page() == page; });
   };
   settle(std::chrono::milliseconds(p_.options.drain_timeout_ms), [&] {
     std::erase_if(inside, [&](const Seen& s) {

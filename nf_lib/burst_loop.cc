@@ -10,6 +10,7 @@
 #include "nf_lib/clock.h"
 
 namespace hb {
+
 BurstLoop::BurstLoop(const PlatformView& view, ContextPage* page, ContextId context,
                      EndpointId endpoint, ServiceId service)
     : view_(view),
@@ -42,22 +43,12 @@ void BurstLoop::take_burst(NetworkFunction& nf, RingId id, rte_ring* ring) noexc
   const BurstScope scope(page_);
   const Window window = peek(ring);
   if (window.n == 0) return;
-  // A copy: what lies in the ring may be overwritten by its producer at any time.
   std::array<rte_mbuf*, kMaxBurst> packets;
-  std::uint32_t n = 0;
-  for (std::uint32_t i = 0; i < window.n; ++i) {
-    packets[n] = window.packets[i];
-    if (view_.check.is_packet(packets[n])) {
-      rte_prefetch0(packets[n]);
-      ++n;
-    } else {
-      page_->counters.bad_pointers.fetch_add(1, std::memory_order_relaxed);
-    }
-  }
+  const std::uint32_t n = take_window(window, packets.data());
   std::array<Verdict, kMaxBurst> verdicts;
   std::array<Destination, kMaxBurst> destinations;
   std::uint64_t live = 0;
-  nf.process_burst(std::span(packets.data(), n), std::span(verdicts.data(), n));
+  if (n != 0) nf.process_burst(std::span(packets.data(), n), std::span(verdicts.data(), n));
   for (std::uint32_t i = 0; i < n; ++i) {
     if (verdicts[i].is_hold()) {
       if (!held_.full()) {
@@ -70,14 +61,30 @@ void BurstLoop::take_burst(NetworkFunction& nf, RingId id, rte_ring* ring) noexc
     }
     live |= std::uint64_t{1} << i;
   }
-  // Bits of the record name places in the window, which skipped pointers would shift: close the
-  // gaps there too. They are no packets, so a recovery ignores what is left behind them.
-  if (n != window.n)
-    for (std::uint32_t i = 0; i < window.n; ++i)
-      window.packets[i] = i < n ? packets[i] : nullptr;
   publisher_.publish_burst(Place::ring(id.value), window.tail, packets.data(), destinations.data(),
                            live);
   commit(ring, window);
+}
+
+/// Copies the window's packets out: what lies in the ring may be overwritten by its producer.
+/// @return packets; pointers that name none are counted and left out
+std::uint32_t BurstLoop::take_window(const Window& window, rte_mbuf** packets) noexcept {
+  std::uint32_t n = 0;
+  for (std::uint32_t i = 0; i < window.n; ++i) {
+    packets[n] = window.packets[i];
+    if (view_.check.is_packet(packets[n])) {
+      rte_prefetch0(packets[n]);
+      ++n;
+    }
+  }
+  if (n == window.n) return n;
+  page_->counters.bad_pointers.fetch_add(window.n - n, std::memory_order_relaxed);
+  // Bits of a record name places in the window: close the gaps there too. Each store, in order,
+  // overwrites what has been moved down before, so that a process that dies on the way leaves every
+  // packet in the window, some of them twice. Release keeps the compiler from another order.
+  for (std::uint32_t i = 0; i < window.n; ++i)
+    __atomic_store_n(&window.packets[i], i < n ? packets[i] : nullptr, __ATOMIC_RELEASE);
+  return n;
 }
 
 void BurstLoop::tick(NetworkFunction& nf, std::uint64_t now_ns) noexcept {
@@ -107,8 +114,9 @@ void BurstLoop::release_chunk(rte_mbuf* const* packets, const Verdict* verdicts,
   Ledger& ledger = publisher_.ledger();
   std::uint32_t n_chosen = 0;
   for (std::uint32_t i = 0; i < n; ++i) {
-    const std::uint16_t slot = held_.slot_of(packets[i]);
-    if (slot == HeldArea::kNone || verdicts[i].is_hold()) continue;
+    if (verdicts[i].is_hold()) continue;
+    const std::uint16_t slot = held_.begin_release(packets[i]);
+    if (slot == HeldArea::kNone) continue;
     // Held packets are judged by the table of now: the one of their arrival may be gone.
     packet_meta(packets[i]).route_version = static_cast<std::uint8_t>(routes_.current_version());
     chosen[n_chosen] = packets[i];
@@ -120,7 +128,7 @@ void BurstLoop::release_chunk(rte_mbuf* const* packets, const Verdict* verdicts,
   const std::uint64_t live = n_chosen == 64 ? ~std::uint64_t{0} : (std::uint64_t{1} << n_chosen) - 1;
   publisher_.publish_burst(Place::held(), ledger.held_generation(), chosen.data(),
                            destinations.data(), live);
-  for (std::uint32_t i = 0; i < n_chosen; ++i) held_.clear(chosen[i]);
+  for (std::uint32_t i = 0; i < n_chosen; ++i) held_.clear(ledger.release_slots[i]);
   ledger.bump_held_generation();
 }
 
@@ -128,34 +136,39 @@ std::uint32_t BurstLoop::originate(std::span<rte_mbuf*> out) noexcept {
   if (originated_.n != 0) return 0;  // the last ones have not been sent yet
   const auto wanted = static_cast<std::uint32_t>(std::min<std::size_t>(out.size(), kMaxBurst));
   originated_ = peek(view_.region.ring(fill_ring_), wanted);
-  for (std::uint32_t i = 0; i < originated_.n; ++i) {
-    out[i] = originated_.packets[i];
+  n_fresh_ = take_window(originated_, fresh_.data());
+  if (n_fresh_ == 0) {
+    commit(view_.region.ring(fill_ring_), originated_);
+    originated_ = Window{};
+  }
+  for (std::uint32_t i = 0; i < n_fresh_; ++i) {
+    out[i] = fresh_[i];
     PacketMeta& meta = packet_meta(out[i]);
     meta = PacketMeta{};
     meta.capture_ns = wall_clock_ns();
     meta.route_version = static_cast<std::uint8_t>(routes_.current_version());
   }
-  return originated_.n;
+  return n_fresh_;
 }
 
 void BurstLoop::send_originated(std::span<const Verdict> verdicts) noexcept {
-  std::array<rte_mbuf*, kMaxBurst> packets;
   std::array<Destination, kMaxBurst> destinations;
   std::uint64_t live = 0;
-  for (std::uint32_t i = 0; i < originated_.n; ++i) {
-    packets[i] = originated_.packets[i];
+  for (std::uint32_t i = 0; i < n_fresh_; ++i) {
     const Verdict verdict = i < verdicts.size() && !verdicts[i].is_hold() ? verdicts[i] : Verdict::next();
-    destinations[i] = routes_.resolve(packets[i], verdict);
+    destinations[i] = routes_.resolve(fresh_[i], verdict);
     live |= std::uint64_t{1} << i;
   }
   if (live == 0) return;
-  publisher_.publish_burst(Place::ring(fill_ring_.value), originated_.tail, packets.data(),
+  publisher_.publish_burst(Place::ring(fill_ring_.value), originated_.tail, fresh_.data(),
                            destinations.data(), live);
   commit(view_.region.ring(fill_ring_), originated_);
   originated_ = Window{};
+  n_fresh_ = 0;
 }
 
 std::optional<ServiceId> BurstLoop::find_service(std::string_view name) const {
+  if (name.empty()) return std::nullopt;  // what ids without a service are called
   for (std::uint32_t i = 0; i < kMaxServices; ++i)
     if (name == std::string_view(view_.registry->services[i].name)) return ServiceId(i);
   return std::nullopt;

@@ -1,6 +1,7 @@
 // The run loop of one CPU NF: peek, process, ledger, publish, commit; held and originated packets.
 #pragma once
 
+#include <array>
 #include <cstdint>
 #include <span>
 #include <string_view>
@@ -43,6 +44,7 @@ class BurstLoop final : public NfContext {
 
  private:
   void take_burst(NetworkFunction& nf, RingId id, rte_ring* ring) noexcept;
+  std::uint32_t take_window(const Window& window, rte_mbuf** packets) noexcept;
   void release_chunk(rte_mbuf* const* packets, const Verdict* verdicts, std::uint32_t n) noexcept;
 
   PlatformView view_;
@@ -53,7 +55,9 @@ class BurstLoop final : public NfContext {
   Publisher publisher_;
   HeldArea held_;
   RingId fill_ring_;
-  Window originated_{};
+  Window originated_{};  ///< of the fill ring, from originate() to send_originated()
+  std::array<rte_mbuf*, kMaxBurst> fresh_{};
+  std::uint32_t n_fresh_ = 0;
 };
 
 }  // namespace hb

@@ -62,7 +62,8 @@ Result<ControlSocket> ControlSocket::connect(const std::string& prefix) {
 }
 
 Result<void> ControlSocket::send(const nlohmann::json& message, std::span<const int> fds) const {
-  const std::string text = message.dump();
+  // Names that came from a command line or a file system need not be UTF-8.
+  const std::string text = message.dump(-1, ' ', false, nlohmann::json::error_handler_t::replace);
   if (text.size() > kMaxMessageBytes)
     return Error{fmt::format("a control message of {} bytes is too long", text.size()), ""};
   iovec part{const_cast<char*>(text.data()), text.size()};

@@ -4,6 +4,7 @@
 #include <rte_mbuf.h>
 
 #include <cstdint>
+#include <utility>
 #include <vector>
 
 #include "nf_lib/control_layout.h"
@@ -37,19 +38,18 @@ class HeldArea {
     page_->held[slot].store(reinterpret_cast<std::uint64_t>(mbuf), std::memory_order_release);
   }
 
-  /// The slot of a held packet, or kNone.
   static constexpr std::uint16_t kNone = 0xffff;
-  [[nodiscard]] std::uint16_t slot_of(const rte_mbuf* mbuf) const noexcept {
+  /// Begins the release of a packet, which can't be named a second time then. Its slot points to it
+  /// until clear().
+  /// @return its slot, or kNone if it is not held
+  [[nodiscard]] std::uint16_t begin_release(const rte_mbuf* mbuf) noexcept {
     const std::uint32_t number = check_.number(mbuf);
-    return number == PacketCheck::kNotAPacket ? kNone : slot_of_[number];
+    return number == PacketCheck::kNotAPacket ? kNone : std::exchange(slot_of_[number], kNone);
   }
-
   /// Empties a slot, once its packet has been published.
-  void clear(rte_mbuf* mbuf) noexcept {
-    std::uint16_t& slot = slot_of_[check_.number(mbuf)];
+  void clear(std::uint16_t slot) noexcept {
     page_->held[slot].store(0, std::memory_order_release);  // pairs as in hold()
     free_.push_back(slot);
-    slot = kNone;
   }
 
   /// Calls f(mbuf) for every held packet; f must not hold or clear.

@@ -62,9 +62,11 @@ class Ledger {
     return held_generation_.load(std::memory_order_acquire);
   }
   void bump_held_generation() noexcept {
-    // Release: pairs with held_generation(); the slots' clearing stores come before.
+    // Release: pairs with held_generation(); the slots' clearing stores come before. The fence keeps
+    // the compiler from moving the next release's stores to release_slots up.
     held_generation_.store(held_generation_.load(std::memory_order_relaxed) + 1,
                            std::memory_order_release);
+    std::atomic_signal_fence(std::memory_order_seq_cst);
   }
 
   /// Slots of the held area that the release now under way empties, in mask order. The owner

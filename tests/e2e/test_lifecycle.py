@@ -62,14 +62,15 @@ def test_come_and_go_many_times(platform):
 
 def test_a_looped_capture_with_nids_and_router_joining(platform):
     """Real traffic without end; a GPU NF and a CPU NF join and leave."""
-    platform.start_manager("--port", looped("zeek-http_methods.pcap"),
-                           gpu="opencl")
+    platform.start_manager("--port", looped("zeek-http_methods.pcap"), gpu="opencl")
     platform.wait_for(lambda status: status["ports"][0]["rx_packets"] > 1000, "traffic")
     table = platform.write("table.csv", Routes.text(DEFAULT_ROUTE))
     alerts = platform.folder / "alerts.json"
-    platform.start_nf("router", "--route-file", table)
     nids = platform.start_nf("nids", "--rules", RULES, "--alerts", alerts, gpu=True)
     platform.wait_works("nids", 1000)
+    # The router decides on the port itself, so it ends the chain.
+    platform.start_nf("router", "--route-file", table)
+    platform.wait_works("router", 1000)
     platform.wait_traffic()
     nids.ctrl_c()
     nids.expect(0)
@@ -103,8 +104,10 @@ def test_any_start_order_plays_the_whole_capture(platform, order):
 
 
 def test_start_orders_under_traffic_without_waiting(platform):
-    """All three at once, RX already running."""
-    platform.start_manager("--port", looped("zeek-http_methods.pcap"),
+    """All three at once, RX already running; routes.csv says their order."""
+    routes = platform.write("routes.csv", "*, rx, nids\n*, nids, forward\n"
+                                          "*, forward, router\n*, router, drop\n")
+    platform.start_manager("--port", looped("zeek-http_methods.pcap"), "--routes", routes,
                            gpu="opencl")
     table = platform.write("table.csv", Routes.text(DEFAULT_ROUTE))
     started = [("nids", platform.spawn_nf("nids", "--rules", RULES, "--alerts",

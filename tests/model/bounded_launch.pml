@@ -9,9 +9,9 @@
  * weak fairness (whoever can go on does so in the end, however slowly).
  *
  * Faults, one for each rule that this rests on:
- *   BREAK_LEAVING_FIRST   a work-group honours `leaving` before its first round of the launch. Where
- *                         work-groups start one after another, the first idles out before the
- *                         second has begun: launches for ever, and that round is never run.
+ *   BREAK_LEAVING_FIRST   a work-group honours `leaving` before its first round of the launch.
+ *                         Where work-groups start one after another, the first idles out before
+ *                         the second has begun: launches for ever, and that round is never run.
  *   BREAK_NO_LEAVING      the others don't leave with the first: a busy one keeps the launch alive,
  *                         and the one that idled out waits for ever.
  *   BREAK_CLEAR_LATE      `leaving` is cleared after the launch: that wipes out what a fast

@@ -165,8 +165,8 @@ running:
 #define MAY_DRAIN(w) (n_order > 0 && order[0] == (w) && completed[w] != drained_rounds[w])
 #endif
 
-/* A zero slot up to the round's end (W being 2, there is one), then `filled`. No packet moves, so no
- * record is written; but `filled` moves, so the last record may no longer need it to tell whether
+/* A zero slot up to the round's end (W being 2, there is one), then `filled`. No packet moves, so
+ * no record is written; but `filled` moves, so the last record may no longer need it to tell if
  * its publish took place: that burst has been committed. */
 inline pad(w) {
   atomic {

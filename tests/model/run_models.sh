@@ -63,7 +63,7 @@ verify() {
 is_complete() {
   local model=$1 line
   local wanted=('invalid end states[[:space:]]*+' 'assertion violations[[:space:]]*+')
-  local unwanted='not completed|depth too small|out of memory|MEMLIM|truncated|^pan: *(error|[0-9]+:)'
+  local unwanted='not completed|depth too small|out of memory|MEMLIM|truncated|^pan:1:|error:'
   if [[ $model == bounded_launch ]]; then
     wanted=('acceptance *cycles[[:space:]]*+ (fairness enabled)')
     wanted+=('never claim[[:space:]]*+ (every_round_completes)')

@@ -293,6 +293,21 @@ TEST_F(BurstLoopTest, OriginatingFromAnEmptyFillRingGivesNothing) {
   EXPECT_TRUE(sent(World::port(0)).empty());
 }
 
+TEST_F(BurstLoopTest, BadPointersInTheFillRingAreNotOriginated) {
+  world_.put(world_.fill_ring(), nullptr);
+  std::array<rte_mbuf*, 4> fresh{};
+  EXPECT_EQ(loop_.originate(fresh), 0u);
+  world_.put(world_.fill_ring(), world_.page());
+  world_.put(world_.fill_ring(), world_.packet(3));
+  ASSERT_EQ(loop_.originate(fresh), 1u) << "nothing was left unsent";
+  EXPECT_EQ(fresh[0], world_.packet(3));
+  const std::array<Verdict, 1> verdicts = {Verdict::to_port(2)};
+  loop_.send_originated(verdicts);
+  EXPECT_EQ(sent(World::port(2)), Numbers{3});
+  EXPECT_TRUE(world_.contents(world_.fill_ring()).empty());
+  EXPECT_EQ(world_.page()->counters.bad_pointers.load(), 2u);
+}
+
 TEST_F(BurstLoopTest, FindsServicesAndTypesByName) {
   EXPECT_EQ(loop_.find_service("middle"), World::kService);
   EXPECT_FALSE(loop_.find_service("other").has_value());

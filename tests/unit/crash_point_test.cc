@@ -119,6 +119,16 @@ std::vector<CrashScenario> scenarios() {
          feed(world, World::kProducer, 2, {kHold, kPort0, kPort1});
          world.put(ring, reinterpret_cast<std::byte*>(world.packet(90)) + 1);
        }},
+      {"OriginatingBesideBadPointers",
+       [](World& world, BurstLoop&, PlannedNf&) {
+         world.put(world.fill_ring(), nullptr);
+         for (std::uint32_t i = 0; i < 3; ++i) world.put(world.fill_ring(), world.packet(60 + i));
+         world.put(world.fill_ring(), world.page());
+         world.put(world.fill_ring(), world.packet(63));
+         feed(world, World::kProducer, 0, {kPort0, kPort2});
+       },
+       {},
+       {.originate_in_burst = 1, .n_originated = 8}},
       {"OnlyBadPointers",
        [](World& world, BurstLoop&, PlannedNf&) {
          world.put(world.ring(World::kNfEndpoint, World::kProducer), nullptr);

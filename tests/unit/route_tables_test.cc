@@ -2,6 +2,12 @@
 
 #include <gtest/gtest.h>
 
+#include <array>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "nf_lib/route_reader.h"
 #include "tests/unit/small_platform.h"
 
 namespace hb::test {
