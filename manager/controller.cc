@@ -148,6 +148,8 @@ void Controller::on_message(int connection, const json& message, std::vector<int
       if (op == "ready") {
         gpu_.on_ready(message);
         retry_waiting_registrations();
+      } else if (op == "failed") {
+        p_.gpu.why = message.value("what", "");
       } else if (op == "slice_added") {
         on_slice_added(message);
       } else if (op == "slice_removed") {

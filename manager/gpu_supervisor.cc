@@ -87,7 +87,7 @@ std::string GpuSupervisor::on_death(bool expected) {
   std::string how = WIFSIGNALED(status) ? fmt::format("killed by signal {}", WTERMSIG(status))
                                         : fmt::format("exit status {}", WEXITSTATUS(status));
   platform_.gpu.state = expected ? GpuStatus::State::kStopped : GpuStatus::State::kFailed;
-  if (!expected) platform_.gpu.why = "gpu_host ended: " + how;
+  if (!expected && platform_.gpu.why.empty()) platform_.gpu.why = "gpu_host ended: " + how;
   return how;
 }
 
