@@ -18,8 +18,8 @@ TXT
 name=${1-}
 case $name in
   -h | --help) usage; exit 0 ;;
-  "") usage >&2; die "the NF's name is missing" ;;
-  -*) usage >&2; die "the NF's name comes first, before '$name'" ;;
+  "") die "the NF's name is missing: there are$(built); see $0 --help" ;;
+  -*) die "the NF's name comes first, before '$name': see $0 --help" ;;
 esac
 [[ $name =~ ^[A-Za-z0-9_.-]+$ && -x $build/nfs/$name ]] || die "no NF '$name': there are$(built)"
 exec "$build/nfs/$name" "${@:2}"

@@ -173,7 +173,7 @@ std::string short_number(double value) {
 }
 
 std::string ports_text(const json& status, const EarlierStatus* earlier) {
-  TextTable table({"PORT", "NAME", "RX packets", "RX bytes", "pps", "bit/s", "TX packets",
+  TextTable table({"PORT", "SPEC", "RX packets", "RX bytes", "pps", "bit/s", "TX packets",
                    "TX bytes", "pps", "bit/s", "RX missed", "TX dropped"});
   const json& before = earlier != nullptr ? list(earlier->status, "ports") : list(json(), "");
   for (const json& port : list(status, "ports")) {
@@ -181,7 +181,7 @@ std::string ports_text(const json& status, const EarlierStatus* earlier) {
     const auto per_second = [&](const char* key, double factor = 1) {
       return shown_rate(rate(port, then, earlier, key), factor);
     };
-    table.add_row({shown(port, "id"), shown(port, "name"), shown(port, "rx_packets"),
+    table.add_row({shown(port, "id"), shown(port, "spec"), shown(port, "rx_packets"),
                    shown(port, "rx_bytes"), per_second("rx_packets"), per_second("rx_bytes", 8),
                    shown(port, "tx_packets"), shown(port, "tx_bytes"), per_second("tx_packets"),
                    per_second("tx_bytes", 8), shown(port, "rx_missed"), shown(port, "tx_dropped")});

@@ -12,7 +12,7 @@ using nlohmann::json;
 /// A platform with one port and a chain of two, as the statistics JSON describes it.
 json example_status() {
   return json::parse(R"({
-    "ports": [{"id": 0, "name": "pcap:rx=a.pcap", "rx_packets": 1000, "rx_bytes": 64000,
+    "ports": [{"id": 0, "spec": "pcap:rx=a.pcap", "rx_packets": 1000, "rx_bytes": 64000,
                "tx_packets": 990, "tx_bytes": 63360, "rx_missed": 0, "tx_dropped": 1}],
     "nfs": [{"service": "nids", "instance": 0, "compute": "gpu", "isolation": "private",
              "state": "running", "pid": 4711, "rx": 1000, "tx": 1000, "originated": 0,
