@@ -105,7 +105,8 @@ int serve(Options& options, const BackendEntry& backend) {
   }
   options.service.busy = options.idle == "busy";
   hb::Service service(options.service, backend.name, backend.make());
-  if (const hb::Result<void> started = service.start(); !started) return fail(started.error());
+  if (const hb::Result<void> started = service.start(); !started)
+    return service.manager_knows() ? 1 : fail(started.error());
   const hb::Result<void> served = service.serve();
   if (served) return 0;
   // Nobody is left to answer to, and a kernel may be slow to end.

@@ -36,12 +36,17 @@ class Service {
   /// Attaches, registers, opens the device, tests it, and reports to be ready.
   Result<void> start();
 
+  /// The manager knows why start() failed, and says it.
+  [[nodiscard]] bool manager_knows() const noexcept { return manager_knows_; }
+
   /// Serves until the manager says stop.
   /// @return an Error if the manager is gone
   Result<void> serve();
 
  private:
   struct Slice;
+
+  bool manager_knows_ = false;
 
   Result<void> attach();
   Result<void> open_device();

@@ -48,18 +48,29 @@ void ControlServer::dispatch(const std::vector<pollfd>& polled) {
       accept_one();
       continue;
     }
-    const auto at = connections_.find(p.fd);
-    if (at == connections_.end()) continue;
-    std::vector<int> fds;
-    auto received = at->second.receive(std::chrono::milliseconds(0), &fds);
-    if (!received) {
-      for (const int fd : fds) ::close(fd);
-      connections_.erase(at);
-      on_close_(p.fd);
-    } else if (*received) {
-      on_message_(p.fd, **received, fds);
-    }
+    receive_one(p.fd);
   }
+}
+
+void ControlServer::drain(int connection) {
+  while (receive_one(connection)) {
+  }
+}
+
+bool ControlServer::receive_one(int connection) {
+  const auto at = connections_.find(connection);
+  if (at == connections_.end()) return false;
+  std::vector<int> fds;
+  auto received = at->second.receive(std::chrono::milliseconds(0), &fds);
+  if (received && !*received) return false;
+  if (received) {
+    on_message_(connection, **received, fds);
+    return true;
+  }
+  for (const int fd : fds) ::close(fd);
+  connections_.erase(at);
+  on_close_(connection);
+  return false;
 }
 
 void ControlServer::accept_one() {

@@ -35,12 +35,17 @@ class ControlServer {
   /// Handles what those descriptors have.
   void dispatch(const std::vector<pollfd>& polled);
 
+  /// Handles everything that a connection has sent so far.
+  void drain(int connection);
+
   /// Sends to a connection; one that is gone is ignored, its end comes as on_close.
   void send(int connection, const nlohmann::json& message);
   void close(int connection) { connections_.erase(connection); }
 
  private:
   void accept_one();
+  /// @return false if there was nothing to receive, or the connection is gone
+  bool receive_one(int connection);
 
   Handler on_message_;
   CloseHandler on_close_;

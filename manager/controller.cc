@@ -84,6 +84,7 @@ int Controller::run() {
       if (p_.options.exit_when_drained) spdlog::info("all NFs of the routes are running: RX starts");
       resume_rx();
     }
+    report_unreadable();
     if (p_.flow.lost_a_record.load(std::memory_order_relaxed)) {
       spdlog::error("a file port had no free packet and lost a record: raise --pool");
       fatal_ = ending_ = true;
@@ -106,12 +107,24 @@ void Controller::poll_once(milliseconds timeout) {
     const auto is_ready = [&](int fd) {
       return std::ranges::any_of(polled, [fd](const pollfd& p) { return p.fd == fd && p.revents != 0; });
     };
-    // Messages before deaths: a process that says bye and ends at once has ended well.
-    server_.dispatch(polled);
+    // Who has died is noted before messages are handled: those may close descriptors and bring new
+    // ones with the same numbers.
+    std::vector<Instance*> dead;
     for (const auto& instance : p_.instances)
-      if (instance->alive() && is_ready(instance->pidfd)) on_nf_death(*instance);
-    if (gpu_.alive() && is_ready(gpu_.pidfd())) on_gpu_host_death();
-    if (is_ready(signal_fd_)) on_signal();
+      if (instance->alive() && is_ready(instance->pidfd)) dead.push_back(instance.get());
+    const bool gpu_host_died = gpu_.alive() && is_ready(gpu_.pidfd());
+    const bool signalled = is_ready(signal_fd_);
+    server_.dispatch(polled);
+    // What the dead said last counts: a process that says bye and ends at once has ended well.
+    for (Instance* const instance : dead) {
+      server_.drain(instance->connection);
+      on_nf_death(*instance);
+    }
+    if (gpu_host_died) {
+      server_.drain(gpu_.connection());
+      on_gpu_host_death();
+    }
+    if (signalled) on_signal();
   }
   serve_orphans();
   update_held();
@@ -149,7 +162,7 @@ void Controller::on_message(int connection, const json& message, std::vector<int
         gpu_.on_ready(message);
         retry_waiting_registrations();
       } else if (op == "failed") {
-        p_.gpu.why = message.value("what", "");
+        p_.gpu.why = Error{message.value("what", ""), message.value("fix", "")}.line();
       } else if (op == "slice_added") {
         on_slice_added(message);
       } else if (op == "slice_removed") {
@@ -239,10 +252,16 @@ void Controller::on_nf_death(Instance& instance) {
 
 void Controller::on_gpu_host_death() {
   const std::string how = gpu_.on_death(ending_);
-  if (ending_)
+  if (ending_) {
     spdlog::info("gpu_host has stopped");
-  else
+  } else if (p_.gpu.device.empty()) {  // it never was ready
+    const bool required = p_.options.gpu == GpuChoice::kOpenCl;
+    spdlog::log(required ? spdlog::level::err : spdlog::level::warn, "--gpu {}: {}",
+                required ? "opencl" : "auto", p_.gpu.why);
+    fatal_ = ending_ = required;
+  } else {
     spdlog::error("gpu_host died ({})", how);
+  }
   for (const auto& instance : p_.instances) {
     if (instance->compute != Compute::kGpu || instance->slice == kMaxSlices) continue;
     std::uint64_t lost = 0;
@@ -270,10 +289,17 @@ void Controller::on_gpu_host_death() {
   gpu_.release();
   routes_dirty_ = true;
   retry_waiting_registrations();
-  if (!ending_ && p_.options.gpu == GpuChoice::kOpenCl && p_.gpu.device.empty()) {
-    spdlog::error("--gpu opencl: no usable device; see the lines above, or use --gpu auto");
-    fatal_ = true;
-    ending_ = true;
+}
+
+void Controller::report_unreadable() {
+  for (std::size_t port = 0; port < p_.ports.size(); ++port) {
+    std::uint64_t n = 0;
+    for (const auto& rx : p_.rx_threads)
+      n += rx->counters(port).unreadable.load(std::memory_order_relaxed);
+    if (n == 0 || reported_unreadable_[port]) continue;
+    reported_unreadable_[port] = true;
+    spdlog::warn("'{}' has a record that can't be read: it is cut short, or not Ethernet; the others "
+                 "are played", p_.ports[port].spec.rx_file);
   }
 }
 

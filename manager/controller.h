@@ -1,6 +1,7 @@
 // The control thread: registers NFs, changes routes, recovers the dead, answers hbctl, ends it all.
 #pragma once
 
+#include <array>
 #include <chrono>
 #include <functional>
 #include <nlohmann/json_fwd.hpp>
@@ -79,6 +80,8 @@ class Controller {
   [[nodiscard]] std::uint64_t originated_in_flight() const;
 
   nlohmann::json quiesced_audit();
+  /// Says once for each port that its file is damaged.
+  void report_unreadable();
 
   Platform& p_;
   Resources resources_;
@@ -94,6 +97,7 @@ class Controller {
   bool fatal_ = false;
   std::uint64_t next_start_order_ = 1;
   Clock::time_point next_sample_{};
+  std::array<bool, kMaxPorts> reported_unreadable_{};
 
   struct Waiting {
     int connection;

@@ -69,6 +69,7 @@ int finish(Platform& p, int status) {
   const AuditReport audit = audit_packets(p, true);
   nlohmann::json report = statistics(p, &audit);
   report["ports"] = before_close["ports"];
+  report["drops"] = before_close["drops"];
   if (!p.options.stats_path.empty()) {
     if (const Result<void> written = write_statistics(report, p.options.stats_path); !written)
       status = fail(written.error());
@@ -77,7 +78,7 @@ int finish(Platform& p, int status) {
     spdlog::error("the audit found {} packets lost, {} twice, {} foreign: report this with the "
                   "statistics", audit.lost, audit.duplicate, audit.foreign);
     status = 1;
-  } else {
+  } else if (status == 0) {
     spdlog::info("ended: all {} packets are back in the pool", p.pool->layout().size);
   }
   return status;

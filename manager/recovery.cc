@@ -87,11 +87,16 @@ void Recovery::collect_window(RingId id, bool is_fill_ring, Findings& found) con
     return;
   }
   const std::uint64_t moved = found.moved(Place::ring(id.value), tail);
-  if (is_fill_ring && moved == 0) {
+  auto** const packets = reinterpret_cast<rte_mbuf**>(ring + 1);
+  std::unordered_set<const rte_mbuf*> in_window;
+  for (std::uint32_t i = 0; i < n; ++i) {
+    rte_mbuf* const mbuf = packets[(tail + i) & (size - 1)];
+    if (platform_.view.check.is_packet(mbuf)) in_window.insert(mbuf);
+  }
+  if (is_fill_ring && moved == 0 && in_window.size() == n) {
     ring->cons.head = tail;  // none of them has been originated: they stay for the next owner
     return;
   }
-  auto** const packets = reinterpret_cast<rte_mbuf**>(ring + 1);
   for (std::uint32_t i = 0; i < n; ++i) {
     if (i < 64 && (moved >> i & 1) != 0) continue;
     rte_mbuf* const mbuf = packets[(tail + i) & (size - 1)];

@@ -224,7 +224,10 @@ Result<void> Controller::give_gpu_place(Instance& instance, std::uint32_t work_g
 }
 
 void Controller::on_nf_ready(Instance& instance, const json& message) {
-  if (instance.state != InstanceState::kStarting) return;
+  if (instance.state != InstanceState::kStarting) {
+    server_.send(instance.connection, refusal(Error{"the NF is not one that is starting", "start it again"}));
+    return;
+  }
   if (instance.compute == Compute::kCpu) {
     set_state(instance, InstanceState::kRunning);
     routes_dirty_ = true;

@@ -10,11 +10,17 @@
 namespace hb {
 namespace {
 
+/// Records of one file that may be unreadable before it is given up.
+constexpr std::uint64_t kMaxUnreadable = 1000;
+
 /// Makes one segment of several where they fit the first one's room.
 /// @return false if they do not; then only the first segment is left
 bool make_single_segment(rte_mbuf* mbuf) noexcept {
   if (mbuf->nb_segs == 1) return true;
-  if (rte_pktmbuf_linearize(mbuf) == 0) return true;
+  // rte_pktmbuf_linearize checks the room in 16 bits: longer ones must not get there.
+  if (mbuf->pkt_len <= mbuf->data_len + std::uint32_t{rte_pktmbuf_tailroom(mbuf)} &&
+      rte_pktmbuf_linearize(mbuf) == 0)
+    return true;
   rte_pktmbuf_free(mbuf->next);
   mbuf->next = nullptr;
   mbuf->nb_segs = 1;
@@ -30,8 +36,7 @@ RxThread::RxThread(const RxSetup& setup)
       publisher_(setup.view.region, setup.context, &ledger_, setup.endpoint_service),
       idle_(setup.busy),
       counters_(setup.ports->size()),
-      ended_(setup.ports->size(), false),
-      unreadable_(setup.ports->size(), 0) {}
+      ended_(setup.ports->size(), false) {}
 
 void RxThread::run() noexcept {
   RxWords& words = setup_.flow->rx[setup_.thread];
@@ -81,10 +86,12 @@ bool RxThread::at_end_of_file(std::size_t port) noexcept {
   rte_eth_stats_get((*setup_.ports)[port].id, &stats);
   // The pool is sized so that this can't be: the record is lost, and with it the port's promise.
   if (stats.rx_nombuf != 0) setup_.flow->lost_a_record.store(true, std::memory_order_relaxed);
-  // A record that the driver could not read gives an empty poll in the middle of the file.
-  const bool unreadable = stats.ierrors != unreadable_[port];
-  unreadable_[port] = stats.ierrors;
-  return !unreadable;
+  // A record that the driver can't read gives an empty poll in the middle of the file; a file that
+  // gives nothing else is at its end.
+  std::atomic<std::uint64_t>& unreadable = counters_[port].unreadable;
+  const bool is_new = stats.ierrors != unreadable.load(std::memory_order_relaxed);
+  unreadable.store(stats.ierrors, std::memory_order_relaxed);
+  return !is_new || stats.ierrors > kMaxUnreadable;
 }
 
 void RxThread::admit(std::size_t port, rte_mbuf** burst, std::uint32_t n) noexcept {

@@ -18,6 +18,7 @@ namespace hb {
 struct alignas(kFalseSharingRange) RxPortCounters {
   std::atomic<std::uint64_t> packets{0};
   std::atomic<std::uint64_t> bytes{0};
+  std::atomic<std::uint64_t> unreadable{0};  ///< records of a file that the driver refused
 };
 
 struct RxSetup {
@@ -57,7 +58,6 @@ class RxThread {
   Idle idle_;
   std::vector<RxPortCounters> counters_;
   std::vector<bool> ended_;
-  std::vector<std::uint64_t> unreadable_;  ///< records that a file port could not read, by port
 };
 
 }  // namespace hb

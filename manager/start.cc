@@ -21,6 +21,8 @@ namespace hb {
 namespace {
 
 constexpr std::uint32_t kPoolCache = 256;
+/// Longest record that libpcap reads from a file.
+constexpr std::uint32_t kMaxRecordBytes = 262144;
 /// What the manager's EAL took at most: the pool's ring and caches, devices, tables.
 constexpr std::uint64_t kEalHugepageBytes = 32u << 20;
 
@@ -45,16 +47,18 @@ Result<std::vector<std::string>> eal_args(const ManagerOptions& o,
   return args;
 }
 
-Result<void> start_eal(const std::vector<std::string>& args) {
+Result<void> start_eal(const std::vector<std::string>& args, const ManagerOptions& o) {
   // EAL keeps the pointers.
   static std::vector<std::string> kept;
   kept = args;
   std::vector<char*> argv;
   for (std::string& arg : kept) argv.push_back(arg.data());
-  if (rte_eal_init(static_cast<int>(argv.size()), argv.data()) < 0)
-    return Error{fmt::format("DPDK's environment can't be started: {}", rte_strerror(rte_errno)),
-                 "check --port and --cores; scripts/setup.sh reserves hugepages"};
-  return {};
+  if (rte_eal_init(static_cast<int>(argv.size()), argv.data()) >= 0) return {};
+  // EAL does not say which device it was.
+  std::string ports;
+  for (const std::string& port : o.ports) ports += (ports.empty() ? "" : ", ") + port;
+  return Error{fmt::format("DPDK can't be started with --port {}: {}", ports, rte_strerror(rte_errno)),
+               "check the driver's name and arguments, and that the device is free"};
 }
 
 /// NUMA node of the first port that has one, else -1.
@@ -103,9 +107,9 @@ Result<void> check_pool(const Platform& p, bool lossless) {
     if (!port.spec.lossless) descriptors += std::uint64_t{port.n_rx_queues} * port.n_rx_desc + port.n_tx_desc;
   const std::uint64_t caches = (2 + p.options.n_rx_threads) * std::uint64_t{kPoolCache} * 3 / 2;
   // A captured packet that is larger than a packet of the pool takes several for a moment.
-  const std::uint64_t chained = std::uint64_t{kMaxBurst} * (65536 / p.options.mbuf_bytes + 1);
+  const std::uint64_t chained = std::uint64_t{kMaxBurst} * (kMaxRecordBytes / p.options.mbuf_bytes + 1);
   const std::uint64_t needed =
-      layout.ring_size + kHeldSlots + descriptors + caches + std::min<std::uint64_t>(chained, 4096);
+      layout.ring_size + kHeldSlots + descriptors + caches + chained;
   if (needed > p.options.pool_size)
     return Error{fmt::format("--pool {} is too small for file ports, which must not lose a packet",
                              p.options.pool_size),
@@ -213,7 +217,7 @@ Result<void> make_platform(Platform& p) {
   auto control = ControlArea::create(o.prefix, hugepages->directory);
   if (!control) return control.error();
   p.control = std::move(*control);
-  if (const Result<void> started = start_eal(*args); !started) return started;
+  if (const Result<void> started = start_eal(*args, o); !started) return started;
   packet_meta_offset = rte_mbuf_dynfield_register(&kPacketMetaField);
   if (packet_meta_offset < 0)
     return Error{"no room in the mbuf for the packet's metadata", "use fewer drivers with fields of their own"};

@@ -155,6 +155,9 @@ void add_platform_drops(const Platform& p, json& out) {
     }
     if (sum != 0) drops[std::string(kDropReasonNames[reason])] = sum;
   }
+  std::uint64_t not_sent = 0;  // by port in ports[].tx_dropped
+  for (std::size_t port = 0; port < p.ports.size(); ++port) not_sent += get(p.tx_thread->counters(port).dropped);
+  if (not_sent != 0) drops["tx_dropped"] = not_sent;
   out["drops"] = std::move(drops);
   out["missing_nf"] = std::move(missing);
   out["ring_full"] = std::move(full);

@@ -177,6 +177,7 @@ bool TxThread::fill(ContextId context) noexcept {
     return false;
   for (rte_mbuf* const mbuf : packets) {
     rte_pktmbuf_reset(mbuf);
+    mbuf->port = 0;  // as if it had come in there, for routes that end in a paired port
     setup_.book->set_out(setup_.view.check.number(mbuf), PacketState::kFilled);
   }
   add(words.filled, kMaxBurst);

@@ -5,6 +5,7 @@
 #include <spdlog/spdlog.h>
 #include <sys/eventfd.h>
 #include <sys/signalfd.h>
+#include <sys/socket.h>
 #include <unistd.h>
 
 #include <array>
@@ -18,6 +19,8 @@ using nlohmann::json;
 
 /// An orphan's run loop gets this long to reach a burst boundary before the process ends anyway.
 constexpr std::chrono::milliseconds kOrphanGrace{800};
+/// A manager that does not take the goodbye by then is not waited for.
+constexpr std::chrono::milliseconds kByeLimit{1000};
 
 sigset_t stop_signals() {
   sigset_t set;
@@ -81,11 +84,7 @@ Result<std::unique_ptr<NfSession>> NfSession::start(Attachment attachment,
 }
 
 NfSession::~NfSession() {
-  if (listener_.joinable()) {
-    const std::uint64_t one = 1;
-    [[maybe_unused]] const ssize_t written = write(end_fd_, &one, sizeof(one));
-    listener_.join();
-  }
+  stop_listening();
   if (signal_fd_ >= 0) close(signal_fd_);
   if (end_fd_ >= 0) close(end_fd_);
 }
@@ -154,8 +153,24 @@ void NfSession::on_orphaned() {
   if (poll(&end, 1, static_cast<int>(kOrphanGrace.count())) == 0) _exit(1);
 }
 
+void NfSession::stop_listening() {
+  if (!listener_.joinable()) return;
+  const std::uint64_t one = 1;
+  [[maybe_unused]] const ssize_t written = write(end_fd_, &one, sizeof(one));
+  listener_.join();
+}
+
 void NfSession::finish() {
-  if (!orphaned()) (void)!attachment_.socket().send({{"op", "bye"}}).ok();
+  stop_listening();
+  const ControlSocket& socket = attachment_.socket();
+  if (orphaned() || !socket.send({{"op", "bye"}})) return;
+  // A socket that is closed with a message unread resets the connection, and the manager would miss
+  // the goodbye: read on until the manager has closed its end.
+  shutdown(socket.fd(), SHUT_WR);
+  for (;;) {
+    const auto received = socket.receive(kByeLimit);
+    if (!received || !*received) return;
+  }
 }
 
 }  // namespace hb

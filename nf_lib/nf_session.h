@@ -64,6 +64,7 @@ class NfSession {
  private:
   explicit NfSession(Attachment attachment);
   void listen();
+  void stop_listening();
   void on_signal();
   void on_orphaned();
 

@@ -19,7 +19,7 @@ struct PacketMeta {
   std::uint32_t flow_hash;     ///< symmetric: both directions of a flow have the same
   std::uint8_t drop_reason;    ///< why it goes to the reclaimer (DropReason or kNfReasons + index)
   std::uint8_t drop_service;   ///< which service dropped it, or which is missing
-  std::uint16_t reserved;
+  std::uint16_t out_port_plus_1;  ///< set_out_port(); 0: none was chosen
 
   [[nodiscard]] std::uint64_t capture_number() const noexcept {
     return (std::uint64_t{capture_number_hi} << 32) | capture_number_lo;
@@ -30,6 +30,12 @@ struct PacketMeta {
   }
 };
 static_assert(sizeof(PacketMeta) == 24);
+
+/// Chooses the port through which the packet leaves when its chain ends, whatever port the routes
+/// name there; NFs that follow still see it. Checked when it leaves.
+inline void set_out_port(PacketMeta& meta, std::uint32_t port) noexcept {
+  meta.out_port_plus_1 = static_cast<std::uint16_t>(port + 1);
+}
 
 inline constexpr rte_mbuf_dynfield kPacketMetaField = {
     .name = "hummingbird_packet_meta",

@@ -68,9 +68,9 @@ class RouteReader {
       case HopKind::kService:
         return to_service(table, hop_index(hop) % kMaxServices, mbuf);
       case HopKind::kPort:
-        return table.port_endpoint[hop_index(hop) % kMaxPorts];
+        return leave(table, hop_index(hop) % kMaxPorts, mbuf);
       case HopKind::kPeerPort:
-        return table.port_endpoint[table.peer_port[mbuf->port % kMaxPorts] % kMaxPorts];
+        return leave(table, table.peer_port[mbuf->port % kMaxPorts] % kMaxPorts, mbuf);
       case HopKind::kDrop:
         return drop_packet(mbuf, DropReason::kRouteDrop, row_);
       case HopKind::kMissing:
@@ -82,6 +82,13 @@ class RouteReader {
   }
 
  private:
+  /// Out of the port that an NF has chosen, else out of the one that the route names.
+  [[nodiscard]] Destination leave(const RouteTable& table, std::uint32_t port,
+                                  rte_mbuf* mbuf) const noexcept {
+    const std::uint32_t chosen = packet_meta(mbuf).out_port_plus_1;
+    return table.port_endpoint[chosen != 0 && chosen <= registry_->n_ports ? chosen - 1 : port];
+  }
+
   /// The NF's reason as the reclaimer counts it; one that it did not declare is said to be so.
   [[nodiscard]] std::uint8_t nf_reason(std::uint32_t idx) const noexcept {
     return static_cast<std::uint8_t>(idx < kMaxNfReasons

@@ -31,6 +31,12 @@ class RouterNf final : public NetworkFunction {
   void process_burst(std::span<rte_mbuf* const> burst,
                      std::span<Verdict> verdicts) noexcept override {
     router_->process_burst(burst, verdicts);
+    // The port is chosen here, but NFs that the routes put behind the router come first.
+    for (std::size_t i = 0; i < burst.size(); ++i) {
+      if (verdicts[i].kind() != HB_VERDICT_TO_PORT) continue;
+      set_out_port(packet_meta(burst[i]), verdicts[i].argument());
+      verdicts[i] = Verdict::next();
+    }
   }
 
  private:

@@ -36,6 +36,7 @@ class AuditTest : public EalTest {
     demand.pool_size = kPackets;
     demand.n_work_groups = 2;
     demand.work_group_size = 16;
+    demand.page_bytes = 4096;  // what a pool without hugepages keeps its packets within
     demand.packet_bytes = packet_part_bytes(kPackets, 512, demand.page_bytes);
     const RegionLayout layout = plan_region(demand);
     void* const memory = mmap(reinterpret_cast<void*>(kRegionBase), layout.total_bytes,
@@ -93,6 +94,7 @@ class AuditTest : public EalTest {
     bip::mapped_region mapped(bip::file_mapping(path, bip::read_write), bip::read_write);
     auto* const page = static_cast<ContextPage*>(mapped.get_address());
     auto instance = std::make_unique<Instance>();
+    instance->pidfd = 0;  // alive; nobody closes it
     instance->page = std::make_unique<ContextFile>(path, "context", std::move(mapped));
     platform_->instances.push_back(std::move(instance));
     return page;
@@ -196,6 +198,23 @@ TEST_F(AuditTest, AHeldPacketInTheBurstsWindowIsHeld) {
   EXPECT_TRUE(report.ok);
   EXPECT_EQ(report.held, 1u);
   EXPECT_EQ(report.burst, 1u);
+}
+
+TEST_F(AuditTest, WhatADeadProcessHeldHasBeenRecovered) {
+  ContextPage* const page = make_instance();
+  rte_mbuf* const mbuf = receive();
+  put(ring(kReclaimer), mbuf);
+  hold(page, 0, mbuf);
+  platform_->instances.back()->pidfd = -1;
+  EXPECT_TRUE(audit().ok);
+}
+
+TEST_F(AuditTest, IsNotQuiescedWhileAnNfIsInsideABurst) {
+  ContextPage* const page = make_instance();
+  page->bursts = 7;
+  EXPECT_FALSE(audit().quiesced);
+  page->bursts = 8;
+  EXPECT_TRUE(audit().quiesced);
 }
 
 TEST_F(AuditTest, FindsPointersThatNameNoPacket) {

@@ -88,6 +88,8 @@ class CrashWorld {
       put_back(last);
     }
     end_child(child);
+    if (report.traceable && *phase_ != Phase::kDone)
+      wrong(report, &CrashReport::n_wrong, "the NF did not come to its end");
     recover_and_check(report);  // it died when all was done
     put_back(start_);
     return report;
@@ -104,6 +106,10 @@ class CrashWorld {
       while (report.traceable && !done && steps < n && step(child)) {
         steps += *phase_ == Phase::kRunning;
         done = *phase_ == Phase::kDone;
+      }
+      if (steps < n && !done && report.traceable) {
+        wrong(report, &CrashReport::n_wrong, "the NF did not come to its end");
+        done = true;
       }
       end_child(child);
       report.n_steps += steps;
@@ -162,11 +168,11 @@ class CrashWorld {
     report.traceable = WIFSTOPPED(status);
     return report.traceable ? child : 0;
   }
-  /// One instruction of the child. @return false when it has ended
+  /// One instruction of the child. @return false when it has ended, or is about to by a signal
   static bool step(int child) {
     int status = 0;
     return ptrace(PTRACE_SINGLESTEP, child, nullptr, nullptr) == 0 &&
-           waitpid(child, &status, 0) == child && WIFSTOPPED(status);
+           waitpid(child, &status, 0) == child && WIFSTOPPED(status) && WSTOPSIG(status) == SIGTRAP;
   }
   static void end_child(int child) {
     if (child == 0) return;

@@ -10,11 +10,11 @@
 
 namespace hb::test {
 
-/// What to do with a packet: kept in PacketMeta::reserved, which nobody else uses.
-enum class Plan : std::uint16_t { kNext, kPort0, kPort1, kPort2, kHold, kDrop };
+/// What to do with a packet; its first byte says it.
+enum class Plan : std::uint8_t { kNext, kPort0, kPort1, kPort2, kHold, kDrop };
 
 inline void set_plan(rte_mbuf* mbuf, Plan plan) {
-  packet_meta(mbuf).reserved = static_cast<std::uint16_t>(plan);
+  *rte_pktmbuf_mtod(mbuf, Plan*) = plan;
 }
 
 struct NfPlan {
@@ -39,7 +39,7 @@ class PlannedNf final : public NetworkFunction {
     if (n_bursts_ == plan_.release_in_burst) release_all();
     if (n_bursts_ == plan_.originate_in_burst) originate();
     for (std::size_t i = 0; i < burst.size(); ++i) {
-      const auto plan = static_cast<Plan>(packet_meta(burst[i]).reserved);
+      const Plan plan = *rte_pktmbuf_mtod(burst[i], const Plan*);
       verdicts[i] = verdict_of(plan);
       if (plan == Plan::kHold && held_.size() < kHeldSlots) held_.push_back(burst[i]);
     }
