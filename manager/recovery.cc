@@ -94,7 +94,9 @@ void Recovery::collect_window(RingId id, bool is_fill_ring, Findings& found) con
     if (platform_.view.check.is_packet(mbuf)) in_window.insert(mbuf);
   }
   if (is_fill_ring && moved == 0 && in_window.size() == n) {
-    ring->cons.head = tail;  // none of them has been originated: they stay for the next owner
+    // None of them has been originated: they stay for the next owner. But not those of a window that
+    // has bad pointers, or is half rid of them and so has a packet twice.
+    ring->cons.head = tail;
     return;
   }
   for (std::uint32_t i = 0; i < n; ++i) {

@@ -16,12 +16,18 @@ constexpr std::uint64_t kMaxUnreadable = 1000;
 /// Makes one segment of several where they fit the first one's room.
 /// @return false if they do not; then only the first segment is left
 bool make_single_segment(rte_mbuf* mbuf) noexcept {
-  if (mbuf->nb_segs == 1) return true;
-  // rte_pktmbuf_linearize checks the room in 16 bits: longer ones must not get there.
-  if (mbuf->pkt_len <= mbuf->data_len + std::uint32_t{rte_pktmbuf_tailroom(mbuf)} &&
+  if (mbuf->nb_segs == 1 && mbuf->pkt_len == mbuf->data_len) return true;
+  // Neither the length nor the segments can be believed alone: of a record of 64 KiB and more,
+  // net_pcap states the length and fills segments with the length modulo 2^16. So the length must
+  // fit before rte_pktmbuf_linearize, which reckons in 16 bits, sees the packet.
+  std::uint32_t in_segments = 0;
+  for (const rte_mbuf* segment = mbuf; segment != nullptr; segment = segment->next)
+    in_segments += segment->data_len;
+  if (in_segments == mbuf->pkt_len &&
+      in_segments <= mbuf->data_len + std::uint32_t{rte_pktmbuf_tailroom(mbuf)} &&
       rte_pktmbuf_linearize(mbuf) == 0)
     return true;
-  rte_pktmbuf_free(mbuf->next);
+  if (mbuf->next != nullptr) rte_pktmbuf_free(mbuf->next);
   mbuf->next = nullptr;
   mbuf->nb_segs = 1;
   mbuf->pkt_len = mbuf->data_len;

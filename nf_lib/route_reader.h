@@ -78,15 +78,25 @@ class RouteReader {
       case HopKind::kUnrouted:
         break;
     }
+    // No rule: the chain ends here, which is fine for a packet whose port has been chosen.
+    if (const std::uint32_t chosen = chosen_port(mbuf); chosen != kNoPort)
+      return table.port_endpoint[chosen];
     return drop_packet(mbuf, DropReason::kUnrouted, row_);
   }
 
  private:
+  static constexpr std::uint32_t kNoPort = ~0u;
+  /// The port that an NF chose with set_out_port(), if there is such a port.
+  [[nodiscard]] std::uint32_t chosen_port(rte_mbuf* mbuf) const noexcept {
+    const std::uint32_t chosen = packet_meta(mbuf).out_port_plus_1;
+    return chosen != 0 && chosen <= registry_->n_ports ? chosen - 1 : kNoPort;
+  }
+
   /// Out of the port that an NF has chosen, else out of the one that the route names.
   [[nodiscard]] Destination leave(const RouteTable& table, std::uint32_t port,
                                   rte_mbuf* mbuf) const noexcept {
-    const std::uint32_t chosen = packet_meta(mbuf).out_port_plus_1;
-    return table.port_endpoint[chosen != 0 && chosen <= registry_->n_ports ? chosen - 1 : port];
+    const std::uint32_t chosen = chosen_port(mbuf);
+    return table.port_endpoint[chosen != kNoPort ? chosen : port];
   }
 
   /// The NF's reason as the reclaimer counts it; one that it did not declare is said to be so.

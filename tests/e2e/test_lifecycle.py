@@ -106,7 +106,7 @@ def test_any_start_order_plays_the_whole_capture(platform, order):
 def test_start_orders_under_traffic_without_waiting(platform):
     """All three at once, RX already running; routes.csv says their order."""
     routes = platform.write("routes.csv", "*, rx, nids\n*, nids, forward\n"
-                                          "*, forward, router\n*, router, drop\n")
+                                          "*, forward, router\n*, router, tx\n")
     platform.start_manager("--port", looped("zeek-http_methods.pcap"), "--routes", routes,
                            gpu="opencl")
     table = platform.write("table.csv", Routes.text(DEFAULT_ROUTE))

@@ -88,7 +88,7 @@ def test_hostile_packets_through_nids_and_router(platform, gpu):
     frames = hostile_frames()
     source, target = platform.capture("in.pcap", frames), platform.folder / "out.pcap"
     alerts = platform.folder / "alerts.json"
-    routes = platform.write("routes.csv", "*, rx, nids\n*, nids, router\n*, router, drop\n")
+    routes = platform.write("routes.csv", "*, rx, nids\n*, nids, router\n*, router, tx\n")
     table = platform.write("table.csv", Routes.text(TABLE))
     stats = platform.run(
         ["--port", f"pcap:rx={source},tx={target}", "--routes", routes],

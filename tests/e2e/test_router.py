@@ -29,7 +29,7 @@ def play(platform, frames, routes, n_ports=3):
     for port in range(n_ports):
         source = platform.folder / ("empty.pcap" if port else "in.pcap")
         args += ["--port", f"pcap:rx={source},tx={platform.folder / f'out{port}.pcap'}"]
-    chain = platform.write("routes.csv", "*, rx, router\n*, router, drop\n")
+    chain = platform.write("routes.csv", "*, rx, router\n*, router, tx\n")
     table = platform.write("table.csv", Routes.text(routes))
     stats = platform.run([*args, "--routes", chain], [("router", "--route-file", table)])
     return [read_capture(platform.folder / f"out{port}.pcap") for port in range(n_ports)], stats

@@ -212,6 +212,22 @@ TEST_F(RouteReaderTest, TxIsThePortPairedWithTheInputPort) {
   EXPECT_EQ(resolve(kA, Verdict::next()), kReclaimer.value);
 }
 
+TEST_F(RouteReaderTest, APortThatAnNfChoseReplacesTheRoutesPortOnly) {
+  rule("*", "a", "tx:0");
+  rule("*", "b", "tx");
+  rule("*", "c", "a");
+  set_out_port(packet_meta(packet()), 1);
+  packet()->port = 1;
+  EXPECT_EQ(resolve(kA, Verdict::next()), 2);
+  EXPECT_EQ(resolve(kB, Verdict::next()), 2);
+  EXPECT_EQ(resolve(kC, Verdict::next()), 10) << "the chain goes on first";
+  EXPECT_EQ(resolve(kA, Verdict::to_port(0)), 1) << "a verdict is final";
+  for (const std::uint32_t bad : {2u, 65'534u}) {
+    set_out_port(packet_meta(packet()), bad);
+    EXPECT_EQ(resolve(kA, Verdict::next()), 1) << "no such port: by the route";
+  }
+}
+
 TEST_F(RouteReaderTest, NamedServicesAndPortsPassByTheRules) {
   rule("*", "a", "drop");
   EXPECT_EQ(resolve(kA, Verdict::to_service(ServiceId(kC))), 12);

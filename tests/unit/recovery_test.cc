@@ -1,0 +1,146 @@
+// What recovery does beside judging crash points, which crash_point_test.cc has.
+#include "manager/recovery.h"
+
+#include <gtest/gtest.h>
+
+#include "tests/unit/small_platform.h"
+
+namespace hb::test {
+namespace {
+
+using World = SmallPlatform;
+using Numbers = std::vector<std::uint32_t>;
+
+class RecoveryTest : public ::testing::Test {
+ protected:
+  RecoveryTest() {
+    manager_.view = world_.view;
+    manager_.endpoint_service.fill(kMaxServices);
+  }
+  rte_ring* source() { return world_.ring(World::kNfEndpoint, World::kProducer); }
+  void feed(std::uint32_t first, std::uint32_t n) {
+    for (std::uint32_t i = first; i < first + n; ++i) world_.put(source(), world_.packet(i));
+  }
+  std::uint64_t recover(DropReason reason = DropReason::kLostInCrash) {
+    return Recovery(manager_).recover({.context = World::kNf,
+                                       .page = world_.page(),
+                                       .endpoints = {World::kNfEndpoint},
+                                       .work_groups = {}},
+                                      World::kService.value, reason);
+  }
+  Numbers sent_away() { return world_.contents(kReclaimer, World::kManager); }
+  std::uint8_t reason_of(std::uint32_t packet) {
+    return packet_meta(world_.packet(packet)).drop_reason;
+  }
+
+  World world_;
+  Platform manager_;
+};
+
+TEST_F(RecoveryTest, OfAContextThatHadNothingTakesNothing) {
+  feed(0, 3);
+  EXPECT_EQ(recover(), 0u);
+  EXPECT_EQ(Recovery(manager_).recover({.context = World::kNf,
+                                        .page = nullptr,
+                                        .endpoints = {},
+                                        .work_groups = {}},
+                                       1, DropReason::kLostInCrash),
+            0u);
+  EXPECT_EQ(world_.contents(source()), (Numbers{0, 1, 2}));
+}
+
+TEST_F(RecoveryTest, ASecondOneFindsNothing) {
+  feed(0, 3);
+  peek(source());
+  EXPECT_EQ(recover(), 3u);
+  EXPECT_EQ(recover(), 0u) << "the page of a dead process is not used again, its rings are";
+  EXPECT_EQ(sent_away(), (Numbers{0, 1, 2}));
+}
+
+TEST_F(RecoveryTest, SaysWhyPacketsAreDropped) {
+  world_.page()->held[5] = reinterpret_cast<std::uint64_t>(world_.packet(9));
+  EXPECT_EQ(recover(DropReason::kHeldAtExit), 1u);
+  EXPECT_EQ(sent_away(), Numbers{9});
+  EXPECT_EQ(reason_of(9), static_cast<std::uint8_t>(DropReason::kHeldAtExit));
+  EXPECT_EQ(packet_meta(world_.packet(9)).drop_service, World::kService.value);
+}
+
+TEST_F(RecoveryTest, HeldSlotsThatNameNoPacketAreIgnored) {
+  world_.page()->held[0] = 1;
+  world_.page()->held[1] = reinterpret_cast<std::uint64_t>(world_.page());
+  world_.page()->held[2] = world_.page()->held[3] =
+      reinterpret_cast<std::uint64_t>(world_.packet(9));
+  EXPECT_EQ(recover(), 1u);
+}
+
+TEST_F(RecoveryTest, AHeadThatNoPeekLeavesIsPutBack) {
+  for (const std::uint32_t head : {4u, 100u, 0xffffffffu}) {
+    feed(0, 3);
+    source()->cons.head = source()->cons.tail + head;
+    EXPECT_EQ(recover(), 0u) << head;
+    EXPECT_EQ(world_.contents(source()), (Numbers{0, 1, 2}));
+    EXPECT_EQ(peek(source()).n, 3u) << "the ring can be used";
+    EXPECT_EQ(recover(), 3u);
+  }
+}
+
+TEST_F(RecoveryTest, ARingWhoseConstantsAreOverwrittenIsLeftAlone) {
+  feed(0, 3);
+  peek(source());
+  source()->size = 1u << 30;
+  EXPECT_EQ(recover(), 0u);
+}
+
+TEST_F(RecoveryTest, ALedgerThatNamesNonsenseIsHarmless) {
+  feed(0, 4);
+  const Window window = peek(source());
+  Ledger& ledger = world_.page()->ledger;
+  const Place source_place = Place::ring(
+      world_.view.region.ring_id(World::kNfEndpoint, World::kProducer).value);
+  for (const Place destination :
+       {Place::ring(0x3fffffff), Place::queue(0x3fffffff), Place::held(), Place{}}) {
+    ledger.write({.source = source_place,
+                  .source_tail = window.tail + 1,
+                  .destination = destination,
+                  .destination_tail = 0,
+                  .done = ~std::uint64_t{0},
+                  .mask = ~std::uint64_t{0}});
+    for (std::uint16_t& slot : ledger.release_slots) slot = 0xffff;
+    recover();
+  }
+  EXPECT_EQ(sent_away().size(), 4u);
+}
+
+TEST_F(RecoveryTest, ServingDropsWhatWaitsForAMissingNf) {
+  feed(0, 14);
+  world_.put(world_.ring(World::kNfEndpoint, World::kOtherProducer), world_.packet(50));
+  Recovery recovery(manager_);
+  EXPECT_FALSE(recovery.is_empty(World::kNfEndpoint));
+  EXPECT_EQ(recovery.serve(World::kNfEndpoint, World::kService.value), 15u);
+  EXPECT_TRUE(recovery.is_empty(World::kNfEndpoint));
+  EXPECT_EQ(sent_away().size(), 15u);
+  EXPECT_EQ(reason_of(50), static_cast<std::uint8_t>(DropReason::kMissingNf));
+  EXPECT_EQ(packet_meta(world_.packet(50)).drop_service, World::kService.value);
+}
+
+TEST_F(RecoveryTest, ServingSendsAlongWhatSkipsAMissingNf) {
+  manager_.options.missing_nf = MissingNf::kSkip;
+  feed(0, 6);
+  for (std::uint32_t i = 0; i < 6; ++i) packet_meta(world_.packet(i)).type = i % 2;
+  world_.put(source(), nullptr);
+  EXPECT_EQ(Recovery(manager_).serve(World::kNfEndpoint, World::kService.value), 7u);
+  EXPECT_EQ(world_.contents(World::port(0), World::kManager), (Numbers{0, 2, 4}));
+  EXPECT_EQ(world_.contents(World::port(1), World::kManager), (Numbers{1, 3, 5}));
+}
+
+TEST_F(RecoveryTest, ServingAfterARecoveryTakesOnlyWhatTheDeadOneHadNot) {
+  feed(0, 5);
+  peek(source(), 2);
+  EXPECT_EQ(recover(), 2u);
+  EXPECT_EQ(Recovery(manager_).serve(World::kNfEndpoint, World::kService.value), 3u);
+  EXPECT_EQ(reason_of(1), static_cast<std::uint8_t>(DropReason::kLostInCrash));
+  EXPECT_EQ(reason_of(2), static_cast<std::uint8_t>(DropReason::kMissingNf));
+}
+
+}  // namespace
+}  // namespace hb::test
