@@ -41,7 +41,8 @@ bool check(rte_mbuf* mbuf, std::uint8_t*& header, Verdict& verdict) noexcept {
                                       rte_pktmbuf_data_len(mbuf));
   const DecodedPacket packet = decode_packet(frame);
   if (packet.ethertype != kEthertypeIpv4) {
-    verdict = drop(packet.ethertype == 0 ? Drop::kBadHeader : Drop::kNotIpv4);
+    const bool cut_short = packet.status == DecodeStatus::kMalformed && packet.ethertype == 0;
+    verdict = drop(cut_short ? Drop::kBadHeader : Drop::kNotIpv4);
     return false;
   }
   std::uint8_t* const ip = frame.data() + packet.ip_offset;
