@@ -65,9 +65,10 @@ Service::~Service() {
 Result<void> Service::start() {
   if (const Result<void> done = attach(); !done) return done;
   if (const Result<void> done = open_device(); !done) {
-    manager_knows_ = attachment_->socket()
-                         .send({{"op", "failed"}, {"what", done.error().what}, {"fix", done.error().fix}})
-                         .ok();
+    manager_knows_ =
+        attachment_->socket()
+            .send({{"op", "failed"}, {"what", done.error().what}, {"fix", done.error().fix}})
+            .ok();
     return done;
   }
   std::vector<int> cpus;

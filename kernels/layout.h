@@ -33,7 +33,7 @@ typedef struct HbSliceControl {
 ///   bits  0..31  mbuf's offset from the region's base, in 64-byte units (256 GiB)
 ///   bits 32..47  packet length in bytes
 ///   bits 48..63  data offset from the mbuf's start in bytes (data need not be aligned)
-#define HB_SLOT_BASE(slot) ((u64)((slot) & 0xffffffffu) * 64u)
+#define HB_SLOT_BASE(slot) ((u64)((slot)&0xffffffffu) * 64u)
 #define HB_SLOT_LENGTH(slot) ((u32)(((slot) >> 32) & 0xffffu))
 #define HB_SLOT_DATA_OFFSET(slot) ((u32)(((slot) >> 48) & 0xffffu))
 #define HB_SLOT(base_units, length, data_offset) \
@@ -46,10 +46,10 @@ typedef struct HbSliceControl {
 ///   bits 32..47  new data offset from the mbuf's start in bytes
 ///   bits 48..55  new packet type, with HB_RESULT_NEW_TYPE
 ///   bits 56..63  argument of the verdict: the NF's drop reason, service index or port
-#define HB_RESULT(verdict, flags, length, data_offset, type, argument)                   \
-  ((u64)(u8)(verdict) | ((u64)(u8)(flags) << 8) | ((u64)(u16)(length) << 16) |           \
+#define HB_RESULT(verdict, flags, length, data_offset, type, argument)         \
+  ((u64)(u8)(verdict) | ((u64)(u8)(flags) << 8) | ((u64)(u16)(length) << 16) | \
    ((u64)(u16)(data_offset) << 32) | ((u64)(u8)(type) << 48) | ((u64)(u8)(argument) << 56))
-#define HB_RESULT_VERDICT(result) ((u32)((result) & 0xffu))
+#define HB_RESULT_VERDICT(result) ((u32)((result)&0xffu))
 #define HB_RESULT_FLAGS(result) ((u32)(((result) >> 8) & 0xffu))
 #define HB_RESULT_LENGTH(result) ((u32)(((result) >> 16) & 0xffffu))
 #define HB_RESULT_DATA_OFFSET(result) ((u32)(((result) >> 32) & 0xffffu))
@@ -71,10 +71,10 @@ typedef struct HbSliceControl {
 /// What a collective round function gets. Every work-item of the group has the same values but for
 /// `lane`. One slot and one result per lane.
 typedef struct HbRound {
-  GLOBAL u8* region;          ///< the SVM region's base
-  GLOBAL const u64* slots;    ///< slots[n_lanes]
-  GLOBAL u64* results;        ///< results[n_lanes]; each lane writes its own
-  GLOBAL const u8* table;     ///< the NF's read-only table, at least 16 bytes, 64-byte aligned
+  GLOBAL u8* region;        ///< the SVM region's base
+  GLOBAL const u64* slots;  ///< slots[n_lanes]
+  GLOBAL u64* results;      ///< results[n_lanes]; each lane writes its own
+  GLOBAL const u8* table;   ///< the NF's read-only table, at least 16 bytes, 64-byte aligned
   u32 lane;
   u32 n_lanes;
 } HbRound;

@@ -22,8 +22,9 @@ typedef ulong u64;
 #define ATOMIC_LOAD_ACQUIRE(word) \
   atomic_load_explicit((volatile GLOBAL atomic_uint*)(word), memory_order_acquire, HB_SVM_SCOPE)
 /// Pairs with an acquire load of the same word by the host or by another work-group.
-#define ATOMIC_STORE_RELEASE(word, v) \
-  atomic_store_explicit((volatile GLOBAL atomic_uint*)(word), (v), memory_order_release, HB_SVM_SCOPE)
+#define ATOMIC_STORE_RELEASE(word, v)                                                    \
+  atomic_store_explicit((volatile GLOBAL atomic_uint*)(word), (v), memory_order_release, \
+                        HB_SVM_SCOPE)
 /// All work-items of the group arrive; local and global writes before it are visible after it.
 #define GROUP_BARRIER() barrier(CLK_LOCAL_MEM_FENCE | CLK_GLOBAL_MEM_FENCE)
 /// Words that the work-group shares. At a kernel's outermost scope only.
@@ -93,7 +94,7 @@ inline thread_local HbHostItem hb_host_item{};
 #define ATOMIC_STORE_RELEASE(word, v) \
   std::atomic_ref<u32>(*const_cast<u32*>(word)).store((v), std::memory_order_release)
 #define GROUP_BARRIER() hb_host_item.barrier(hb_host_item.state)
-#define LOCAL_WORDS(name, n)            \
+#define LOCAL_WORDS(name, n)             \
   static_assert((n) <= kHostLocalWords); \
   u32* const name = hb_host_item.local
 #define GROUP_ID() (hb_host_item.group_id)

@@ -27,10 +27,10 @@ class Walk {
       place_queue(group);
     check_against_book(ports_closed);
     // Inside a burst a packet may be in its old and in its new place; outside, in one.
-    report_.quiesced = fingerprint() == before &&
-                       std::ranges::none_of(pages, [](const ContextPage* page) {
-                         return page->bursts.load(std::memory_order_acquire) % 2 != 0;
-                       });
+    report_.quiesced =
+        fingerprint() == before && std::ranges::none_of(pages, [](const ContextPage* page) {
+          return page->bursts.load(std::memory_order_acquire) % 2 != 0;
+        });
     report_.ok = report_.lost == 0 && report_.duplicate == 0 && report_.foreign == 0;
     if (!report_.quiesced && !ports_closed) report_.ok = report_.foreign == 0;
     return report_;

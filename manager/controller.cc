@@ -70,18 +70,18 @@ Result<void> Controller::start() {
 
 int Controller::run() {
   while (!ending_) {
-    const bool pending = routes_dirty_ || p_.flow.rx_command.load(std::memory_order_relaxed) % 2 != 0 ||
-                         p_.options.exit_when_drained ||
-                         std::ranges::any_of(p_.instances, [](const auto& i) {
-                           return i->leaving || i->orphaned;
-                         });
+    const bool pending =
+        routes_dirty_ || p_.flow.rx_command.load(std::memory_order_relaxed) % 2 != 0 ||
+        p_.options.exit_when_drained ||
+        std::ranges::any_of(p_.instances, [](const auto& i) { return i->leaving || i->orphaned; });
     poll_once(pending ? kBusyPoll : kQuietPoll);
     if (routes_dirty_) switch_routes();
     advance_leaving();
     console_.tick(p_);
     if (!rx_started_ && (!p_.options.exit_when_drained || all_required_running())) {
       rx_started_ = true;
-      if (p_.options.exit_when_drained) spdlog::info("all NFs of the routes are running: RX starts");
+      if (p_.options.exit_when_drained)
+        spdlog::info("all NFs of the routes are running: RX starts");
       resume_rx();
     }
     report_unreadable();
@@ -105,7 +105,8 @@ void Controller::poll_once(milliseconds timeout) {
   const int ready = poll(polled.data(), polled.size(), static_cast<int>(timeout.count()));
   if (ready > 0) {
     const auto is_ready = [&](int fd) {
-      return std::ranges::any_of(polled, [fd](const pollfd& p) { return p.fd == fd && p.revents != 0; });
+      return std::ranges::any_of(polled,
+                                 [fd](const pollfd& p) { return p.fd == fd && p.revents != 0; });
     };
     // Who has died is noted before messages are handled: those may close descriptors and bring new
     // ones with the same numbers.
@@ -178,7 +179,8 @@ void Controller::on_message(int connection, const json& message, std::vector<int
       status["routes"] = json::array();
       if (p_.routes)
         for (const RouteRule& rule : p_.routes->rules)
-          status["routes"].push_back({{"type", rule.type}, {"current", rule.current}, {"next", rule.next}});
+          status["routes"].push_back(
+              {{"type", rule.type}, {"current", rule.current}, {"next", rule.next}});
       status["rx_started"] = rx_started_;
       server_.send(connection, {{"ok", true}, {"status", std::move(status)}});
     } else if (op == "audit") {
@@ -197,7 +199,8 @@ void Controller::on_message(int connection, const json& message, std::vector<int
       server_.send(connection, refusal(Error{fmt::format("'{}' is not a command", op), ""}));
     }
   } catch (const json::exception& error) {
-    server_.send(connection, refusal(Error{"a field of the message has the wrong type", error.what()}));
+    server_.send(connection,
+                 refusal(Error{"a field of the message has the wrong type", error.what()}));
   }
   for (const int fd : fds) close(fd);
   fds.clear();
@@ -239,9 +242,9 @@ void Controller::on_nf_death(Instance& instance) {
   if (ended_well)
     spdlog::info("{} has stopped", instance.service);
   else
-    spdlog::warn("{} (pid {}) died; {} packets in its hands are lost, {}", instance.service,
-                 instance.pid, n,
-                 p_.options.missing_nf == MissingNf::kSkip ? "others skip it" : "others are dropped");
+    spdlog::warn(
+        "{} (pid {}) died; {} packets in its hands are lost, {}", instance.service, instance.pid, n,
+        p_.options.missing_nf == MissingNf::kSkip ? "others skip it" : "others are dropped");
   // Its endpoints are the manager's until nobody sends there and they are empty. A GPU NF's are
   // served by gpu_host, which lives, until its slice is given back.
   instance.orphaned = instance.compute == Compute::kCpu;
@@ -277,7 +280,8 @@ void Controller::on_gpu_host_death() {
     instance->slice_removed = true;
     if (ending_ && instance->said_bye) continue;
     instance->failure = fmt::format("gpu_host died ({})", how);
-    spdlog::warn("{} failed with gpu_host; {} packets on the device are lost", instance->service, lost);
+    spdlog::warn("{} failed with gpu_host; {} packets on the device are lost", instance->service,
+                 lost);
     set_state(*instance, InstanceState::kFailed);
     instance->orphaned = true;
     instance->leaving = true;
@@ -298,8 +302,10 @@ void Controller::report_unreadable() {
       n += rx->counters(port).unreadable.load(std::memory_order_relaxed);
     if (n == 0 || reported_unreadable_[port]) continue;
     reported_unreadable_[port] = true;
-    spdlog::warn("'{}' has a record that can't be read: it is cut short, or not Ethernet; the others "
-                 "are played", p_.ports[port].spec.rx_file);
+    spdlog::warn(
+        "'{}' has a record that can't be read: it is cut short, or not Ethernet; the others "
+        "are played",
+        p_.ports[port].spec.rx_file);
   }
 }
 

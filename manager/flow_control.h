@@ -13,7 +13,8 @@ namespace hb {
 inline constexpr std::uint32_t kMaxRxThreads = 16;
 
 struct alignas(kFalseSharingRange) RxWords {
-  /// Packets received and not freed by the PMD itself; written by the RX thread before it publishes.
+  /// Packets received and not freed by the PMD itself; written by the RX thread before it
+  /// publishes.
   std::atomic<std::uint64_t> received{0};
   /// The last FlowControl::rx_command that the thread has seen.
   std::atomic<std::uint32_t> seen{0};

@@ -26,10 +26,15 @@ Result<void> GpuSupervisor::start() {
   const std::filesystem::path self = std::filesystem::read_symlink("/proc/self/exe", ignored);
   const std::string program = (self.parent_path() / "gpu_host").string();
   const ManagerOptions& o = platform_.options;
-  std::vector<std::string> args = {program,          "--prefix",  o.prefix,
-                                   "--syncers",      std::to_string(o.n_syncers),
-                                   "--idle",         o.busy ? "busy" : "adaptive",
-                                   "--backend",      o.gpu == GpuChoice::kOpenCl ? "opencl" : "auto"};
+  std::vector<std::string> args = {program,
+                                   "--prefix",
+                                   o.prefix,
+                                   "--syncers",
+                                   std::to_string(o.n_syncers),
+                                   "--idle",
+                                   o.busy ? "busy" : "adaptive",
+                                   "--backend",
+                                   o.gpu == GpuChoice::kOpenCl ? "opencl" : "auto"};
   if (o.gpu_device >= 0) args.insert(args.end(), {"--device", std::to_string(o.gpu_device)});
   if (!o.cores.empty()) args.insert(args.end(), {"--cores", o.cores});
   std::vector<char*> argv;
@@ -59,7 +64,9 @@ nlohmann::json GpuSupervisor::on_register(int connection) {
   for (std::uint32_t i = 0; i < platform_.options.n_syncers; ++i) {
     const auto context = resources_.take_context(ContextRole::kSyncer, pid_, 0);
     if (!context)
-      return {{"ok", false}, {"what", "no context is free for a CPUSyncer"}, {"fix", "raise --max-contexts"}};
+      return {{"ok", false},
+              {"what", "no context is free for a CPUSyncer"},
+              {"fix", "raise --max-contexts"}};
     auto page = platform_.control->make_page(*context);
     if (!page) return {{"ok", false}, {"what", page.error().what}, {"fix", page.error().fix}};
     contexts.push_back({{"context", context->value}, {"page", (*page)->name()}});

@@ -40,15 +40,15 @@ struct Instance {
   std::uint32_t n_work_groups = 0;
 
   // Its end.
-  bool routed = false;          ///< the current route table leads here
-  bool leaving = false;         ///< asked to end
+  bool routed = false;   ///< the current route table leads here
+  bool leaving = false;  ///< asked to end
   bool stop_sent = false;
   bool said_bye = false;
-  bool orphaned = false;        ///< dead; the manager serves its endpoints until they are empty
-  bool slice_removed = true;    ///< gpu_host has no slice of it
-  bool removal_sent = false;    ///< gpu_host has been asked to give it up
+  bool orphaned = false;      ///< dead; the manager serves its endpoints until they are empty
+  bool slice_removed = true;  ///< gpu_host has no slice of it
+  bool removal_sent = false;  ///< gpu_host has been asked to give it up
   std::uint32_t flush_request = 0;
-  std::string failure;          ///< why it is in state failed, for people
+  std::string failure;  ///< why it is in state failed, for people
 
   // Counts that outlast the process. The ring totals of endpoints and context at their giving are
   // subtracted, so that what earlier users moved does not count.

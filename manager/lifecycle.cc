@@ -115,7 +115,8 @@ void Controller::fold_counts(Instance& instance) {
   if (instance.compute != Compute::kCpu) return;
   instance.left_before += p_.totals->produced_by(instance.context) - instance.left_base;
   instance.left_base = p_.totals->produced_by(instance.context);
-  instance.originated_before += p_.totals->originated_by(instance.context) - instance.originated_base;
+  instance.originated_before +=
+      p_.totals->originated_by(instance.context) - instance.originated_base;
   instance.originated_base = p_.totals->originated_by(instance.context);
 }
 
@@ -168,9 +169,7 @@ void Controller::shutdown() {
   stop_all_nfs();
   stop_gpu_host();
   // Nobody is left to send: what is in front of NFs that are gone has been served by now.
-  settle(kFinishLimit, [this] {
-    return p_.flow.in_flight() == 0 && originated_in_flight() == 0;
-  });
+  settle(kFinishLimit, [this] { return p_.flow.in_flight() == 0 && originated_in_flight() == 0; });
 }
 
 void Controller::stop_all_nfs() {
@@ -192,7 +191,8 @@ void Controller::stop_all_nfs() {
   }
   settle(kFlushLimit, [this] {
     advance_leaving();
-    return std::ranges::none_of(p_.instances, [](const auto& i) { return i->orphaned || i->leaving; });
+    return std::ranges::none_of(p_.instances,
+                                [](const auto& i) { return i->orphaned || i->leaving; });
   });
 }
 

@@ -55,7 +55,8 @@ Result<void> write_statistics(const nlohmann::json& statistics, const std::strin
   std::ofstream file(path);
   file << statistics.dump(2) << '\n';
   file.close();
-  if (!file) return Error{fmt::format("statistics can't be written to '{}'", path), "check the path"};
+  if (!file)
+    return Error{fmt::format("statistics can't be written to '{}'", path), "check the path"};
   return {};
 }
 
@@ -75,8 +76,10 @@ int finish(Platform& p, int status) {
       status = fail(written.error());
   }
   if (!audit.ok) {
-    spdlog::error("the audit found {} packets lost, {} twice, {} foreign: report this with the "
-                  "statistics", audit.lost, audit.duplicate, audit.foreign);
+    spdlog::error(
+        "the audit found {} packets lost, {} twice, {} foreign: report this with the "
+        "statistics",
+        audit.lost, audit.duplicate, audit.foreign);
     status = 1;
   } else if (status == 0) {
     spdlog::info("ended: all {} packets are back in the pool", p.pool->layout().size);

@@ -27,8 +27,9 @@ std::string plain_prefix(std::string& text) {
 ParsedOptions parse_options(int argc, char** argv) {
   ParsedOptions parsed;
   ManagerOptions& o = parsed.options;
-  CLI::App app("Hummingbird's manager: ports, packet pool, routes; runs chains of network functions",
-               "manager.sh");
+  CLI::App app(
+      "Hummingbird's manager: ports, packet pool, routes; runs chains of network functions",
+      "manager.sh");
   app.add_option("--port", o.ports,
                  "a port: pcap:rx=FILE[,tx=FILE] | tap:NAME | af_packet:IFACE | "
                  "null[:size=BYTES] | pci:BDF | vdev:STRING; may be repeated")
@@ -69,12 +70,12 @@ ParsedOptions parse_options(int argc, char** argv) {
       ->check(CLI::Range(8u, kMaxContexts))
       ->capture_default_str();
   app.add_option("--idle", o.busy, "adaptive: yield and nap when idle | busy: always poll")
-      ->transform(CLI::CheckedTransformer(
-          std::map<std::string, bool>{{"adaptive", false}, {"busy", true}}))
+      ->transform(
+          CLI::CheckedTransformer(std::map<std::string, bool>{{"adaptive", false}, {"busy", true}}))
       ->default_str("adaptive");
   app.add_option("--missing-nf", o.missing_nf, "packets for an NF that does not run: drop | skip")
-      ->transform(CLI::CheckedTransformer(std::map<std::string, MissingNf>{
-          {"drop", MissingNf::kDrop}, {"skip", MissingNf::kSkip}}))
+      ->transform(CLI::CheckedTransformer(
+          std::map<std::string, MissingNf>{{"drop", MissingNf::kDrop}, {"skip", MissingNf::kSkip}}))
       ->default_str("drop");
   app.add_option("--drain-timeout", o.drain_timeout_ms,
                  "ms that a change of routes waits for packets on their way")

@@ -30,8 +30,8 @@ std::uint64_t free_hugepages(std::uint64_t page_bytes);
 class Region {
  public:
   /// @param node  NUMA node of the ports, -1 for any
-  static Result<std::unique_ptr<Region>> create(const std::string& path,
-                                                const RegionDemand& demand, int node);
+  static Result<std::unique_ptr<Region>> create(const std::string& path, const RegionDemand& demand,
+                                                int node);
   ~Region();
   Region(const Region&) = delete;
   Region& operator=(const Region&) = delete;

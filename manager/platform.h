@@ -56,7 +56,7 @@ struct Platform {
   /// Which service an endpoint belongs to, for ring_full; kMaxServices for the rest.
   std::array<std::uint8_t, kMaxEndpoints> endpoint_service{};
   GpuStatus gpu;
-  std::vector<SyncerContext> syncers;  ///< of the gpu_host that lives
+  std::vector<SyncerContext> syncers;   ///< of the gpu_host that lives
   std::uint32_t n_lossless_queues = 0;  ///< (port, queue) pairs that end
 };
 

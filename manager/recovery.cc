@@ -10,7 +10,7 @@ namespace hb {
 struct Recovery::Findings {
   LedgerRecord record{};
   bool has_record = false;
-  bool arrived = false;  ///< the record's publish took place
+  bool arrived = false;            ///< the record's publish took place
   std::vector<rte_mbuf*> in_hand;  ///< held packets too
   std::unordered_set<const rte_mbuf*> known;
 
@@ -65,7 +65,8 @@ void Recovery::collect_held(const DeadContext& dead, Findings& found) const {
   const Ledger& ledger = dead.page->ledger;
   const std::uint64_t moved = found.moved(Place::held(), ledger.held_generation());
   for (std::uint64_t rest = moved; rest != 0; rest &= rest - 1)
-    released[ledger.release_slots[static_cast<std::size_t>(std::countr_zero(rest))] % kHeldSlots] = true;
+    released[ledger.release_slots[static_cast<std::size_t>(std::countr_zero(rest))] % kHeldSlots] =
+        true;
   for (std::uint32_t slot = 0; slot < kHeldSlots; ++slot) {
     // Acquire: pairs with the release stores in HeldArea.
     const std::uint64_t address = dead.page->held[slot].load(std::memory_order_acquire);
@@ -94,8 +95,8 @@ void Recovery::collect_window(RingId id, bool is_fill_ring, Findings& found) con
     if (platform_.view.check.is_packet(mbuf)) in_window.insert(mbuf);
   }
   if (is_fill_ring && moved == 0 && in_window.size() == n) {
-    // None of them has been originated: they stay for the next owner. But not those of a window that
-    // has bad pointers, or is half rid of them and so has a packet twice.
+    // None of them has been originated: they stay for the next owner. But not those of a window
+    // that has bad pointers, or is half rid of them and so has a packet twice.
     ring->cons.head = tail;
     return;
   }
@@ -132,7 +133,8 @@ void Recovery::send_away(const std::vector<rte_mbuf*>& packets, std::uint32_t se
                          DropReason reason) {
   std::array<Destination, kMaxBurst> to;
   for (std::size_t at = 0; at < packets.size(); at += kMaxBurst) {
-    const auto n = static_cast<std::uint32_t>(std::min<std::size_t>(kMaxBurst, packets.size() - at));
+    const auto n =
+        static_cast<std::uint32_t>(std::min<std::size_t>(kMaxBurst, packets.size() - at));
     for (std::uint32_t i = 0; i < n; ++i) to[i] = drop_packet(packets[at + i], reason, service);
     publisher_.publish_burst(Place{}, 0, packets.data() + at, to.data(),
                              n == 64 ? ~std::uint64_t{0} : (std::uint64_t{1} << n) - 1);

@@ -13,8 +13,8 @@ namespace hb {
 /// What a context could have packets of.
 struct DeadContext {
   ContextId context;
-  const ContextPage* page = nullptr;  ///< null: it never had one, so nothing was in hand
-  std::vector<EndpointId> endpoints;  ///< that it consumed
+  const ContextPage* page = nullptr;       ///< null: it never had one, so nothing was in hand
+  std::vector<EndpointId> endpoints;       ///< that it consumed
   std::vector<std::uint32_t> work_groups;  ///< whose queues it filled and drained
 };
 

@@ -22,7 +22,8 @@ void copy_name(char (&to)[kNameBytes], const std::string& from) {
 
 /// Refuses programs that were built with other layouts or another DPDK.
 Result<void> check_build(const json& message) {
-  if (message.value("layout_hash", 0u) != layout_hash() || message.value("dpdk", "") != rte_version())
+  if (message.value("layout_hash", 0u) != layout_hash() ||
+      message.value("dpdk", "") != rte_version())
     return Error{fmt::format("the program was built with other layouts or another DPDK ({})",
                              message.value("dpdk", "none")),
                  fmt::format("build it from the manager's tree, with {}", rte_version())};
@@ -38,14 +39,16 @@ Result<void> check_description(const json& message) {
     return Error{fmt::format("an NF can have {} drop reasons", kMaxNfReasons), "declare fewer"};
   if (message.value("choice", 0) < 0 || message.value("choice", 0) > 3 ||
       message.value("key_bytes", 0) > 16)
-    return Error{"the instance choice is out of range", "see InstanceChoice in nf_lib/control_layout.h"};
+    return Error{"the instance choice is out of range",
+                 "see InstanceChoice in nf_lib/control_layout.h"};
   return {};
 }
 
 }  // namespace
 
 Instance* Controller::find_service(const std::string& name) {
-  const auto at = std::ranges::find_if(p_.instances, [&](const auto& i) { return i->service == name; });
+  const auto at =
+      std::ranges::find_if(p_.instances, [&](const auto& i) { return i->service == name; });
   return at == p_.instances.end() ? nullptr : at->get();
 }
 
@@ -102,8 +105,9 @@ json Controller::register_nf(int connection, const json& message, int pidfd) {
   const std::string name = message.value("service", "");
   const Instance* const known = find_service(name);
   if (known != nullptr && (known->alive() || known->in_use()))
-    return refusal(Error{fmt::format("service '{}' is already running (pid {})", name, known->pid),
-                         "stop it with ./hbctl stop, or give this one another name with --service"});
+    return refusal(
+        Error{fmt::format("service '{}' is already running (pid {})", name, known->pid),
+              "stop it with ./hbctl stop, or give this one another name with --service"});
   if (known == nullptr && p_.instances.size() == kMaxServices)
     return refusal(Error{fmt::format("{} services are all there can be", kMaxServices), ""});
 
@@ -210,8 +214,9 @@ Result<void> Controller::give_gpu_place(Instance& instance, std::uint32_t work_g
   const auto first = slice ? resources_.take_work_groups(wanted) : std::nullopt;
   if (!first) {
     if (slice) resources_.free_slice(*slice);
-    return Error{fmt::format("the GPU's {} work-groups have no {} neighbouring ones free", total, wanted),
-                 "give it fewer with --workgroups, stop another GPU NF, or raise the manager's"};
+    return Error{
+        fmt::format("the GPU's {} work-groups have no {} neighbouring ones free", total, wanted),
+        "give it fewer with --workgroups, stop another GPU NF, or raise the manager's"};
   }
   instance.slice = *slice;
   instance.first_work_group = *first;
@@ -225,7 +230,8 @@ Result<void> Controller::give_gpu_place(Instance& instance, std::uint32_t work_g
 
 void Controller::on_nf_ready(Instance& instance, const json& message) {
   if (instance.state != InstanceState::kStarting) {
-    server_.send(instance.connection, refusal(Error{"the NF is not one that is starting", "start it again"}));
+    server_.send(instance.connection,
+                 refusal(Error{"the NF is not one that is starting", "start it again"}));
     return;
   }
   if (instance.compute == Compute::kCpu) {
@@ -266,8 +272,8 @@ void Controller::on_slice_added(const json& message) {
       server_.send(instance->connection, {{"ok", true}});
     } else {
       instance->slice_removed = true;
-      server_.send(instance->connection,
-                   refusal(Error{message.value("what", "gpu_host refused"), message.value("fix", "")}));
+      server_.send(instance->connection, refusal(Error{message.value("what", "gpu_host refused"),
+                                                       message.value("fix", "")}));
     }
   }
 }

@@ -28,7 +28,8 @@ Resources::Resources(Registry& registry, std::uint32_t n_ports)
   take(endpoints_, 1 + n_ports);
 }
 
-std::optional<ContextId> Resources::take_context(ContextRole role, int pid, std::uint32_t instance) {
+std::optional<ContextId> Resources::take_context(ContextRole role, int pid,
+                                                 std::uint32_t instance) {
   const std::optional<std::uint32_t> context = take(contexts_, 1);
   if (!context) return std::nullopt;
   ContextEntry& entry = registry_.contexts[*context];

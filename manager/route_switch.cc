@@ -42,7 +42,8 @@ void Controller::switch_routes() {
   RouteInputs inputs;
   fill_route_inputs(inputs);
   publish_routes(p_.control->routes(), build_route_table(inputs));
-  for (const auto& instance : p_.instances) instance->routed = inputs.services[instance->id].running;
+  for (const auto& instance : p_.instances)
+    instance->routed = inputs.services[instance->id].running;
   wait_grace();
   if (!was_paused) resume_rx();
 }
@@ -56,7 +57,8 @@ void Controller::wait_grace() {
   for (const auto& instance : p_.instances)
     if (instance->alive() && instance->page) files.push_back(instance->page.get());
   for (const SyncerContext& syncer : p_.syncers) files.push_back(syncer.page.get());
-  // The new table must be out before the counters are read; pairs with the fence at a burst's start.
+  // The new table must be out before the counters are read; pairs with the fence at a burst's
+  // start.
   std::atomic_thread_fence(std::memory_order_seq_cst);
   std::vector<Seen> inside;
   for (const ContextFile* const file : files) {
@@ -64,10 +66,11 @@ void Controller::wait_grace() {
     if (bursts % 2 != 0) inside.push_back({&file->page(), bursts});
   }
   const auto is_mapped = [this](const ContextPage* page) {
-    return std::ranges::any_of(p_.instances, [&](const auto& i) {
-             return i->alive() && i->page && &i->page->page() == page;
-           }) ||
-           std::ranges::any_of(p_.syncers, [&](const SyncerContext& s) { return &s.page->page() == page; });
+    return std::ranges::any_of(
+               p_.instances,
+               [&](const auto& i) { return i->alive() && i->page && &i->page->page() == page; }) ||
+           std::ranges::any_of(p_.syncers,
+                               [&](const SyncerContext& s) { return &s.page->page() == page; });
   };
   settle(std::chrono::milliseconds(p_.options.drain_timeout_ms), [&] {
     std::erase_if(inside, [&](const Seen& s) {

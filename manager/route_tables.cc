@@ -86,8 +86,8 @@ RouteTable build_route_table(const RouteInputs& inputs) {
   const auto n_ports = static_cast<std::uint32_t>(inputs.port_endpoints.size());
   for (std::uint32_t port = 0; port < kMaxPorts; ++port) {
     // Ports that do not exist lead to the reclaimer: whoever names one has been checked before.
-    table.port_endpoint[port] = port < n_ports ? inputs.port_endpoints[port]
-                                               : static_cast<std::uint16_t>(kReclaimer.value);
+    table.port_endpoint[port] =
+        port < n_ports ? inputs.port_endpoints[port] : static_cast<std::uint16_t>(kReclaimer.value);
     table.peer_port[port] = static_cast<std::uint16_t>(paired_port(port, n_ports));
   }
   return table;

@@ -14,7 +14,7 @@ namespace hb {
 
 /// A service as the route table needs it.
 struct RoutedService {
-  std::string name;     ///< empty: the id is not in use
+  std::string name;  ///< empty: the id is not in use
   bool running = false;
   ServiceTargets targets{};
 };
@@ -22,9 +22,9 @@ struct RoutedService {
 struct RouteInputs {
   const RouteConfig* config = nullptr;  ///< null: the default chain
   const TypeNames* types = nullptr;
-  std::vector<RoutedService> services;          ///< by service id
-  std::vector<std::uint32_t> default_chain;     ///< running services in start order
-  std::vector<std::uint16_t> port_endpoints;    ///< by port number
+  std::vector<RoutedService> services;        ///< by service id
+  std::vector<std::uint32_t> default_chain;   ///< running services in start order
+  std::vector<std::uint16_t> port_endpoints;  ///< by port number
   MissingNf missing = MissingNf::kDrop;
 };
 

@@ -73,8 +73,8 @@ bool RxThread::poll_port(std::size_t port) noexcept {
   const Port& p = (*setup_.ports)[port];
   if (setup_.thread >= p.n_rx_queues || ended_[port] || !may_receive(p)) return false;
   std::array<rte_mbuf*, kMaxBurst> burst;
-  const std::uint16_t n = rte_eth_rx_burst(p.id, static_cast<std::uint16_t>(setup_.thread),
-                                           burst.data(), kMaxBurst);
+  const std::uint16_t n =
+      rte_eth_rx_burst(p.id, static_cast<std::uint16_t>(setup_.thread), burst.data(), kMaxBurst);
   if (n == 0) {
     if (p.spec.lossless && at_end_of_file(port)) {
       ended_[port] = true;
@@ -115,9 +115,10 @@ void RxThread::admit(std::size_t port, rte_mbuf** burst, std::uint32_t n) noexce
     if (!make_single_segment(mbuf)) too_big |= std::uint64_t{1} << i;
     PacketMeta& meta = packet_meta(mbuf);
     meta = PacketMeta{};
-    meta.capture_ns = (mbuf->ol_flags & setup_.timestamp_flag) != 0
-                          ? *RTE_MBUF_DYNFIELD(mbuf, setup_.timestamp_offset, std::uint64_t*) * scale
-                          : now;
+    meta.capture_ns =
+        (mbuf->ol_flags & setup_.timestamp_flag) != 0
+            ? *RTE_MBUF_DYNFIELD(mbuf, setup_.timestamp_offset, std::uint64_t*) * scale
+            : now;
     meta.set_capture_number(++number);
     meta.route_version = version;
     mbuf->port = static_cast<std::uint16_t>(port);  // the platform's number, not DPDK's
@@ -146,9 +147,8 @@ void RxThread::admit(std::size_t port, rte_mbuf** burst, std::uint32_t n) noexce
   for (std::uint32_t i = 0; i < n; ++i) {
     packet_meta(burst[i]).type = types[i];
     packet_meta(burst[i]).flow_hash = hashes[i];
-    destinations[i] = (too_big >> i & 1) != 0
-                          ? drop_packet(burst[i], DropReason::kTooBig, kRxRow)
-                          : routes_.resolve(burst[i], Verdict::next());
+    destinations[i] = (too_big >> i & 1) != 0 ? drop_packet(burst[i], DropReason::kTooBig, kRxRow)
+                                              : routes_.resolve(burst[i], Verdict::next());
   }
   const std::uint64_t live = n == 64 ? ~std::uint64_t{0} : (std::uint64_t{1} << n) - 1;
   publisher_.publish_burst(Place{}, 0, burst, destinations.data(), live);

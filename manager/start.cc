@@ -39,8 +39,11 @@ Result<std::vector<std::string>> eal_args(const ManagerOptions& o,
     lcores += cpus->size() >= n_threads ? std::to_string((*cpus)[i])
                                         : fmt::format("({})", fmt::join(*cpus, ","));
   }
-  std::vector<std::string> args = {"manager", "--file-prefix=hummingbird-" + o.prefix,
-                                   "--proc-type=primary", "--no-telemetry", "--log-level=*:critical",
+  std::vector<std::string> args = {"manager",
+                                   "--file-prefix=hummingbird-" + o.prefix,
+                                   "--proc-type=primary",
+                                   "--no-telemetry",
+                                   "--log-level=*:critical",
                                    "--lcores=" + lcores};
   const std::vector<std::string> ports = port_eal_args(specs);
   args.insert(args.end(), ports.begin(), ports.end());
@@ -57,8 +60,9 @@ Result<void> start_eal(const std::vector<std::string>& args, const ManagerOption
   // EAL does not say which device it was.
   std::string ports;
   for (const std::string& port : o.ports) ports += (ports.empty() ? "" : ", ") + port;
-  return Error{fmt::format("DPDK can't be started with --port {}: {}", ports, rte_strerror(rte_errno)),
-               "check the driver's name and arguments, and that the device is free"};
+  return Error{
+      fmt::format("DPDK can't be started with --port {}: {}", ports, rte_strerror(rte_errno)),
+      "check the driver's name and arguments, and that the device is free"};
 }
 
 /// NUMA node of the first port that has one, else -1.
@@ -74,9 +78,9 @@ int node_of_ports(const std::vector<PortSpec>& specs) {
 RegionDemand demand_of(const ManagerOptions& o, const HugepageMount& hugepages) {
   RegionDemand demand;
   demand.n_contexts = o.max_contexts;
-  demand.n_endpoints = std::min(
-      kMaxEndpoints, 1 + static_cast<std::uint32_t>(o.ports.size()) + o.max_contexts +
-                         (o.gpu == GpuChoice::kNone ? 0 : kMaxSlices * o.n_syncers));
+  demand.n_endpoints =
+      std::min(kMaxEndpoints, 1 + static_cast<std::uint32_t>(o.ports.size()) + o.max_contexts +
+                                  (o.gpu == GpuChoice::kNone ? 0 : kMaxSlices * o.n_syncers));
   demand.pool_size = o.pool_size;
   demand.page_bytes = hugepages.page_bytes;
   demand.packet_bytes = packet_part_bytes(o.pool_size, o.mbuf_bytes, hugepages.page_bytes);
@@ -84,18 +88,22 @@ RegionDemand demand_of(const ManagerOptions& o, const HugepageMount& hugepages) 
   demand.work_group_size = o.work_group_size;
   demand.n_copy_queues = o.gpu == GpuChoice::kNone ? 0 : kMaxSlices * o.n_syncers;
   // A copy is whole, whatever headroom the GPU NF has used up.
-  demand.copy_bytes = (o.mbuf_bytes + RTE_PKTMBUF_HEADROOM + static_cast<std::uint32_t>(sizeof(CopyRecord)) + 63) / 64 * 64;
+  demand.copy_bytes =
+      (o.mbuf_bytes + RTE_PKTMBUF_HEADROOM + static_cast<std::uint32_t>(sizeof(CopyRecord)) + 63) /
+      64 * 64;
   return demand;
 }
 
 /// Hugepages for the region, and for what DPDK itself takes of them.
 Result<void> check_hugepages(const ManagerOptions& o, const HugepageMount& mount) {
   const std::uint64_t needed =
-      plan_region(demand_of(o, mount)).total_bytes + (kEalHugepageBytes + mount.page_bytes - 1) / mount.page_bytes * mount.page_bytes;
+      plan_region(demand_of(o, mount)).total_bytes +
+      (kEalHugepageBytes + mount.page_bytes - 1) / mount.page_bytes * mount.page_bytes;
   const std::uint64_t free = free_hugepages(mount.page_bytes) * mount.page_bytes;
   if (free >= needed) return {};
-  return Error{fmt::format("{} MB of hugepages are free, {} MB are needed", free >> 20, needed >> 20),
-               "reserve more with scripts/setup.sh --pages N, or use a smaller --pool"};
+  return Error{
+      fmt::format("{} MB of hugepages are free, {} MB are needed", free >> 20, needed >> 20),
+      "reserve more with scripts/setup.sh --pages N, or use a smaller --pool"};
 }
 
 /// A lossless port must never fail to get a packet: everything that can hold one must fit the pool.
@@ -104,12 +112,13 @@ Result<void> check_pool(const Platform& p, bool lossless) {
   const RegionLayout& layout = p.view.region.layout();
   std::uint64_t descriptors = 0;
   for (const Port& port : p.ports)
-    if (!port.spec.lossless) descriptors += std::uint64_t{port.n_rx_queues} * port.n_rx_desc + port.n_tx_desc;
+    if (!port.spec.lossless)
+      descriptors += std::uint64_t{port.n_rx_queues} * port.n_rx_desc + port.n_tx_desc;
   const std::uint64_t caches = (2 + p.options.n_rx_threads) * std::uint64_t{kPoolCache} * 3 / 2;
   // A captured packet that is larger than a packet of the pool takes several for a moment.
-  const std::uint64_t chained = std::uint64_t{kMaxBurst} * (kMaxRecordBytes / p.options.mbuf_bytes + 1);
-  const std::uint64_t needed =
-      layout.ring_size + kHeldSlots + descriptors + caches + chained;
+  const std::uint64_t chained =
+      std::uint64_t{kMaxBurst} * (kMaxRecordBytes / p.options.mbuf_bytes + 1);
+  const std::uint64_t needed = layout.ring_size + kHeldSlots + descriptors + caches + chained;
   if (needed > p.options.pool_size)
     return Error{fmt::format("--pool {} is too small for file ports, which must not lose a packet",
                              p.options.pool_size),
@@ -149,7 +158,8 @@ void make_threads(Platform& p, bool lossless) {
   std::uint64_t flag = 0;
   // Drivers that know when a packet was captured registered the field when they were opened.
   timestamp = rte_mbuf_dynfield_lookup(RTE_MBUF_DYNFIELD_TIMESTAMP_NAME, nullptr);
-  if (const int bit = rte_mbuf_dynflag_lookup(RTE_MBUF_DYNFLAG_RX_TIMESTAMP_NAME, nullptr); bit >= 0)
+  if (const int bit = rte_mbuf_dynflag_lookup(RTE_MBUF_DYNFLAG_RX_TIMESTAMP_NAME, nullptr);
+      bit >= 0)
     flag = std::uint64_t{1} << bit;
   p.tx_thread = std::make_unique<TxThread>(TxSetup{.view = p.view,
                                                    .ports = &p.ports,
@@ -199,13 +209,15 @@ Result<void> make_platform(Platform& p) {
     if (!loaded) return loaded.error();
     flows = std::move(*loaded);
   }
-  if (const auto interned = p.types.intern_all(flows ? &*flows : nullptr, p.routes ? &*p.routes : nullptr);
+  if (const auto interned =
+          p.types.intern_all(flows ? &*flows : nullptr, p.routes ? &*p.routes : nullptr);
       !interned)
     return interned.error();
   if (!o.stats_path.empty()) {
     const std::filesystem::path parent = std::filesystem::absolute(o.stats_path).parent_path();
     if (access(parent.c_str(), W_OK) != 0 || std::filesystem::is_directory(o.stats_path))
-      return Error{fmt::format("--stats '{}' can't be written", o.stats_path), "name a file in a folder that exists"};
+      return Error{fmt::format("--stats '{}' can't be written", o.stats_path),
+                   "name a file in a folder that exists"};
   }
   const Result<std::vector<std::string>> args = eal_args(o, *specs);
   if (!args) return args.error();
@@ -220,13 +232,15 @@ Result<void> make_platform(Platform& p) {
   if (const Result<void> started = start_eal(*args, o); !started) return started;
   packet_meta_offset = rte_mbuf_dynfield_register(&kPacketMetaField);
   if (packet_meta_offset < 0)
-    return Error{"no room in the mbuf for the packet's metadata", "use fewer drivers with fields of their own"};
+    return Error{"no room in the mbuf for the packet's metadata",
+                 "use fewer drivers with fields of their own"};
   if (flows) {
     auto classifier = Classifier::build(*flows, p.types, SOCKET_ID_ANY);
     if (!classifier) return classifier.error();
     p.classifier = std::move(*classifier);
   }
-  auto region = Region::create(p.control->region_path(), demand_of(o, *hugepages), node_of_ports(*specs));
+  auto region =
+      Region::create(p.control->region_path(), demand_of(o, *hugepages), node_of_ports(*specs));
   if (!region) return region.error();
   p.region = std::move(*region);
   auto pool = PacketPool::create(p.region->view(), o.pool_size, o.mbuf_bytes, kPoolCache);

@@ -1,4 +1,5 @@
-// Making the platform: from options to a region, a pool, open ports and threads ready to be launched.
+// Making the platform: from options to a region, a pool, open ports and threads ready to be
+// launched.
 #pragma once
 
 #include "manager/platform.h"
@@ -6,8 +7,8 @@
 
 namespace hb {
 
-/// Checks everything that can be checked before anything is made, then makes it. What it made before
-/// an error is taken down when the platform ends. p.options is set.
+/// Checks everything that can be checked before anything is made, then makes it. What it made
+/// before an error is taken down when the platform ends. p.options is set.
 Result<void> make_platform(Platform& p);
 
 /// Takes down what must go in order: classifier, pool, EAL, region, files.

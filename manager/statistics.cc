@@ -61,7 +61,8 @@ std::uint64_t packets_in_device(const Platform& p, const Instance& instance) {
     const HbQueueControl* const control = region.queue_control(group);
     const std::uint32_t drained = __atomic_load_n(&control->drained.value, __ATOMIC_ACQUIRE);
     const std::uint32_t filled = __atomic_load_n(&control->filled.value, __ATOMIC_ACQUIRE);
-    for (std::uint32_t at = drained; at != filled && filled - drained <= region.slots_per_queue(); ++at)
+    for (std::uint32_t at = drained; at != filled && filled - drained <= region.slots_per_queue();
+         ++at)
       n += region.slots(group)[at % region.slots_per_queue()] != 0;
   }
   return n;
@@ -141,7 +142,8 @@ void add_platform_drops(const Platform& p, json& out) {
   json missing = json::object();
   json full = json::object();
   const DropCounters& all = p.tx_thread->drops();
-  for (std::uint32_t reason = 1; reason < static_cast<std::uint32_t>(DropReason::kCount); ++reason) {
+  for (std::uint32_t reason = 1; reason < static_cast<std::uint32_t>(DropReason::kCount);
+       ++reason) {
     if (reason == static_cast<std::uint32_t>(DropReason::kLostInCrash)) continue;
     std::uint64_t sum = is_nf_reason(reason) ? get(all.count[kMaxServices][reason]) : 0;
     for (std::uint32_t service = 0; !is_nf_reason(reason) && service <= kMaxServices; ++service) {
@@ -156,7 +158,8 @@ void add_platform_drops(const Platform& p, json& out) {
     if (sum != 0) drops[std::string(kDropReasonNames[reason])] = sum;
   }
   std::uint64_t not_sent = 0;  // by port in ports[].tx_dropped
-  for (std::size_t port = 0; port < p.ports.size(); ++port) not_sent += get(p.tx_thread->counters(port).dropped);
+  for (std::size_t port = 0; port < p.ports.size(); ++port)
+    not_sent += get(p.tx_thread->counters(port).dropped);
   if (not_sent != 0) drops["tx_dropped"] = not_sent;
   out["drops"] = std::move(drops);
   out["missing_nf"] = std::move(missing);
@@ -209,10 +212,12 @@ json statistics(Platform& platform, const AuditReport* audit) {
   out["pool"] = {{"size", platform.pool->layout().size}, {"free", platform.pool->n_free()}};
   // What NFs originated and what has come back of it; the rest is on its way.
   const std::uint64_t filled_back = get(tx.returned_filled);
-  out["in_flight"] = platform.flow.in_flight() + (originated > filled_back ? originated - filled_back : 0);
+  out["in_flight"] =
+      platform.flow.in_flight() + (originated > filled_back ? originated - filled_back : 0);
   out["in_flight_counted"] = audit != nullptr && audit->quiesced;
   if (audit != nullptr && audit->quiesced) out["in_flight"] = audit->in_flight();
-  out["refused"] = {{"double_returns", get(tx.double_returns)}, {"bad_pointers", get(tx.bad_pointers)}};
+  out["refused"] = {{"double_returns", get(tx.double_returns)},
+                    {"bad_pointers", get(tx.bad_pointers)}};
   out["gpu"] = {{"state", gpu_state_name(platform.gpu.state)},
                 {"backend", platform.gpu.backend},
                 {"device", platform.gpu.device},

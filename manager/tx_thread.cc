@@ -40,9 +40,8 @@ bool TxThread::poll_once() noexcept {
   bool worked = false;
   const Registry& registry = *setup_.view.registry;
   for (std::size_t port = 0; port < setup_.ports->size(); ++port) {
-    worked |= drain_endpoint(registry.ports[port].endpoint, [&](rte_mbuf** packets, std::uint32_t n) {
-      send(port, packets, n);
-    });
+    worked |= drain_endpoint(registry.ports[port].endpoint,
+                             [&](rte_mbuf** packets, std::uint32_t n) { send(port, packets, n); });
   }
   worked |= drain_endpoint(kReclaimer.value,
                            [&](rte_mbuf** packets, std::uint32_t n) { reclaim(packets, n); });
@@ -147,7 +146,8 @@ void TxThread::reclaim(rte_mbuf** packets, std::uint32_t n) noexcept {
   const Registry& registry = *setup_.view.registry;
   for (std::uint32_t i = 0; i < n; ++i) {
     const PacketMeta& meta = packet_meta(packets[i]);
-    const std::uint32_t service = meta.drop_service <= kMaxServices ? meta.drop_service : kMaxServices;
+    const std::uint32_t service =
+        meta.drop_service <= kMaxServices ? meta.drop_service : kMaxServices;
     std::uint32_t reason = meta.drop_reason;
     const bool declared =
         reason >= kNfReasons

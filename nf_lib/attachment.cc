@@ -74,8 +74,7 @@ Result<Attachment> Attachment::open(const std::string& prefix) {
   auto registry =
       map_file(directory + "/registry", bip::read_only, kRegistryMagic, sizeof(Registry));
   if (!registry) return registry.error();
-  auto routes =
-      map_file(directory + "/routes", bip::read_only, kRoutesMagic, sizeof(RouteTables));
+  auto routes = map_file(directory + "/routes", bip::read_only, kRoutesMagic, sizeof(RouteTables));
   if (!routes) return routes.error();
   attachment.mappings_->registry = std::move(*registry);
   attachment.mappings_->routes = std::move(*routes);
@@ -126,8 +125,8 @@ Result<void> Attachment::map_packets() {
 
   const int wanted = registry.packet_meta_offset;
   if (rte_mbuf_dynfield_register_offset(&kPacketMetaField, static_cast<size_t>(wanted)) != wanted)
-    return Error{fmt::format("the metadata field can't be placed at offset {} of an mbuf: {}", wanted,
-                             rte_strerror(rte_errno)),
+    return Error{fmt::format("the metadata field can't be placed at offset {} of an mbuf: {}",
+                             wanted, rte_strerror(rte_errno)),
                  "another library of this program has taken it"};
   packet_meta_offset = wanted;
   return {};

@@ -125,7 +125,8 @@ void BurstLoop::release_chunk(rte_mbuf* const* packets, const Verdict* verdicts,
     ++n_chosen;
   }
   if (n_chosen == 0) return;
-  const std::uint64_t live = n_chosen == 64 ? ~std::uint64_t{0} : (std::uint64_t{1} << n_chosen) - 1;
+  const std::uint64_t live =
+      n_chosen == 64 ? ~std::uint64_t{0} : (std::uint64_t{1} << n_chosen) - 1;
   publisher_.publish_burst(Place::held(), ledger.held_generation(), chosen.data(),
                            destinations.data(), live);
   for (std::uint32_t i = 0; i < n_chosen; ++i) held_.clear(ledger.release_slots[i]);
@@ -155,7 +156,8 @@ void BurstLoop::send_originated(std::span<const Verdict> verdicts) noexcept {
   std::array<Destination, kMaxBurst> destinations;
   std::uint64_t live = 0;
   for (std::uint32_t i = 0; i < n_fresh_; ++i) {
-    const Verdict verdict = i < verdicts.size() && !verdicts[i].is_hold() ? verdicts[i] : Verdict::next();
+    const Verdict verdict =
+        i < verdicts.size() && !verdicts[i].is_hold() ? verdicts[i] : Verdict::next();
     destinations[i] = routes_.resolve(fresh_[i], verdict);
     live |= std::uint64_t{1} << i;
   }

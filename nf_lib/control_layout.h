@@ -34,8 +34,8 @@ struct PoolLayout {
   std::uint32_t size;          ///< mbufs in all
   std::uint32_t data_room;     ///< bytes behind an mbuf's headroom
   std::uint32_t headroom;
-  std::uint32_t mbuf_bytes;    ///< sizeof(rte_mbuf) + private area: where an mbuf's buffer starts
-  std::uint32_t first_page;    ///< page of the packet part in which the first mbuf lies
+  std::uint32_t mbuf_bytes;  ///< sizeof(rte_mbuf) + private area: where an mbuf's buffer starts
+  std::uint32_t first_page;  ///< page of the packet part in which the first mbuf lies
 };
 
 enum class Compute : std::uint32_t { kCpu, kGpu };
@@ -187,14 +187,14 @@ static_assert(std::atomic<InstanceState>::is_always_lock_free);
 /// A hash of every size and bound of the shared layouts and of the DPDK version.
 constexpr std::uint32_t layout_hash() {
   std::uint64_t hash = 0xcbf29ce484222325;
-  const std::uint64_t parts[] = {kControlVersion,     sizeof(Registry),  sizeof(RouteTables),
-                                 sizeof(ContextPage), sizeof(rte_ring),  sizeof(HbQueueControl),
-                                 kMaxBurst,           kMaxContexts,      kMaxEndpoints,
-                                 kMaxServices,        kMaxTypes,         kHeldSlots,
-                                 kRegionBase,         RTE_VER_YEAR,      RTE_VER_MONTH,
-                                 RTE_VER_MINOR};
+  const std::uint64_t parts[] = {
+      kControlVersion,  sizeof(Registry),       sizeof(RouteTables), sizeof(ContextPage),
+      sizeof(rte_ring), sizeof(HbQueueControl), kMaxBurst,           kMaxContexts,
+      kMaxEndpoints,    kMaxServices,           kMaxTypes,           kHeldSlots,
+      kRegionBase,      RTE_VER_YEAR,           RTE_VER_MONTH,       RTE_VER_MINOR};
   for (const std::uint64_t part : parts) {
-    for (int shift = 0; shift < 64; shift += 8) hash = (hash ^ ((part >> shift) & 0xff)) * 0x100000001b3;
+    for (int shift = 0; shift < 64; shift += 8)
+      hash = (hash ^ ((part >> shift) & 0xff)) * 0x100000001b3;
   }
   return static_cast<std::uint32_t>(hash ^ (hash >> 32));
 }

@@ -47,7 +47,8 @@ Result<ControlSocket> ControlSocket::connect(const std::string& prefix) {
   sockaddr_un address{};
   address.sun_family = AF_UNIX;
   if (path.size() >= sizeof(address.sun_path))
-    return Error{fmt::format("'{}' is too long for a socket's name", path), "use a shorter --prefix"};
+    return Error{fmt::format("'{}' is too long for a socket's name", path),
+                 "use a shorter --prefix"};
   std::memcpy(address.sun_path, path.c_str(), path.size() + 1);
   if (::connect(client.fd_, reinterpret_cast<sockaddr*>(&address), sizeof(address)) != 0) {
     if (errno == ENOENT || errno == ECONNREFUSED)

@@ -20,7 +20,10 @@ class Idle {
   explicit Idle(bool busy = false) : busy_(busy) {}
 
   /// There was work.
-  void reset() noexcept { polls_ = 0; nap_ns_ = kFirstNapNs; }
+  void reset() noexcept {
+    polls_ = 0;
+    nap_ns_ = kFirstNapNs;
+  }
 
   /// There was none: wait a little, longer each time.
   void wait() noexcept {

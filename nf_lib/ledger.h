@@ -62,8 +62,8 @@ class Ledger {
     return held_generation_.load(std::memory_order_acquire);
   }
   void bump_held_generation() noexcept {
-    // Release: pairs with held_generation(); the slots' clearing stores come before. The fence keeps
-    // the compiler from moving the next release's stores to release_slots up.
+    // Release: pairs with held_generation(); the slots' clearing stores come before. The fence
+    // keeps the compiler from moving the next release's stores to release_slots up.
     held_generation_.store(held_generation_.load(std::memory_order_relaxed) + 1,
                            std::memory_order_release);
     std::atomic_signal_fence(std::memory_order_seq_cst);

@@ -30,7 +30,8 @@ class PacketCheck {
     const std::uint64_t page = at >> page_shift_;
     const std::uint64_t in_page = (at & (page_bytes_ - 1)) - pool_.first_bytes;
     if (in_page >= page_bytes_) return kNotAPacket;  // before the first: wrapped around
-    const auto nth = static_cast<std::uint64_t>((static_cast<unsigned __int128>(in_page) * reciprocal_) >> 40);
+    const auto nth =
+        static_cast<std::uint64_t>((static_cast<unsigned __int128>(in_page) * reciprocal_) >> 40);
     const std::uint64_t number = page * pool_.per_page + nth;
     if (nth * pool_.stride_bytes != in_page || nth >= pool_.per_page || number >= pool_.size)
       return kNotAPacket;

@@ -31,11 +31,11 @@ struct NfDescription {
   /// Names of the NF's drop reasons; Verdict::drop(i) means drop_reasons[i].
   std::vector<std::string> drop_reasons = {};
   InstanceChoice choice = InstanceChoice::kFlowHash;
-  std::uint16_t key_offset = 0;      ///< kOwnKey: bytes [offset, offset+bytes) of the packet
-  std::uint8_t key_bytes = 0;        ///< spread it, at most 16
-  std::uint64_t tick_every_us = 0;   ///< 0: tick() is never called
-  std::uint32_t eal_memory_mb = 512; ///< bound of the private EAL's memory; untouched is free
-  bool originates = false;           ///< it sends packets of its own
+  std::uint16_t key_offset = 0;       ///< kOwnKey: bytes [offset, offset+bytes) of the packet
+  std::uint8_t key_bytes = 0;         ///< spread it, at most 16
+  std::uint64_t tick_every_us = 0;    ///< 0: tick() is never called
+  std::uint32_t eal_memory_mb = 512;  ///< bound of the private EAL's memory; untouched is free
+  bool originates = false;            ///< it sends packets of its own
 };
 
 /// The platform as an NF meets it. Only the NF's own thread calls it; setup() gets it first.
@@ -101,7 +101,8 @@ class GpuNetworkFunction {
   virtual Result<std::vector<std::byte>> table() { return std::vector<std::byte>{}; }
   /// A packet for which the kernel set HB_RESULT_COPY_TO_CPU. Same thread as setup().
   /// @param bytes  the packet as it left the GPU NF
-  virtual void on_copy(const CopyRecord& /*record*/, std::span<const std::uint8_t> /*bytes*/) noexcept {}
+  virtual void on_copy(const CopyRecord& /*record*/,
+                       std::span<const std::uint8_t> /*bytes*/) noexcept {}
   /// After the last copy.
   virtual void tear_down() noexcept {}
 };

@@ -87,7 +87,8 @@ Result<int> table_file(std::span<const std::byte> table) {
     const ssize_t n = write(fd, table.data() + written, table.size() - written);
     if (n <= 0) {
       close(fd);
-      return Error{fmt::format("the table's {} bytes can't be stored", table.size()), "free memory"};
+      return Error{fmt::format("the table's {} bytes can't be stored", table.size()),
+                   "free memory"};
     }
     written += static_cast<std::size_t>(n);
   }
@@ -140,8 +141,7 @@ int run_gpu(NfSession& session, GpuNetworkFunction& nf) {
 
 }  // namespace
 
-int nf_main(int argc, char** argv, const NfDescription& description,
-            const NfFactories& factories) {
+int nf_main(int argc, char** argv, const NfDescription& description, const NfFactories& factories) {
   block_stop_signals();
   use_stderr_logger(description.name);
   NfOptions options;
@@ -157,7 +157,8 @@ int nf_main(int argc, char** argv, const NfDescription& description,
       ->check(CLI::IsMember({"private", "secondary"}))
       ->capture_default_str();
   app.add_flag("--gpu", options.gpu, "run on the GPU");
-  app.add_option("--workgroups", options.work_groups, "with --gpu: its work-groups, 0: a fair share");
+  app.add_option("--workgroups", options.work_groups,
+                 "with --gpu: its work-groups, 0: a fair share");
   // Both twins have the same options; the one that runs gets to read them.
   const bool wants_gpu = std::find(argv + 1, argv + argc, std::string_view("--gpu")) != argv + argc;
   if (wants_gpu && gpu)
@@ -173,7 +174,8 @@ int nf_main(int argc, char** argv, const NfDescription& description,
   }
   if (options.service != description.name) use_stderr_logger(options.service);
   if (options.gpu && !gpu)
-    return fail(Error{fmt::format("{} has no GPU twin", description.name), "start it without --gpu"});
+    return fail(
+        Error{fmt::format("{} has no GPU twin", description.name), "start it without --gpu"});
 
   Result<Attachment> attachment = Attachment::open(options.prefix);
   if (!attachment) return fail(attachment.error());
@@ -184,9 +186,9 @@ int nf_main(int argc, char** argv, const NfDescription& description,
     return fail(started.error());
   block_stop_signals(false);
   if (const auto mapped = attachment->map_packets(); !mapped) return fail(mapped.error());
-  auto session = NfSession::start(std::move(*attachment), description, options.service,
-                                  options.gpu ? Compute::kGpu : Compute::kCpu, isolation,
-                                  options.work_groups);
+  auto session =
+      NfSession::start(std::move(*attachment), description, options.service,
+                       options.gpu ? Compute::kGpu : Compute::kCpu, isolation, options.work_groups);
   if (!session) return fail(session.error());
   return options.gpu ? run_gpu(**session, *gpu) : run_cpu(**session, *cpu, description);
 }

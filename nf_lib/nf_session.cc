@@ -116,8 +116,8 @@ Result<void> NfSession::ready(const std::string& kernel, int table_fd, std::size
 
 void NfSession::listen() {
   for (;;) {
-    pollfd polled[] = {{attachment_.socket().fd(), POLLIN, 0}, {signal_fd_, POLLIN, 0},
-                       {end_fd_, POLLIN, 0}};
+    pollfd polled[] = {
+        {attachment_.socket().fd(), POLLIN, 0}, {signal_fd_, POLLIN, 0}, {end_fd_, POLLIN, 0}};
     if (poll(polled, 3, -1) < 0) continue;
     if (polled[2].revents != 0) return;
     if (polled[1].revents != 0) on_signal();

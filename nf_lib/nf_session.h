@@ -39,7 +39,8 @@ class NfSession {
 
   /// Tells the manager that packets may come, and waits until it agrees.
   /// @param kernel, table_fd  of a GPU NF; the table's memory file, -1 without one
-  Result<void> ready(const std::string& kernel = "", int table_fd = -1, std::size_t table_bytes = 0);
+  Result<void> ready(const std::string& kernel = "", int table_fd = -1,
+                     std::size_t table_bytes = 0);
 
   /// Ends the listener and tells the manager that all is done.
   void finish();

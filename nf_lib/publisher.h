@@ -98,7 +98,8 @@ class Publisher {
     return kept;
   }
   void mark_full(rte_mbuf* const* packets, std::uint64_t mask, Destination to) const noexcept {
-    const std::uint32_t service = endpoint_service_ != nullptr ? endpoint_service_[to] : kMaxServices;
+    const std::uint32_t service =
+        endpoint_service_ != nullptr ? endpoint_service_[to] : kMaxServices;
     for (; mask != 0; mask &= mask - 1)
       drop_packet(packets[std::countr_zero(mask)], DropReason::kRingFull, service);
   }

@@ -51,8 +51,8 @@ RegionLayout plan_region(const RegionDemand& d) {
   layout.n_copy_queues = d.n_copy_queues;
   layout.copy_records = d.copy_records;
   layout.copy_bytes = d.copy_bytes;
-  layout.copy_stride =
-      2 * kFalseSharingRange + align_up(std::uint64_t{d.copy_records} * d.copy_bytes, kFalseSharingRange);
+  layout.copy_stride = 2 * kFalseSharingRange +
+                       align_up(std::uint64_t{d.copy_records} * d.copy_bytes, kFalseSharingRange);
   layout.copy_queues = place(layout.copy_stride * d.n_copy_queues);
   layout.packet_bytes = align_up(d.packet_bytes, d.page_bytes);
   layout.packets = place(layout.packet_bytes, d.page_bytes);
@@ -69,8 +69,8 @@ void RegionView::format() const {
 
 Result<std::byte*> map_region(int fd, std::uint64_t bytes) {
   void* const wanted = reinterpret_cast<void*>(kRegionBase);
-  void* const got = mmap(wanted, bytes, PROT_READ | PROT_WRITE,
-                         MAP_SHARED | MAP_FIXED_NOREPLACE, fd, 0);
+  void* const got =
+      mmap(wanted, bytes, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_FIXED_NOREPLACE, fd, 0);
   if (got == MAP_FAILED) {
     const int error = errno;
     return Error{fmt::format("the SVM region ({} MB at {:#x}) can't be mapped: {}", bytes >> 20,
@@ -80,8 +80,9 @@ Result<std::byte*> map_region(int fd, std::uint64_t bytes) {
   }
   if (got != wanted) {
     munmap(got, bytes);
-    return Error{fmt::format("the kernel put the SVM region at {} instead of {:#x}", got, kRegionBase),
-                 "a kernel of 4.17 or later is needed"};
+    return Error{
+        fmt::format("the kernel put the SVM region at {} instead of {:#x}", got, kRegionBase),
+        "a kernel of 4.17 or later is needed"};
   }
   return static_cast<std::byte*>(got);
 }

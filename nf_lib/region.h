@@ -19,10 +19,10 @@ namespace hb {
 struct RegionDemand {
   std::uint32_t n_contexts = 32;
   std::uint32_t n_endpoints = 48;
-  std::uint32_t ring_size = 2048;    ///< slots of an endpoint's ring, a power of two
-  std::uint32_t fill_size = 256;     ///< slots of a fill ring, a power of two
-  std::uint32_t pool_size = 16384;   ///< packets
-  std::uint32_t n_work_groups = 8;   ///< 0 without a GPU
+  std::uint32_t ring_size = 2048;   ///< slots of an endpoint's ring, a power of two
+  std::uint32_t fill_size = 256;    ///< slots of a fill ring, a power of two
+  std::uint32_t pool_size = 16384;  ///< packets
+  std::uint32_t n_work_groups = 8;  ///< 0 without a GPU
   std::uint32_t work_group_size = 64;
   std::uint32_t n_rounds = 4;
   std::uint32_t n_copy_queues = 0;   ///< (slice, CPUSyncer) pairs
@@ -36,7 +36,8 @@ struct RegionDemand {
 struct RegionLayout {
   std::uint64_t total_bytes;
   std::uint64_t page_bytes;
-  std::uint64_t rings;  ///< rings of endpoint e and context c at rings + (e*n_contexts+c)*ring_stride
+  std::uint64_t
+      rings;  ///< rings of endpoint e and context c at rings + (e*n_contexts+c)*ring_stride
   std::uint64_t ring_stride;
   std::uint64_t reclaim_rings;  ///< rings of endpoint 0, as large as the pool
   std::uint64_t reclaim_stride;

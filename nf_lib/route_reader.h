@@ -18,7 +18,8 @@ using Destination = std::uint16_t;
 
 /// Marks a packet for the reclaimer.
 /// @param service whom the reason is counted for
-inline Destination drop_packet(rte_mbuf* mbuf, std::uint8_t reason, std::uint32_t service) noexcept {
+inline Destination drop_packet(rte_mbuf* mbuf, std::uint8_t reason,
+                               std::uint32_t service) noexcept {
   PacketMeta& meta = packet_meta(mbuf);
   meta.drop_reason = reason;
   meta.drop_service = static_cast<std::uint8_t>(service);
@@ -51,7 +52,8 @@ class RouteReader {
       case HB_VERDICT_DROP:
         return drop_packet(mbuf, nf_reason(verdict.argument()), row_);
       case HB_VERDICT_TO_SERVICE:
-        if (verdict.argument() >= kMaxServices) return drop_packet(mbuf, DropReason::kBadVerdict, row_);
+        if (verdict.argument() >= kMaxServices)
+          return drop_packet(mbuf, DropReason::kBadVerdict, row_);
         return to_service(table, verdict.argument(), mbuf);
       case HB_VERDICT_TO_PORT:
         if (verdict.argument() >= registry_->n_ports)
@@ -63,7 +65,8 @@ class RouteReader {
   }
 
   /// Follows an entry of the table.
-  [[nodiscard]] Destination follow(const RouteTable& table, Hop hop, rte_mbuf* mbuf) const noexcept {
+  [[nodiscard]] Destination follow(const RouteTable& table, Hop hop,
+                                   rte_mbuf* mbuf) const noexcept {
     switch (hop_kind(hop)) {
       case HopKind::kService:
         return to_service(table, hop_index(hop) % kMaxServices, mbuf);

@@ -21,9 +21,7 @@ class Verdict {
     return Verdict(HB_VERDICT_TO_SERVICE, service.value);
   }
   /// Out of a port, whatever the routes say.
-  static constexpr Verdict to_port(std::uint32_t port) {
-    return Verdict(HB_VERDICT_TO_PORT, port);
-  }
+  static constexpr Verdict to_port(std::uint32_t port) { return Verdict(HB_VERDICT_TO_PORT, port); }
   /// The NF keeps the packet in its held area and releases it later: NfContext::release.
   static constexpr Verdict hold() { return Verdict(kHold, 0); }
 

@@ -39,9 +39,9 @@ class AuditTest : public EalTest {
     demand.page_bytes = 4096;  // what a pool without hugepages keeps its packets within
     demand.packet_bytes = packet_part_bytes(kPackets, 512, demand.page_bytes);
     const RegionLayout layout = plan_region(demand);
-    void* const memory = mmap(reinterpret_cast<void*>(kRegionBase), layout.total_bytes,
-                              PROT_READ | PROT_WRITE,
-                              MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED_NOREPLACE, -1, 0);
+    void* const memory =
+        mmap(reinterpret_cast<void*>(kRegionBase), layout.total_bytes, PROT_READ | PROT_WRITE,
+             MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED_NOREPLACE, -1, 0);
     ASSERT_NE(memory, MAP_FAILED);
     platform_ = new Platform;
     platform_->view.region = RegionView(static_cast<std::byte*>(memory), layout);
@@ -125,7 +125,8 @@ TEST_F(AuditTest, PlacesPacketsInEachKindOfPlace) {
   hold(page, 0, receive());
   hold(page, kHeldSlots - 1, receive());
   const RegionView& region = platform_->view.region;
-  const auto units = static_cast<u32>((reinterpret_cast<std::byte*>(receive()) - region.base()) / 64);
+  const auto units =
+      static_cast<u32>((reinterpret_cast<std::byte*>(receive()) - region.base()) / 64);
   HbQueueControl* const control = region.queue_control(1);
   control->drained.value = 0xffffffff;  // slots 0xffffffff % n and 0; the first is a dummy
   control->filled.value = 1;

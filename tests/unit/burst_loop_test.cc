@@ -91,10 +91,14 @@ TEST_F(BurstLoopTest, VerdictsNameServicesPortsAndReasons) {
   feed(0, 8);
   FunctionNf nf;
   nf.on_burst = [](std::span<rte_mbuf* const>, std::span<Verdict> verdicts) {
-    const std::array<Verdict, 8> wanted = {
-        Verdict::to_port(1),  Verdict::to_service(World::kService), Verdict::drop(0),
-        Verdict::drop(31),    Verdict::to_port(World::kPorts),      Verdict::to_service(ServiceId(7)),
-        Verdict::drop(32),    Verdict(200, 0)};
+    const std::array<Verdict, 8> wanted = {Verdict::to_port(1),
+                                           Verdict::to_service(World::kService),
+                                           Verdict::drop(0),
+                                           Verdict::drop(31),
+                                           Verdict::to_port(World::kPorts),
+                                           Verdict::to_service(ServiceId(7)),
+                                           Verdict::drop(32),
+                                           Verdict(200, 0)};
     std::ranges::copy(wanted, verdicts.begin());
   };
   loop_.poll(nf);
@@ -257,9 +261,7 @@ TEST_F(BurstLoopTest, FlushCanReleaseWhatIsHeld) {
   PlannedNf holder;
   run(holder);
   FunctionNf nf;
-  nf.on_flush = [&] {
-    loop_.release(holder.held(), std::vector<Verdict>(5, Verdict::to_port(1)));
-  };
+  nf.on_flush = [&] { loop_.release(holder.held(), std::vector<Verdict>(5, Verdict::to_port(1))); };
   loop_.flush(nf, 1);
   EXPECT_EQ(sent(World::port(1)), range(0, 5));
 }

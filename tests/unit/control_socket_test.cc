@@ -35,7 +35,8 @@ class ControlSocketTest : public ::testing::Test {
   }
   static std::size_t n_open_files() {
     std::size_t n = 0;
-    for ([[maybe_unused]] const auto& entry : std::filesystem::directory_iterator("/proc/self/fd")) ++n;
+    for ([[maybe_unused]] const auto& entry : std::filesystem::directory_iterator("/proc/self/fd"))
+      ++n;
     return n;
   }
   ControlSocket near_, far_;
@@ -184,7 +185,8 @@ TEST(ControlSocket, SaysThatNoManagerRuns) {
 TEST(ControlSocket, PrefixesArePlainShortWords) {
   for (const char* const good : {"hb", "a", "A-1_z", "123456789012345678901234"})
     EXPECT_TRUE(prefix_is_valid(good)) << good;
-  for (const char* const bad : {"", "..", "a/b", "a b", "a.b", "\xc3\xa4", "1234567890123456789012345"})
+  for (const char* const bad :
+       {"", "..", "a/b", "a b", "a.b", "\xc3\xa4", "1234567890123456789012345"})
     EXPECT_FALSE(prefix_is_valid(bad)) << bad;
   EXPECT_EQ(control_socket_path("x"), "/run/hummingbird/x/control.sock");
 }

@@ -10,14 +10,16 @@ namespace {
 using World = SmallPlatform;
 
 /// Packets first, first + 1, ... into the NF's ring from that producer, with these plans.
-void feed(const World& world, ContextId from, std::uint32_t first, std::initializer_list<Plan> plans) {
+void feed(const World& world, ContextId from, std::uint32_t first,
+          std::initializer_list<Plan> plans) {
   for (const Plan plan : plans) {
     rte_mbuf* const mbuf = world.packet(first++);
     set_plan(mbuf, plan);
     world.put(world.ring(World::kNfEndpoint, from), mbuf);
   }
 }
-void feed_same(const World& world, ContextId from, std::uint32_t first, std::uint32_t n, Plan plan) {
+void feed_same(const World& world, ContextId from, std::uint32_t first, std::uint32_t n,
+               Plan plan) {
   for (std::uint32_t i = 0; i < n; ++i) feed(world, from, first + i, {plan});
 }
 /// Lets an empty ring's indices be n further on.
@@ -29,8 +31,8 @@ using enum Plan;
 
 std::vector<CrashScenario> scenarios() {
   return {
-      {"OneDestination",
-       [](World& world, BurstLoop&, PlannedNf&) { feed_same(world, World::kProducer, 0, 6, kPort0); }},
+      {"OneDestination", [](World& world, BurstLoop&,
+                            PlannedNf&) { feed_same(world, World::kProducer, 0, 6, kPort0); }},
       {"ThreeDestinationsInterleavedAndDrops",
        [](World& world, BurstLoop&, PlannedNf&) {
          feed(world, World::kProducer, 0,
@@ -74,6 +76,14 @@ std::vector<CrashScenario> scenarios() {
        },
        {},
        {.release_in_burst = 2, .keep = 3}},
+      {"ReleasingTwiceInARow",
+       [](World& world, BurstLoop& loop, PlannedNf& nf) {
+         feed_same(world, World::kProducer, 20, 6, kHold);
+         loop.poll(nf);
+         feed(world, World::kProducer, 0, {kPort0, kPort1});
+       },
+       {},
+       {.release_in_burst = 2, .in_two_calls = true}},
       {"ReleasingIntoANearlyFullRing",
        [](World& world, BurstLoop& loop, PlannedNf& nf) {
          feed_same(world, World::kProducer, 20, 6, kHold);
@@ -163,13 +173,14 @@ TEST_P(CrashPoint, EveryPacketIsInOnePlaceAfterARecoveryFromIt) {
   RecordProperty("crash_points", static_cast<int>(report.n_points));
 }
 
-INSTANTIATE_TEST_SUITE_P(
-    OfAnNf, CrashPoint,
-    // The second start lets the 32-bit indices wrap within the first burst.
-    ::testing::Combine(::testing::ValuesIn(scenarios()), ::testing::Values(0u, 0xfffffffdu)),
-    [](const auto& test) {
-      return std::get<0>(test.param).name + (std::get<1>(test.param) == 0 ? "" : "AtTheIndexWrap");
-    });
+INSTANTIATE_TEST_SUITE_P(OfAnNf, CrashPoint,
+                         // The second start lets the 32-bit indices wrap within the first burst.
+                         ::testing::Combine(::testing::ValuesIn(scenarios()),
+                                            ::testing::Values(0u, 0xfffffffdu)),
+                         [](const auto& test) {
+                           return std::get<0>(test.param).name +
+                                  (std::get<1>(test.param) == 0 ? "" : "AtTheIndexWrap");
+                         });
 
 /// The same with SIGKILL, so that nothing depends on the process still being there.
 TEST(CrashPointByKill, EveryPacketIsInOnePlaceAfterARecoveryFromIt) {

@@ -1,5 +1,5 @@
-// Runs an NF's bursts one instruction at a time, and asks at each of them: if the process died here,
-// would the manager account for every packet?
+// Runs an NF's bursts one instruction at a time, and asks at each of them: if the process died
+// here, would the manager account for every packet?
 #pragma once
 
 #include <fmt/format.h>
@@ -39,11 +39,11 @@ struct CrashScenario {
 inline void PrintTo(const CrashScenario& scenario, std::ostream* out) { *out << scenario.name; }
 
 struct CrashReport {
-  std::uint64_t n_steps = 0;   ///< instructions executed
-  std::uint64_t n_points = 0;  ///< states of the shared memory that were recovered from
-  std::uint64_t n_lost = 0;    ///< packets found nowhere, over all points
-  std::uint64_t n_twice = 0;   ///< packets found in two places, over all points
-  std::uint64_t n_wrong = 0;   ///< other findings: order, reasons, rings in disorder
+  std::uint64_t n_steps = 0;         ///< instructions executed
+  std::uint64_t n_points = 0;        ///< states of the shared memory that were recovered from
+  std::uint64_t n_lost = 0;          ///< packets found nowhere, over all points
+  std::uint64_t n_twice = 0;         ///< packets found in two places, over all points
+  std::uint64_t n_wrong = 0;         ///< other findings: order, reasons, rings in disorder
   std::uint64_t most_recovered = 0;  ///< packets that one recovery took out of the dead one's hands
   std::string first_error;
   bool traceable = true;  ///< false: this process may not trace its child
@@ -95,7 +95,8 @@ class CrashWorld {
     return report;
   }
 
-  /// Kills processes after first, first + stride, ... instructions, each with SIGKILL, and recovers.
+  /// Kills processes after first, first + stride, ... instructions, each with SIGKILL, and
+  /// recovers.
   CrashReport kill_for_real(std::uint64_t first, std::uint64_t stride) {
     CrashReport report;
     run_to_the_end();
@@ -201,7 +202,8 @@ class CrashWorld {
     check_successor(report);
   }
 
-  void wrong(CrashReport& report, std::uint64_t CrashReport::*counter, const std::string& what) const {
+  void wrong(CrashReport& report, std::uint64_t CrashReport::*counter,
+             const std::string& what) const {
     ++(report.*counter);
     if (report.first_error.empty())
       report.first_error = fmt::format("{}, step {}: {}", scenario_.name, report.n_steps, what);
@@ -284,17 +286,19 @@ class CrashWorld {
                    SmallPlatform::kService);
     PlannedNf nf({.originate_in_burst = 1, .n_originated = 2});
     nf.use(loop);
-    while (loop.poll(nf) != 0) {
+    for (int polls = 0; polls < 100 && loop.poll(nf) != 0; ++polls) {
     }
     const Picture now = look();
     count_places(now, nf.held(), report);
     for (std::uint32_t from = 0; from < 4; ++from) {
-      const RingId source = platform_.view.region.ring_id(SmallPlatform::kNfEndpoint, ContextId(from));
+      const RingId source =
+          platform_.view.region.ring_id(SmallPlatform::kNfEndpoint, ContextId(from));
       if (!now[source.value].empty())
         wrong(report, &CrashReport::n_wrong, "the successor left packets behind");
       for (std::uint32_t port = 0; port < SmallPlatform::kPorts; ++port)
         check_subsequence(before_[source.value],
-                          platform_.contents(SmallPlatform::port(port), SmallPlatform::kNf), report);
+                          platform_.contents(SmallPlatform::port(port), SmallPlatform::kNf),
+                          report);
     }
   }
   /// Packets of `sent` that are from `source` are in its order.

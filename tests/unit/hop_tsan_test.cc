@@ -33,10 +33,13 @@ class StampNf final : public NetworkFunction {
 
 TEST(Hop, IsExactInOrderAndFreeOfRacesBetweenThreads) {
   // The consumer gives packets back to the producer by a ring of their own: the other producer's
-  // fill ring. No ring can be full, as there are fewer packets than slots; all indices wrap at 2^32.
+  // fill ring. No ring can be full, as there are fewer packets than slots; all indices wrap at
+  // 2^32.
   constexpr std::uint32_t kInUse = 1000;
-  World world({.n_packets = kInUse, .ring_size = 1024, .fill_size = 1024, .first_index = 0u - 5000});
-  rte_ring* const back = world.view.region.ring(world.view.region.fill_ring_id(World::kOtherProducer));
+  World world(
+      {.n_packets = kInUse, .ring_size = 1024, .fill_size = 1024, .first_index = 0u - 5000});
+  rte_ring* const back =
+      world.view.region.ring(world.view.region.fill_ring_id(World::kOtherProducer));
   for (std::uint32_t i = 0; i < kInUse; ++i) world.put(back, world.packet(i));
   BurstLoop loop(world.view, world.page(), World::kNf, World::kNfEndpoint, World::kService);
 

@@ -2,6 +2,7 @@
 
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <cstring>
 #include <random>
 #include <string>
@@ -28,7 +29,7 @@ class Table {
   explicit Table(const std::vector<std::byte>& bytes) : size_(bytes.size()), memory_(size_ + 64) {
     const auto address = reinterpret_cast<std::uintptr_t>(memory_.data());
     data_ = memory_.data() + (64 - address % 64) % 64;
-    std::memcpy(data_, bytes.data(), size_);
+    std::ranges::transform(bytes, data_, [](std::byte byte) { return static_cast<u8>(byte); });
   }
   explicit Table(const Patterns& patterns, bool copy_all = false)
       : Table(*build_nids_table(patterns, copy_all)) {}

@@ -116,14 +116,15 @@ TEST(Evaluator, PortConstraintsNeedAPacketWithPorts) {
   EXPECT_EQ(evaluation.sids(FrameBuilder().ipv4(17, 0, 0x2000).udp(5, 6).done()), (Sids{1, 5}));
 }
 
-TEST(Evaluator, FragmentsAndUnknownProtocolsMatchIpRulesOnly) {
+TEST(Evaluator, FragmentsMatchIpRulesOnlyAndOtherProtocolsNone) {
   Evaluation evaluation(Texts{{"ip any any -> any any", "content:\"needle\";"},
                               {"udp any any -> any any", "content:\"needle\";"},
                               {"tcp any any -> any any", ""}});
   EXPECT_EQ(evaluation.sids(FrameBuilder().ipv4(17, 0, 0x2000).udp(1, 2).text("needle").done()),
             Sids{1});
   EXPECT_EQ(evaluation.sids(FrameBuilder().ipv4(17, 0, 0x0010).text("a needle").done()), Sids{1});
-  EXPECT_EQ(evaluation.sids(FrameBuilder().ipv4(47).text("a needle").done()), Sids{1});
+  EXPECT_EQ(evaluation.sids(FrameBuilder().ipv4(47).text("a needle").done()), Sids{});
+  EXPECT_EQ(evaluation.sids(FrameBuilder().ipv4(58).text("a needle").done()), Sids{});
   EXPECT_EQ(evaluation.sids(FrameBuilder().ipv6(17).udp(1, 2).text("needle").done()), (Sids{1, 2}));
 }
 
@@ -154,6 +155,10 @@ Sids naive_sids(const RuleSet& set, const Frame& frame) {
   const DecodedPacket packet = decode_packet(frame);
   Sids sids;
   if (!packet.ok()) return sids;
+  const int icmp = packet.ip_version == 4 ? 1 : 58;
+  if (!packet.is_fragment && packet.protocol != 6 && packet.protocol != 17 &&
+      packet.protocol != icmp)
+    return sids;
   const std::map<L4Kind, RuleProtocol> protocol_of = {{L4Kind::kTcp, RuleProtocol::kTcp},
                                                       {L4Kind::kUdp, RuleProtocol::kUdp},
                                                       {L4Kind::kIcmp, RuleProtocol::kIcmp},

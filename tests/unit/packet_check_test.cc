@@ -66,8 +66,8 @@ TEST(PacketCheck, KnowsEveryPacketAndNoOtherAddress) {
       const auto known = packets.find(at);
       const std::uint32_t expected =
           known == packets.end() ? PacketCheck::kNotAPacket : known->second;
-      ASSERT_EQ(made.number(at), expected)
-          << "page " << shape.page_bytes << ", stride " << shape.stride << ", offset " << at - kBase;
+      ASSERT_EQ(made.number(at), expected) << "page " << shape.page_bytes << ", stride "
+                                           << shape.stride << ", offset " << at - kBase;
     }
   }
 }
@@ -82,7 +82,8 @@ TEST(PacketCheck, IsExactInPagesOfOneGibibyte) {
     const auto check = [&](std::uint32_t number) {
       const std::uint64_t at = made.address(number);
       ASSERT_EQ(made.number(at), number) << "stride " << stride;
-      for (const std::uint64_t off : {std::uint64_t{1}, std::uint64_t{stride} - 1, 1 + rng() % (stride - 1)}) {
+      for (const std::uint64_t off :
+           {std::uint64_t{1}, std::uint64_t{stride} - 1, 1 + rng() % (stride - 1)}) {
         ASSERT_FALSE(made.check.is_packet(reinterpret_cast<const void*>(at + off)))
             << "stride " << stride << ", packet " << number << " + " << off;
       }

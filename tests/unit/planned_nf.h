@@ -13,15 +13,14 @@ namespace hb::test {
 /// What to do with a packet; its first byte says it.
 enum class Plan : std::uint8_t { kNext, kPort0, kPort1, kPort2, kHold, kDrop };
 
-inline void set_plan(rte_mbuf* mbuf, Plan plan) {
-  *rte_pktmbuf_mtod(mbuf, Plan*) = plan;
-}
+inline void set_plan(rte_mbuf* mbuf, Plan plan) { *rte_pktmbuf_mtod(mbuf, Plan*) = plan; }
 
 struct NfPlan {
   /// In this burst (from 1), before anything else, all held packets are released: to ports 0 and 1
   /// in turn; every `keep`th stays.
   std::uint32_t release_in_burst = 0;
   std::uint32_t keep = 0;
+  bool in_two_calls = false;
   /// In this burst so many packets are originated, for ports 2 and 0 in turn.
   std::uint32_t originate_in_burst = 0;
   std::uint32_t n_originated = 0;
@@ -68,9 +67,13 @@ class PlannedNf final : public NetworkFunction {
   void release_all() noexcept {
     std::array<Verdict, kHeldSlots> verdicts;
     for (std::size_t i = 0; i < held_.size(); ++i)
-      verdicts[i] = plan_.keep != 0 && i % plan_.keep == 0 ? Verdict::hold()
-                                                           : Verdict::to_port(i % 2);
-    context_->release(held_, std::span(verdicts.data(), held_.size()));
+      verdicts[i] =
+          plan_.keep != 0 && i % plan_.keep == 0 ? Verdict::hold() : Verdict::to_port(i % 2);
+    const std::size_t half = plan_.in_two_calls ? held_.size() / 2 : held_.size();
+    const std::span packets(held_);
+    context_->release(packets.first(half), std::span(verdicts.data(), half));
+    context_->release(packets.subspan(half),
+                      std::span(verdicts.data() + half, held_.size() - half));
     held_.clear();
   }
   void originate() noexcept {

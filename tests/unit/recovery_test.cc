@@ -40,11 +40,9 @@ class RecoveryTest : public ::testing::Test {
 TEST_F(RecoveryTest, OfAContextThatHadNothingTakesNothing) {
   feed(0, 3);
   EXPECT_EQ(recover(), 0u);
-  EXPECT_EQ(Recovery(manager_).recover({.context = World::kNf,
-                                        .page = nullptr,
-                                        .endpoints = {},
-                                        .work_groups = {}},
-                                       1, DropReason::kLostInCrash),
+  EXPECT_EQ(Recovery(manager_).recover(
+                {.context = World::kNf, .page = nullptr, .endpoints = {}, .work_groups = {}}, 1,
+                DropReason::kLostInCrash),
             0u);
   EXPECT_EQ(world_.contents(source()), (Numbers{0, 1, 2}));
 }
@@ -95,8 +93,8 @@ TEST_F(RecoveryTest, ALedgerThatNamesNonsenseIsHarmless) {
   feed(0, 4);
   const Window window = peek(source());
   Ledger& ledger = world_.page()->ledger;
-  const Place source_place = Place::ring(
-      world_.view.region.ring_id(World::kNfEndpoint, World::kProducer).value);
+  const Place source_place =
+      Place::ring(world_.view.region.ring_id(World::kNfEndpoint, World::kProducer).value);
   for (const Place destination :
        {Place::ring(0x3fffffff), Place::queue(0x3fffffff), Place::held(), Place{}}) {
     ledger.write({.source = source_place,

@@ -56,8 +56,7 @@ void expect_sound(const RegionDemand& demand, const std::string& trial) {
   std::vector<Part> parts = parts_of(layout);
   std::ranges::sort(parts, {}, &Part::at);
   for (std::size_t i = 0; i < parts.size(); ++i) {
-    const std::uint64_t end =
-        i + 1 < parts.size() ? parts[i + 1].at : layout.total_bytes;
+    const std::uint64_t end = i + 1 < parts.size() ? parts[i + 1].at : layout.total_bytes;
     ASSERT_LE(parts[i].at + parts[i].bytes, end)
         << parts[i].name << " overlaps what follows; " << trial;
     if (!parts[i].name.starts_with("ring")) continue;
@@ -67,7 +66,8 @@ void expect_sound(const RegionDemand& demand, const std::string& trial) {
   ASSERT_GE(layout.packet_bytes, demand.packet_bytes) << trial;
   ASSERT_EQ(layout.packet_bytes % demand.page_bytes, 0u) << trial;
   ASSERT_EQ(layout.total_bytes % demand.page_bytes, 0u) << trial;
-  ASSERT_GT(layout.reclaim_size, demand.pool_size) << trial << ": the reclaimer's rings must hold all";
+  ASSERT_GT(layout.reclaim_size, demand.pool_size)
+      << trial << ": the reclaimer's rings must hold all";
   ASSERT_EQ(layout.slots % kFalseSharingRange, 0u) << trial;
   ASSERT_EQ(layout.results % kFalseSharingRange, 0u) << trial;
   ASSERT_EQ(layout.litmus % 4096, 0u) << trial;
@@ -124,8 +124,8 @@ TEST(RegionView, FormatMakesEmptyRingsOfThePlannedSizesAndZeroQueues) {
                                            .n_work_groups = 2,
                                            .n_copy_queues = 1,
                                            .page_bytes = 4096});
-  const std::unique_ptr<void, void (*)(void*)> memory(
-      std::aligned_alloc(4096, layout.total_bytes), std::free);
+  const std::unique_ptr<void, void (*)(void*)> memory(std::aligned_alloc(4096, layout.total_bytes),
+                                                      std::free);
   std::memset(memory.get(), 0xa5, layout.total_bytes);
   const RegionView view(static_cast<std::byte*>(memory.get()), layout);
   view.format();

@@ -233,7 +233,8 @@ TEST_F(RouteReaderTest, NamedServicesAndPortsPassByTheRules) {
   EXPECT_EQ(resolve(kA, Verdict::to_service(ServiceId(kC))), 12);
   EXPECT_EQ(resolve(kA, Verdict::to_port(1)), 2);
   expect_dropped(resolve(kA, Verdict::to_port(2)), DropReason::kBadVerdict, kA);
-  expect_dropped(resolve(kA, Verdict::to_service(ServiceId(kMaxServices))), DropReason::kBadVerdict, kA);
+  expect_dropped(resolve(kA, Verdict::to_service(ServiceId(kMaxServices))), DropReason::kBadVerdict,
+                 kA);
   inputs_.services[kC].running = false;
   expect_dropped(resolve(kA, Verdict::to_service(ServiceId(kC))), DropReason::kMissingNf, kC);
 }
