@@ -63,7 +63,7 @@ def run_chain(folder, windows, idle):
         rows.append({"bench": "chain", "forwards": n, "mpps": median / 1e6, "low": low / 1e6,
                      "high": high / 1e6})
         print(f"chain     {n} x forward  {median / 1e6:7.3f} Mpps  [{low / 1e6:.3f} .. {high / 1e6:.3f}]")
-        bench.close()
+        bench.stop()
     return rows
 
 
@@ -84,7 +84,7 @@ def run_nids(folder, windows, idle):
                      "high": high / 1e6, "gbps": median * mean_bytes * 8 / 1e9})
         print(f"nids      {where}          {median / 1e6:7.3f} Mpps  "
               f"{median * mean_bytes * 8 / 1e9:6.2f} Gbps  [{low / 1e6:.3f} .. {high / 1e6:.3f}]")
-        bench.close()
+        bench.stop()
     return rows
 
 
@@ -99,7 +99,7 @@ def run_start(folder, tries):
         bench.spawn_nf("forward")
         bench.wait_for(lambda s, b=bench: b.nf("forward", s).get("rx", 0) > 0, "forward receives")
         attached.append(time.monotonic() - begin)
-        bench.close()
+        bench.stop()
     rows = []
     for name, values in (("manager ready", ready), ("NF receives", attached)):
         rows.append({"bench": "start", "what": name, "seconds": statistics.median(values),

@@ -225,7 +225,7 @@ TEST(Evaluator, AgreesWithANaiveScanOnRealPackets) {
     }
   }
   std::size_t n_alerts = 0;
-  for (int trial = 0; trial < 4; ++trial) {
+  for (int trial = 0; trial < 12; ++trial) {
     const RuleSet set = rules_from_packets(frames, rng, 60);
     Evaluation evaluation(set);
     for (std::size_t i = 0; i < frames.size(); ++i) {
