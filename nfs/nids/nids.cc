@@ -36,7 +36,7 @@ void Inspector::add_options(CLI::App& app) {
       ->allow_extra_args(false)
       ->type_name("FILE");
   app.add_option("--alerts", alert_path_, "EVE JSON lines are appended to this file")
-      ->required()
+      ->capture_default_str()
       ->type_name("FILE");
 }
 

@@ -31,7 +31,7 @@ class Inspector {
 
  private:
   std::vector<std::string> rule_paths_;
-  std::string alert_path_;
+  std::string alert_path_ = "/dev/stdout";
   std::shared_ptr<const Evaluator> evaluator_;
   EvaluatorScratch scratch_;
   std::unique_ptr<EveWriter> alerts_;

@@ -75,7 +75,7 @@ def run_nids(folder, windows, idle):
         bench = harness.Platform(folder)
         port = f"vdev:net_pcap0,rx_pcap={capture},infinite_rx=1"
         bench.start_manager("--port", port, "--idle", idle, gpu="opencl" if gpu else "none")
-        bench.start_nf("nids", "--rules", rules, gpu=gpu)
+        bench.start_nf("nids", "--rules", rules, "--alerts", "/dev/null", gpu=gpu)
         median, low, high = rate(bench, "nids", windows)
         frames = harness.read_capture(capture)
         mean_bytes = sum(map(len, frames)) / len(frames)

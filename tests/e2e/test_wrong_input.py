@@ -173,7 +173,6 @@ NF_CASES = {
     "empty table": ("router", ["--route-file", "{empty.table}"], ["empty.table"]),
     "table is a folder": ("router", ["--route-file", "{folder}"], ["directory"]),
     "nids without rules": ("nids", ["--alerts", "/dev/null"], ["--rules"]),
-    "nids without alerts": ("nids", ["--rules", "{good.rules}"], ["--alerts"]),
     "absent rules": ("nids", ["--rules", "{absent}", "--alerts", "/dev/null"], ["absent"]),
     "no rules at all": ("nids", ["--rules", "{no.rules}", "--alerts", "/dev/null"],
                         ["no.rules:1"]),
