@@ -3,6 +3,7 @@
 import pytest
 
 import harness
+from net_namespace import NetNamespace
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -32,7 +33,7 @@ def platform(make_platform):
 
 @pytest.fixture
 def net_namespace():
-    namespace = harness.NetNamespace()
+    namespace = NetNamespace()
     yield namespace
     namespace.remove()
 

@@ -4,22 +4,21 @@ Everything that is waited for is an event (a line of the statistics, a socket, a
 a deadline; nothing is waited for by time.
 """
 
-import ctypes
 import itertools
 import json
 import os
 import re
 import signal
 import socket
-import struct
 import subprocess
 import time
 from pathlib import Path
 
+from captures import CAPTURES, all_captures, read_capture, write_capture  # noqa: F401
+
 HERE = Path(__file__).resolve().parent
 REPO = HERE.parents[1]
 BUILD = Path(os.environ.get("HB_BUILD", REPO / "build"))
-CAPTURES = REPO / "tests" / "data" / "pcap"
 HUGEPAGES = Path("/dev/hugepages")
 
 # An event that has not come by then will not come. Sanitizer builds set a larger scale.
@@ -52,58 +51,6 @@ def wait_until(condition, what, deadline_s=None):
         if time.monotonic() > end:
             raise Failure(f"after {deadline_s:g} s still not: {what() if callable(what) else what}")
         time.sleep(POLL_S)
-
-
-# Captures ----------------------------------------------------------------------------------------
-
-
-def read_capture(path):
-    """The packets of a pcap or pcapng file, byte for byte."""
-    blob = Path(path).read_bytes()
-    return list(_pcapng(blob) if blob[:4] == b"\n\r\r\n" else _pcap(blob))
-
-
-def _pcap(blob):
-    order = {b"\xd4\xc3\xb2\xa1": "<", b"\x4d\x3c\xb2\xa1": "<",
-             b"\xa1\xb2\xc3\xd4": ">", b"\xa1\xb2\x3c\x4d": ">"}[blob[:4]]
-    at = 24
-    while at < len(blob):
-        _, _, captured, _ = struct.unpack_from(order + "IIII", blob, at)
-        assert at + 16 + captured <= len(blob), f"record at {at} is cut short"
-        yield blob[at + 16 : at + 16 + captured]
-        at += 16 + captured
-
-
-def _pcapng(blob):
-    at = 0
-    while at < len(blob):
-        if blob[at : at + 4] == b"\n\r\r\n":
-            order = "<" if blob[at + 8 : at + 12] == b"\x4d\x3c\x2b\x1a" else ">"
-        kind, size = struct.unpack_from(order + "II", blob, at)
-        if kind == 6:
-            captured, = struct.unpack_from(order + "I", blob, at + 20)
-            yield blob[at + 28 : at + 28 + captured]
-        elif kind in (2, 3):
-            raise ValueError("obsolete and simple packet blocks are not read")
-        at += size
-
-
-def write_capture(path, frames, link_type=1):
-    """Writes a pcap file with microseconds; packet i has the time 1000000000 s + i us."""
-    with open(path, "wb") as out:
-        out.write(struct.pack("<IHHIIII", 0xA1B2C3D4, 2, 4, 0, 0, 262144, link_type))
-        for number, frame in enumerate(frames):
-            seconds, microseconds = divmod(number, 1_000_000)
-            out.write(struct.pack("<IIII", 1_000_000_000 + seconds, microseconds, len(frame),
-                                  len(frame)))
-            out.write(frame)
-    return Path(path)
-
-
-def all_captures():
-    """The shipped captures, smallest first."""
-    found = [path for path in CAPTURES.iterdir() if path.suffix in (".pcap", ".pcapng")]
-    return sorted(found, key=lambda path: (path.stat().st_size, path.name))
 
 
 # Accounting --------------------------------------------------------------------------------------
@@ -480,58 +427,3 @@ def hugepages_missing(wanted=256):
     except (OSError, subprocess.CalledProcessError) as error:
         return f"no hugepages: {error}"
     return None
-
-
-class NetNamespace:
-    """A network namespace of its own, with IPv6 off so that the kernel says nothing by itself."""
-
-    def __init__(self):
-        self.name = f"hbe2e-{os.getpid()}-{next(_counter)}"
-        _ip("netns", "add", self.name)
-        self.ip("link", "set", "lo", "up")
-        self.run("sysctl", "-qw", "net.ipv6.conf.all.disable_ipv6=1",
-                 "net.ipv6.conf.default.disable_ipv6=1")
-
-    def run(self, *command):
-        subprocess.run(["ip", "netns", "exec", self.name, *command], check=True,
-                       capture_output=True)
-
-    def ip(self, *words):
-        _ip("-n", self.name, *words)
-
-    def veth(self, inner, outer):
-        """A cable: the platform takes `inner`, the test takes `outer`."""
-        self.ip("link", "add", inner, "type", "veth", "peer", "name", outer)
-        for name in (inner, outer):
-            self.ip("link", "set", name, "arp", "off", "up")
-
-    def mac(self, interface):
-        shown = subprocess.run(["ip", "-n", self.name, "-j", "link", "show", interface],
-                               check=True, capture_output=True, text=True).stdout
-        return json.loads(shown)[0]["address"]
-
-    def shown(self):
-        """The interfaces in there, as text."""
-        return subprocess.run(["ip", "-n", self.name, "-o", "link"], check=True,
-                              capture_output=True, text=True).stdout
-
-    def raw_socket(self, interface):
-        """A packet socket on an interface in there."""
-        libc = ctypes.CDLL(None, use_errno=True)
-        with open("/proc/thread-self/ns/net", "rb") as home, \
-             open(f"/run/netns/{self.name}", "rb") as there:
-            assert libc.setns(there.fileno(), 0) == 0, os.strerror(ctypes.get_errno())
-            try:
-                raw = socket.socket(socket.AF_PACKET, socket.SOCK_RAW, socket.htons(3))
-                raw.bind((interface, 3))
-            finally:
-                assert libc.setns(home.fileno(), 0) == 0, os.strerror(ctypes.get_errno())
-        raw.settimeout(DEADLINE_S)
-        return raw
-
-    def remove(self):
-        _ip("netns", "del", self.name)
-
-
-def _ip(*words):
-    subprocess.run(["ip", *words], check=True, capture_output=True)
