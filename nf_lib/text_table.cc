@@ -124,6 +124,13 @@ std::size_t width_of(std::string_view cell) {
       std::ranges::count_if(cell, [](char c) { return (c & 0xc0) != 0x80; }));
 }
 
+/// File names can be long; their end says more than their beginning.
+std::string shortened(std::string text) {
+  static constexpr std::size_t kMost = 48;
+  if (text.size() <= kMost) return text;
+  return text.substr(0, kMost / 4) + "..." + text.substr(text.size() - (kMost * 3 / 4 - 3));
+}
+
 std::string rtrim(std::string line) {
   line.erase(line.find_last_not_of(' ') + 1);
   return line;
@@ -173,18 +180,19 @@ std::string short_number(double value) {
 }
 
 std::string ports_text(const json& status, const EarlierStatus* earlier) {
-  TextTable table({"PORT", "SPEC", "RX packets", "RX bytes", "pps", "bit/s", "TX packets",
-                   "TX bytes", "pps", "bit/s", "RX missed", "TX dropped"});
+  TextTable table({"PORT", "RX packets", "RX bytes", "pps", "bit/s", "TX packets", "TX bytes",
+                   "pps", "bit/s", "RX missed", "TX dropped", "SPEC"});
   const json& before = earlier != nullptr ? list(earlier->status, "ports") : list(json(), "");
   for (const json& port : list(status, "ports")) {
     const json* const then = same(before, port, {"id"});
     const auto per_second = [&](const char* key, double factor = 1) {
       return shown_rate(rate(port, then, earlier, key), factor);
     };
-    table.add_row({shown(port, "id"), shown(port, "spec"), shown(port, "rx_packets"),
-                   shown(port, "rx_bytes"), per_second("rx_packets"), per_second("rx_bytes", 8),
-                   shown(port, "tx_packets"), shown(port, "tx_bytes"), per_second("tx_packets"),
-                   per_second("tx_bytes", 8), shown(port, "rx_missed"), shown(port, "tx_dropped")});
+    table.add_row({shown(port, "id"), shown(port, "rx_packets"), shown(port, "rx_bytes"),
+                   per_second("rx_packets"), per_second("rx_bytes", 8), shown(port, "tx_packets"),
+                   shown(port, "tx_bytes"), per_second("tx_packets"), per_second("tx_bytes", 8),
+                   shown(port, "rx_missed"), shown(port, "tx_dropped"),
+                   shortened(shown(port, "spec"))});
   }
   return table.empty() ? "no ports\n" : table.text();
 }

@@ -57,7 +57,8 @@ unsigned give(rte_ring* ring, rte_mbuf* const* packets, unsigned n) {
   return rte_ring_sp_enqueue_burst(ring, reinterpret_cast<void* const*>(packets), n, nullptr);
 }
 
-// --- the two sides of each comparison; the baseline twice, for A/A --------------------------------
+// --- the two sides of each comparison; the baseline twice, for A/A
+// --------------------------------
 using Step = void (*)(Lane&);
 using Publish = void (*)(Lane&, rte_mbuf* const*, unsigned);
 
@@ -80,7 +81,8 @@ template <int Copy>
                                n == 64 ? ~std::uint64_t{0} : (std::uint64_t{1} << n) - 1);
 }
 
-// --- timing ---------------------------------------------------------------------------------------
+// --- timing
+// ---------------------------------------------------------------------------------------
 struct Effort {
   int pairs = 21;
   std::uint32_t packets = 400'000;  ///< each timing
@@ -221,9 +223,8 @@ int run(const Effort& effort) {
     std::printf("two threads, CPUs %d and %d: a do-nothing NF against dequeue + enqueue\n", cpus[0],
                 cpus[1]);
     const auto timed = [&](Step step, std::uint32_t burst) {
-      return [&lane, &worker, step, burst, n] {
-        return through_worker(lane, worker, step, burst, n);
-      };
+      return
+          [&lane, &worker, step, burst, n] { return through_worker(lane, worker, step, burst, n); };
     };
     report_ratio("A/A: the baseline against its copy, burst 32", effort, timed(bare_hop<0>, 32),
                  timed(bare_hop<1>, 32));

@@ -10,6 +10,7 @@ Prints a line for each, and writes them with the machine to --json. A rate is th
 """
 
 import argparse
+import contextlib
 import json
 import os
 import platform
@@ -52,18 +53,28 @@ def rate(bench, service, windows):
     return statistics.median(rates), min(rates), max(rates)
 
 
+@contextlib.contextmanager
+def started(folder):
+    """A platform that is stopped, and checked, at the end; after an error it is only cleaned up."""
+    bench = harness.Platform(folder)
+    try:
+        yield bench
+        bench.stop()
+    finally:
+        bench.clean_up()
+
+
 def run_chain(folder, windows, idle):
     rows = []
     for n in range(1, 5):
-        bench = harness.Platform(folder)
-        bench.start_manager("--port", "null:size=64", "--idle", idle)
-        for i in range(n):
-            bench.start_nf("forward", service=f"forward{i}")
-        median, low, high = rate(bench, f"forward{n - 1}", windows)
+        with started(folder) as bench:
+            bench.start_manager("--port", "null:size=64", "--idle", idle)
+            for i in range(n):
+                bench.start_nf("forward", service=f"forward{i}")
+            median, low, high = rate(bench, f"forward{n - 1}", windows)
         rows.append({"bench": "chain", "forwards": n, "mpps": median / 1e6, "low": low / 1e6,
                      "high": high / 1e6})
         print(f"chain     {n} x forward  {median / 1e6:7.3f} Mpps  [{low / 1e6:.3f} .. {high / 1e6:.3f}]")
-        bench.stop()
     return rows
 
 
@@ -72,11 +83,11 @@ def run_nids(folder, windows, idle):
     capture = harness.CAPTURES / "zeek-http_byteranges.pcap"
     rules = harness.CAPTURES.parent / "demo.rules"
     for gpu in (False, True):
-        bench = harness.Platform(folder)
         port = f"vdev:net_pcap0,rx_pcap={capture},infinite_rx=1"
-        bench.start_manager("--port", port, "--idle", idle, gpu="opencl" if gpu else "none")
-        bench.start_nf("nids", "--rules", rules, "--alerts", "/dev/null", gpu=gpu)
-        median, low, high = rate(bench, "nids", windows)
+        with started(folder) as bench:
+            bench.start_manager("--port", port, "--idle", idle, gpu="opencl" if gpu else "none")
+            bench.start_nf("nids", "--rules", rules, "--alerts", "/dev/null", gpu=gpu)
+            median, low, high = rate(bench, "nids", windows)
         frames = harness.read_capture(capture)
         mean_bytes = sum(map(len, frames)) / len(frames)
         where = "gpu" if gpu else "cpu"
@@ -84,22 +95,20 @@ def run_nids(folder, windows, idle):
                      "high": high / 1e6, "gbps": median * mean_bytes * 8 / 1e9})
         print(f"nids      {where}          {median / 1e6:7.3f} Mpps  "
               f"{median * mean_bytes * 8 / 1e9:6.2f} Gbps  [{low / 1e6:.3f} .. {high / 1e6:.3f}]")
-        bench.stop()
     return rows
 
 
 def run_start(folder, tries):
     ready, attached = [], []
     for _ in range(tries):
-        bench = harness.Platform(folder)
-        begin = time.monotonic()
-        bench.start_manager("--port", "null")
-        ready.append(time.monotonic() - begin)
-        begin = time.monotonic()
-        bench.spawn_nf("forward")
-        bench.wait_for(lambda s, b=bench: b.nf("forward", s).get("rx", 0) > 0, "forward receives")
-        attached.append(time.monotonic() - begin)
-        bench.stop()
+        with started(folder) as bench:
+            begin = time.monotonic()
+            bench.start_manager("--port", "null")
+            ready.append(time.monotonic() - begin)
+            begin = time.monotonic()
+            bench.spawn_nf("forward")
+            bench.wait_for(lambda s, b=bench: b.nf("forward", s).get("rx", 0) > 0, "forward receives")
+            attached.append(time.monotonic() - begin)
     rows = []
     for name, values in (("manager ready", ready), ("NF receives", attached)):
         rows.append({"bench": "start", "what": name, "seconds": statistics.median(values),

@@ -2,6 +2,7 @@
 // built with -fsanitize=thread it shows that rings and NF loop have no data race.
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <array>
 #include <atomic>
 #include <chrono>
