@@ -69,6 +69,10 @@ Result<void> Controller::start() {
 }
 
 int Controller::run() {
+  if (p_.options.exit_when_drained && p_.routes && !p_.routes->services.empty())
+    spdlog::info("RX starts once these NFs are running: {}", fmt::join(p_.routes->services, ", "));
+  else if (!p_.routes)
+    spdlog::info("no --routes: RX starts now; NFs join the chain in the order they are started");
   while (!ending_) {
     const bool pending =
         routes_dirty_ || p_.flow.rx_command.load(std::memory_order_relaxed) % 2 != 0 ||
@@ -80,7 +84,7 @@ int Controller::run() {
     console_.tick(p_);
     if (!rx_started_ && (!p_.options.exit_when_drained || all_required_running())) {
       rx_started_ = true;
-      if (p_.options.exit_when_drained)
+      if (p_.options.exit_when_drained && p_.routes)
         spdlog::info("all NFs of the routes are running: RX starts");
       resume_rx();
     }

@@ -153,7 +153,9 @@ void fill_registry(Platform& p, bool lossless) {
 
 void make_threads(Platform& p, bool lossless) {
   p.flow.n_rx_threads = p.options.n_rx_threads;
-  p.flow.lossless_bound = p.view.region.layout().ring_size / 2 - 1;
+  // Half a ring, since originated packets may fill the other; less a burst, which an NF may have
+  // passed on before it gives the slots of its input ring back.
+  p.flow.lossless_bound = p.view.region.layout().ring_size / 2 - 1 - kMaxBurst;
   int timestamp = -1;
   std::uint64_t flag = 0;
   // Drivers that know when a packet was captured registered the field when they were opened.
