@@ -1,6 +1,7 @@
 #include "manager/start.h"
 
 #include <fmt/format.h>
+#include <numa.h>
 #include <rte_eal.h>
 #include <rte_errno.h>
 #include <rte_ethdev.h>
@@ -12,6 +13,8 @@
 #include <algorithm>
 #include <cstring>
 #include <filesystem>
+#include <fstream>
+#include <iterator>
 
 #include "manager/flow_config.h"
 #include "nf_lib/copy_queue.h"
@@ -26,18 +29,41 @@ constexpr std::uint32_t kMaxRecordBytes = 262144;
 /// What the manager's EAL took at most: the pool's ring and caches, devices, tables.
 constexpr std::uint64_t kEalHugepageBytes = 32u << 20;
 
+/// NUMA node of the first port whose device has one, by what the kernel says, else -1.
+int node_of_ports(const std::vector<PortSpec>& specs) {
+  for (const PortSpec& spec : specs) {
+    std::string path;
+    const std::string name = spec.text.substr(spec.text.find(':') + 1);
+    if (spec.kind == PortKind::kPci) path = "/sys/bus/pci/devices/" + name + "/numa_node";
+    if (spec.kind == PortKind::kAfPacket) path = "/sys/class/net/" + name + "/device/numa_node";
+    int node = -1;
+    if (!path.empty() && std::ifstream(path) >> node && node >= 0) return node;
+  }
+  return -1;
+}
+
+/// Those of the CPUs that are on the node, or all of them if none is.
+std::vector<int> cpus_on_node(const std::vector<int>& cpus, int node) {
+  std::vector<int> near;
+  if (node >= 0 && numa_available() >= 0)
+    std::ranges::copy_if(cpus, std::back_inserter(near),
+                         [node](int cpu) { return numa_node_of_cpu(cpu) == node; });
+  return near.empty() ? cpus : near;
+}
+
 /// EAL's command line: one lcore for the control thread, one for TX, one for each RX thread. They
 /// float over the CPUs that they may use; with as many CPUs as threads each gets one of its own.
 Result<std::vector<std::string>> eal_args(const ManagerOptions& o,
                                           const std::vector<PortSpec>& specs) {
-  const Result<std::vector<int>> cpus = parse_cpu_list(o.cores);
-  if (!cpus) return cpus.error();
+  const Result<std::vector<int>> allowed = parse_cpu_list(o.cores);
+  if (!allowed) return allowed.error();
+  const std::vector<int> cpus = cpus_on_node(*allowed, node_of_ports(specs));
   const std::uint32_t n_threads = 2 + o.n_rx_threads;
   std::string lcores;
   for (std::uint32_t i = 0; i < n_threads; ++i) {
     lcores += fmt::format("{}{}@", i == 0 ? "" : ",", i);
-    lcores += cpus->size() >= n_threads ? std::to_string((*cpus)[i])
-                                        : fmt::format("({})", fmt::join(*cpus, ","));
+    lcores += cpus.size() >= n_threads ? std::to_string(cpus[i])
+                                       : fmt::format("({})", fmt::join(cpus, ","));
   }
   std::vector<std::string> args = {"manager",
                                    "--file-prefix=hummingbird-" + o.prefix,
@@ -63,16 +89,6 @@ Result<void> start_eal(const std::vector<std::string>& args, const ManagerOption
   return Error{
       fmt::format("DPDK can't be started with --port {}: {}", ports, rte_strerror(rte_errno)),
       "check the driver's name and arguments, and that the device is free"};
-}
-
-/// NUMA node of the first port that has one, else -1.
-int node_of_ports(const std::vector<PortSpec>& specs) {
-  for (const PortSpec& spec : specs) {
-    std::uint16_t id = 0;
-    if (rte_eth_dev_get_port_by_name(spec.device.c_str(), &id) != 0) continue;
-    if (const int node = rte_eth_dev_socket_id(id); node >= 0) return node;
-  }
-  return -1;
 }
 
 RegionDemand demand_of(const ManagerOptions& o, const HugepageMount& hugepages) {
