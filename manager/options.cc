@@ -4,7 +4,8 @@
 #include <spdlog/spdlog.h>
 
 #include <CLI/CLI.hpp>
-#include <map>
+#include <utility>
+#include <vector>
 
 #include "nf_lib/control_socket.h"
 #include "nf_lib/limits.h"
@@ -18,6 +19,11 @@ std::string power_of_two(std::string& text) {
   return value != 0 && (value & (value - 1)) == 0 ? "" : "must be a power of two";
 }
 
+/// One of some words; the option's text says which.
+CLI::Validator one_of(std::vector<std::string> words) {
+  return CLI::IsMember(std::move(words)).description("");
+}
+
 std::string plain_prefix(std::string& text) {
   return prefix_is_valid(text) ? "" : "must be up to 24 letters, digits, '-' and '_'";
 }
@@ -27,6 +33,9 @@ std::string plain_prefix(std::string& text) {
 ParsedOptions parse_options(int argc, char** argv) {
   ParsedOptions parsed;
   ManagerOptions& o = parsed.options;
+  std::string gpu = "auto";
+  std::string idle = "adaptive";
+  std::string missing_nf = "drop";
   CLI::App app(
       "Hummingbird's manager: ports, packet pool, routes; runs chains of network functions",
       "manager.sh");
@@ -41,10 +50,9 @@ ParsedOptions parse_options(int argc, char** argv) {
       });
   app.add_option("--routes", o.routes, "routes.csv: packet type, current NF, next NF");
   app.add_option("--flows", o.flows, "flows.csv: type, src, src port, dst, dst port, proto");
-  app.add_option("--gpu", o.gpu, "auto | opencl | none")
-      ->transform(CLI::CheckedTransformer(std::map<std::string, GpuChoice>{
-          {"auto", GpuChoice::kAuto}, {"opencl", GpuChoice::kOpenCl}, {"none", GpuChoice::kNone}}))
-      ->default_str("auto");
+  app.add_option("--gpu", gpu, "auto | opencl | none")
+      ->check(one_of({"auto", "opencl", "none"}))
+      ->capture_default_str();
   app.add_option("--gpu-device", o.gpu_device, "number of the device, as hbctl gpu shows it")
       ->check(CLI::Range(0, 63));
   app.add_option("--workgroups", o.n_work_groups, "work-groups of the GPU in all")
@@ -69,14 +77,12 @@ ParsedOptions parse_options(int argc, char** argv) {
   app.add_option("--max-contexts", o.max_contexts, "threads and NFs that may produce packets")
       ->check(CLI::Range(8u, kMaxContexts))
       ->capture_default_str();
-  app.add_option("--idle", o.busy, "adaptive: yield and nap when idle | busy: always poll")
-      ->transform(
-          CLI::CheckedTransformer(std::map<std::string, bool>{{"adaptive", false}, {"busy", true}}))
-      ->default_str("adaptive");
-  app.add_option("--missing-nf", o.missing_nf, "packets for an NF that does not run: drop | skip")
-      ->transform(CLI::CheckedTransformer(
-          std::map<std::string, MissingNf>{{"drop", MissingNf::kDrop}, {"skip", MissingNf::kSkip}}))
-      ->default_str("drop");
+  app.add_option("--idle", idle, "adaptive: yield and nap when idle | busy: always poll")
+      ->check(one_of({"adaptive", "busy"}))
+      ->capture_default_str();
+  app.add_option("--missing-nf", missing_nf, "packets for an NF that does not run: drop | skip")
+      ->check(one_of({"drop", "skip"}))
+      ->capture_default_str();
   app.add_option("--drain-timeout", o.drain_timeout_ms,
                  "ms that a change of routes waits for packets on their way")
       ->check(CLI::Range(10, 600000))
@@ -99,6 +105,11 @@ ParsedOptions parse_options(int argc, char** argv) {
     parsed.run = false;
     return parsed;
   }
+  o.gpu = gpu == "none"     ? GpuChoice::kNone
+          : gpu == "opencl" ? GpuChoice::kOpenCl
+                            : GpuChoice::kAuto;
+  o.busy = idle == "busy";
+  o.missing_nf = missing_nf == "skip" ? MissingNf::kSkip : MissingNf::kDrop;
   if (o.ports.empty()) {
     spdlog::error("no --port is given: add at least one, e.g. --port pcap:rx=in.pcap,tx=out.pcap");
     parsed.exit_status = 1;
