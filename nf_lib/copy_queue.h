@@ -45,7 +45,7 @@ class CopyQueue {
     record->port = port;
     const std::uint32_t fits = record_bytes_ - static_cast<std::uint32_t>(sizeof(CopyRecord));
     record->length = length < fits ? length : fits;
-    std::memcpy(record->bytes(), bytes, record->length);
+    if (record->length != 0) std::memcpy(record->bytes(), bytes, record->length);
     // Release: pairs with the acquire load in front(), so that a counted record is whole.
     head().store(at + 1, std::memory_order_release);
     return true;
