@@ -95,25 +95,14 @@ class CrashWorld {
     return report;
   }
 
-  /// Kills processes after first, first + stride, ... instructions, each with SIGKILL, and
-  /// recovers.
-  CrashReport kill_for_real(std::uint64_t first, std::uint64_t stride) {
+  /// Kills so many processes with SIGKILL, evenly spread over the scenario, and recovers from each.
+  CrashReport kill_for_real(std::uint32_t n_kills) {
     CrashReport report;
     run_to_the_end();
-    bool done = false;
-    for (std::uint64_t n = first; !done && report.traceable; n += stride) {
-      const int child = start_child(report);
-      std::uint64_t steps = 0;
-      while (report.traceable && !done && steps < n && step(child)) {
-        steps += *phase_ == Phase::kRunning;
-        done = *phase_ == Phase::kDone;
-      }
-      if (steps < n && !done && report.traceable) {
-        wrong(report, &CrashReport::n_wrong, "the NF did not come to its end");
-        done = true;
-      }
-      end_child(child);
-      report.n_steps += steps;
+    const std::uint64_t n_steps = run_steps(~std::uint64_t{0}, report);
+    put_back(start_);
+    for (std::uint32_t i = 1; i <= n_kills && report.traceable; ++i) {
+      report.n_steps += run_steps(n_steps * i / (n_kills + 1), report);
       recover_and_check(report);
       put_back(start_);
     }
@@ -174,6 +163,18 @@ class CrashWorld {
     int status = 0;
     return ptrace(PTRACE_SINGLESTEP, child, nullptr, nullptr) == 0 &&
            waitpid(child, &status, 0) == child && WIFSTOPPED(status) && WSTOPSIG(status) == SIGTRAP;
+  }
+  /// Runs a process for n instructions, or to its end, and kills it.
+  /// @return instructions of the NF executed
+  std::uint64_t run_steps(std::uint64_t n, CrashReport& report) {
+    const int child = start_child(report);
+    std::uint64_t steps = 0;
+    while (report.traceable && steps < n && *phase_ != Phase::kDone && step(child))
+      steps += *phase_ == Phase::kRunning;
+    if (report.traceable && steps < n && *phase_ != Phase::kDone)
+      wrong(report, &CrashReport::n_wrong, "the NF did not come to its end");
+    end_child(child);
+    return steps;
   }
   static void end_child(int child) {
     if (child == 0) return;
