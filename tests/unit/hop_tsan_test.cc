@@ -51,7 +51,7 @@ TEST(Hop, IsExactInOrderAndFreeOfRacesBetweenThreads) {
     rte_ring* const ring = world.ring(World::kNfEndpoint, World::kProducer);
     std::uint32_t next = 0;
     while (next < kPackets && !late()) {
-      const Window window = peek(back, std::min(room(ring), kMaxBurst));
+      const Window window = peek(back, std::min({room(ring), kMaxBurst, kPackets - next}));
       std::array<rte_mbuf*, kMaxBurst> packets;
       for (std::uint32_t i = 0; i < window.n; ++i) {
         packets[i] = window.packets[i];
