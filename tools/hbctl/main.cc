@@ -4,6 +4,7 @@
 
 #include <CLI/CLI.hpp>
 #include <cstdio>
+#include <exception>
 #include <fstream>
 #include <iterator>
 #include <nlohmann/json.hpp>
@@ -177,6 +178,9 @@ int main(int argc, char** argv) {
                "hbctl: the manager's answer makes no sense ({}): "
                "build all programs from one tree\n",
                error.what());
+    return 1;
+  } catch (const std::exception& error) {
+    fmt::print(stderr, "hbctl: {}\n", error.what());
     return 1;
   }
 }
