@@ -17,13 +17,14 @@ namespace {
 using nlohmann::json;
 using Clock = std::chrono::steady_clock;
 
-constexpr std::chrono::seconds kAnswerTimeout{10};
 constexpr std::chrono::milliseconds kAskAgainAfter{20};
 
 bool is_running(const json& status, const std::string& service) {
   const json nfs = status.value("nfs", json::array());
   return std::ranges::any_of(nfs, [&](const json& nf) {
-    return nf.value("service", "") == service && nf.value("state", "") == "running";
+    const std::string name = fmt::format("{}/{}", nf.value("service", ""), nf.value("instance", 0));
+    return (nf.value("service", "") == service || name == service) &&
+           nf.value("state", "") == "running";
   });
 }
 
@@ -39,18 +40,18 @@ std::string missing(const json& status, const ReadyDemand& demand) {
 
 }  // namespace
 
-Result<json> ask(const std::string& prefix, const json& request) {
+Result<json> ask(const std::string& prefix, const json& request, std::chrono::seconds timeout) {
   if (!prefix_is_valid(prefix))
     return Error{fmt::format("--prefix '{}' is not a plain word", prefix),
                  "use up to 24 letters, digits, '-' and '_'"};
   const Result<ControlSocket> socket = ControlSocket::connect(prefix);
   if (!socket) return socket.error();
   if (const Result<void> sent = socket->send(request); !sent) return sent.error();
-  auto answer = socket->receive(kAnswerTimeout);
+  auto answer = socket->receive(timeout);
   if (!answer) return answer.error();
   if (!*answer)
     return Error{fmt::format("the manager of prefix '{}' did not answer within {} s", prefix,
-                             kAnswerTimeout.count()),
+                             timeout.count()),
                  "look at what it printed; it may be stopped or out of CPU time"};
   const json& reply = **answer;
   if (!reply.value("ok", false))

@@ -1,6 +1,7 @@
 // hbctl's side of the control channel.
 #pragma once
 
+#include <chrono>
 #include <nlohmann/json_fwd.hpp>
 #include <optional>
 #include <string>
@@ -13,7 +14,8 @@ namespace hb::hbctl {
 /// Sends one request to the manager and waits for its answer.
 /// @return the answer, its "ok" checked; an Error when there is no manager, it refuses, or does not
 ///         answer in time
-Result<nlohmann::json> ask(const std::string& prefix, const nlohmann::json& request);
+Result<nlohmann::json> ask(const std::string& prefix, const nlohmann::json& request,
+                           std::chrono::seconds timeout = std::chrono::seconds(10));
 
 /// What wait_ready waits for.
 struct ReadyDemand {

@@ -23,9 +23,11 @@ constexpr int kAuditFailed = 2;
 struct Options {
   std::string prefix = "hb";
   bool as_json = false;
-  std::string file;     ///< a statistics file instead of a running manager
-  double rate_s = 0;    ///< time between two looks, for rates; 0: one look
-  std::string service;  ///< of stop
+  std::string file;         ///< a statistics file instead of a running manager
+  double rate_s = 0;        ///< time between two looks, for rates; 0: one look
+  std::string service;      ///< of stop, scale and restart
+  unsigned instances = 0;   ///< of scale
+  unsigned timeout_s = 60;  ///< of restart
   ReadyDemand ready;
 };
 
@@ -102,6 +104,30 @@ int stop(const Options& options) {
   return 0;
 }
 
+int scale(const Options& options) {
+  const Result<json> answer =
+      ask(options.prefix,
+          {{"op", "scale"}, {"service", options.service}, {"instances", options.instances}});
+  if (!answer) return fail(answer.error());
+  if (options.as_json)
+    print(*answer);
+  else
+    fmt::print("{}: from {} to {} instances\n", options.service, answer->value("before", 0u),
+               options.instances);
+  return 0;
+}
+
+int restart(const Options& options) {
+  const Result<json> answer = ask(options.prefix, {{"op", "restart"}, {"service", options.service}},
+                                  std::chrono::seconds(options.timeout_s));
+  if (!answer) return fail(answer.error());
+  if (options.as_json)
+    print(*answer);
+  else
+    fmt::print("{}: {} restarted\n", options.service, answer->value("restarted", 0u));
+  return 0;
+}
+
 int wait(const Options& options) {
   ReadyDemand demand = options.ready;
   demand.prefix = options.prefix;
@@ -146,8 +172,18 @@ int run(int argc, char** argv) {
   });
   command("audit", "place every packet of the pool", audit);
   command("stop", "stop a network function once its rings are empty", stop)
-      ->add_option("NF", options.service, "its service, as in hbctl nfs")
+      ->add_option("NF", options.service, "a service, or one instance of it like router/1")
       ->required();
+  CLI::App* const scaled = command("scale", "let so many processes share a service", scale);
+  scaled->add_option("NF", options.service, "its service, started by start_nf.sh")->required();
+  scaled->add_option("N", options.instances, "instances; the newest leave first")->required();
+  CLI::App* const restarted =
+      command("restart", "replace processes one after the other by what is on disk now", restart);
+  restarted->add_option("NF", options.service, "a service, or one instance of it like router/1")
+      ->required();
+  restarted->add_option("--timeout", options.timeout_s, "wait at most so many seconds for the end")
+      ->check(CLI::Range(1u, 3600u))
+      ->capture_default_str();
   CLI::App* const ready =
       command("wait-ready", "wait until the manager answers and the named NFs are running", wait);
   ready->add_option("NF", options.ready.services, "services that must be running");
