@@ -7,8 +7,8 @@ source "$(dirname "$(readlink -f "$0")")/scripts/common.sh"
 built() { (cd "$build/nfs" && for nf in *; do [[ -f $nf && -x $nf ]] && printf ' %s' "$nf"; done); }
 usage() {
   cat <<TXT
-Usage: $0 NAME [--gpu] [--service NAME] [--cores LIST] [--eal private|secondary] [--prefix NAME]
-       [NF options]
+Usage: $0 NAME [--restart never|on-failure|always] [--instances N] [--gpu] [--service NAME]
+       [--cores LIST] [--eal private|secondary] [--prefix NAME] [NF options]
   NAME: one of$(built)
   $0 NAME --help   lists all options of that NF
 TXT
@@ -22,4 +22,4 @@ case $name in
   -*) die "the NF's name comes first, before '$name': see $0 --help" ;;
 esac
 [[ $name =~ ^[A-Za-z0-9_.-]+$ && -x $build/nfs/$name ]] || die "no NF '$name': there are$(built)"
-exec "$build/nfs/$name" "${@:2}"
+exec "$build/bin/nf_supervisor" "$build/nfs/$name" "${@:2}"

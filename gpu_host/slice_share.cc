@@ -41,7 +41,7 @@ Result<SliceShare> SliceShare::make(const PlatformView& view, const ShareSpec& s
 SliceShare::SliceShare(const PlatformView& view, const ShareSpec& spec,
                        std::vector<WorkQueue> queues)
     : spec_(spec),
-      routes_(view.routes, view.registry, spec.service.value),
+      routes_(view.routes, view.registry, spec.service.value, spec.instance),
       n_reasons_(std::min(view.registry->services[spec.service.value].n_reasons, kMaxNfReasons)),
       queues_(std::move(queues)),
       order_(std::bit_ceil(queues_.size() * view.region.layout().n_rounds)) {
@@ -71,7 +71,7 @@ bool SliceShare::drain_burst(SyncerCommon& syncer, WorkQueue& queue) noexcept {
     const int i = std::countr_zero(rest);
     const bool is_bad = ((answers.bad >> i) & 1) != 0;
     destinations[i] =
-        is_bad ? drop_packet(answers.packets[i], DropReason::kBadVerdict, spec_.service.value)
+        is_bad ? drop_packet(answers.packets[i], DropReason::kBadVerdict, spec_.instance.value)
                : routes_.resolve(answers.packets[i], answers.verdicts[i]);
     dropped += !is_bad && answers.verdicts[i].kind() == HB_VERDICT_DROP;
   }

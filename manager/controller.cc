@@ -75,12 +75,14 @@ int Controller::run() {
     spdlog::info("no --routes: RX starts now; NFs join the chain in the order they are started");
   while (!ending_) {
     const bool pending =
-        routes_dirty_ || p_.flow.rx_command.load(std::memory_order_relaxed) % 2 != 0 ||
+        routes_dirty_ || rolling_ || gpu_restart_at_ ||
+        p_.flow.rx_command.load(std::memory_order_relaxed) % 2 != 0 ||
         p_.options.exit_when_drained ||
         std::ranges::any_of(p_.instances, [](const auto& i) { return i->leaving || i->orphaned; });
     poll_once(pending ? kBusyPoll : kQuietPoll);
     if (routes_dirty_) switch_routes();
     advance_leaving();
+    advance_rolling();
     console_.tick(p_);
     if (!rx_started_ && (!p_.options.exit_when_drained || all_required_running())) {
       rx_started_ = true;
@@ -131,6 +133,9 @@ void Controller::poll_once(milliseconds timeout) {
     }
     if (signalled) on_signal();
   }
+  check_waits();
+  check_hangs();
+  restart_gpu_host();
   serve_orphans();
   update_held();
   if (const auto now = Clock::now(); now >= next_sample_) {
@@ -165,6 +170,7 @@ void Controller::on_message(int connection, const json& message, std::vector<int
     } else if (connection == gpu_.connection() && gpu_.alive()) {
       if (op == "ready") {
         gpu_.on_ready(message);
+        add_slices_again();
         retry_waiting_registrations();
       } else if (op == "failed") {
         p_.gpu.why = Error{message.value("what", ""), message.value("fix", "")}.line();
@@ -174,6 +180,9 @@ void Controller::on_message(int connection, const json& message, std::vector<int
         for (const auto& instance : p_.instances)
           if (instance->slice == message.value("slice", kMaxSlices)) instance->slice_removed = true;
       }
+    } else if (SupervisorLink* const supervisor = supervisor_by_connection(connection);
+               supervisor != nullptr) {
+      if (op == "child_ended") on_child_ended(*supervisor, message);
     } else if (sender != p_.instances.end()) {
       if (op == "ready") on_nf_ready(**sender, message);
       if (op == "stop") leave(**sender);
@@ -197,14 +206,18 @@ void Controller::on_message(int connection, const json& message, std::vector<int
       on_reload_request(connection, message);
     } else if (op == "stop_service") {
       const std::string name = message.value("service", "");
-      Instance* const instance = find_service(name);
-      if (instance == nullptr || !instance->alive()) {
+      const std::vector<Instance*> instances = find_instances(name);
+      if (instances.empty()) {
         server_.send(connection, refusal(Error{fmt::format("no NF '{}' is running", name),
                                                "hbctl nfs shows those that are"}));
       } else {
-        leave(*instance);
+        for (Instance* const instance : instances) leave(*instance);
         server_.send(connection, {{"ok", true}});
       }
+    } else if (op == "scale") {
+      server_.send(connection, on_scale(message));
+    } else if (op == "restart") {
+      on_restart(connection, message);
     } else {
       server_.send(connection, refusal(Error{fmt::format("'{}' is not a command", op), ""}));
     }
@@ -218,16 +231,23 @@ void Controller::on_message(int connection, const json& message, std::vector<int
 
 void Controller::on_reload_request(int connection, const json& message) {
   const std::string name = message.value("service", "");
-  const Instance* const instance = find_service(name);
-  if (instance == nullptr || instance->state != InstanceState::kRunning ||
-      instance->connection < 0) {
-    server_.send(connection, refusal(Error{fmt::format("no NF '{}' is running", name),
-                                           "hbctl nfs shows those that are"}));
+  std::vector<Instance*> running = find_instances(name);
+  std::erase_if(running, [](const Instance* i) {
+    return i->state != InstanceState::kRunning || i->connection < 0;
+  });
+  if (running.size() != 1) {
+    const Error error =
+        running.empty()
+            ? Error{fmt::format("no NF '{}' is running", name), "hbctl nfs shows those that are"}
+            : Error{fmt::format("{} instances of '{}' are running", running.size(), name),
+                    fmt::format("name one of them, like {}", running[0]->name())};
+    server_.send(connection, refusal(error));
     return;
   }
-  server_.send(instance->connection, {{"op", "reload"},
-                                      {"id", relay_.add(connection, instance->connection)},
-                                      {"args", message.value("args", std::vector<std::string>{})}});
+  const int nf = running[0]->connection;
+  server_.send(nf, {{"op", "reload"},
+                    {"id", relay_.add(connection, nf)},
+                    {"args", message.value("args", std::vector<std::string>{})}});
 }
 
 void Controller::on_close(int connection) {
@@ -235,90 +255,17 @@ void Controller::on_close(int connection) {
     server_.send(asker, refusal(Error{"the NF ended before it answered", "see what it printed"}));
   for (const auto& instance : p_.instances)
     if (instance->connection == connection) instance->connection = -1;
+  if (rolling_ && rolling_->connection == connection) rolling_->connection = -1;
+  if (const SupervisorLink* const gone = supervisor_by_connection(connection); gone != nullptr) {
+    const SupervisorLink copy = *gone;
+    std::erase_if(supervisors_,
+                  [&](const SupervisorLink& s) { return s.connection == connection; });
+    on_supervisor_gone(copy);
+  }
   std::erase_if(waiting_, [&](const Waiting& w) {
     if (w.connection == connection) close(w.pidfd);
     return w.connection == connection;
   });
-}
-
-void Controller::on_nf_death(Instance& instance) {
-  close(instance.pidfd);
-  instance.pidfd = -1;
-  p_.control->registry().instances[instance.id].pid = 0;
-  if (instance.state == InstanceState::kFailed || !instance.in_use()) return;  // taken care of
-  if (instance.state == InstanceState::kStarting) {  // it never had a packet
-    if (instance.restarts == 0) instance.start_order = 0;
-    set_state(instance, InstanceState::kStopped);
-    instance.leaving = true;
-    instance.stop_sent = true;
-    spdlog::info("{} ended before it was running", instance.service);
-    return;
-  }
-  const bool ended_well = instance.said_bye;
-  if (!ended_well)
-    instance.failure = fmt::format("process {} ended without being asked to", instance.pid);
-  DeadContext dead{.context = instance.context,
-                   .page = instance.page ? &instance.page->page() : nullptr,
-                   .endpoints = {},
-                   .work_groups = {}};
-  if (instance.compute == Compute::kCpu) dead.endpoints = instance.endpoints;
-  const std::uint64_t n = recovery_.recover(
-      dead, instance.id, ended_well ? DropReason::kHeldAtExit : DropReason::kLostInCrash);
-  set_state(instance, ended_well ? InstanceState::kStopped : InstanceState::kFailed);
-  if (ended_well)
-    spdlog::info("{} has stopped", instance.service);
-  else
-    spdlog::warn(
-        "{} (pid {}) died; {} packets in its hands are lost, {}", instance.service, instance.pid, n,
-        p_.options.missing_nf == MissingNf::kSkip ? "others skip it" : "others are dropped");
-  // Its endpoints are the manager's until nobody sends there and they are empty. A GPU NF's are
-  // served by gpu_host, which lives, until its slice is given back.
-  instance.orphaned = instance.compute == Compute::kCpu;
-  instance.leaving = true;
-  instance.stop_sent = true;
-  routes_dirty_ = true;
-}
-
-void Controller::on_gpu_host_death() {
-  const std::string how = gpu_.on_death(ending_);
-  if (ending_) {
-    spdlog::info("gpu_host has stopped");
-  } else if (p_.gpu.device.empty()) {  // it never was ready
-    const bool required = p_.options.gpu == GpuChoice::kOpenCl;
-    spdlog::log(required ? spdlog::level::err : spdlog::level::warn, "--gpu {}: {}",
-                required ? "opencl" : "auto", p_.gpu.why);
-    fatal_ = ending_ = required;
-  } else {
-    spdlog::error("gpu_host died ({})", how);
-  }
-  for (const auto& instance : p_.instances) {
-    if (instance->compute != Compute::kGpu || instance->slice == kMaxSlices) continue;
-    std::uint64_t lost = 0;
-    for (std::size_t i = 0; i < p_.syncers.size(); ++i) {
-      DeadContext dead{.context = p_.syncers[i].context,
-                       .page = &p_.syncers[i].page->page(),
-                       .endpoints = {instance->endpoints[i]},
-                       .work_groups = {}};
-      for (std::uint32_t g = 0; g < instance->n_work_groups; ++g)
-        if (g % p_.syncers.size() == i) dead.work_groups.push_back(instance->first_work_group + g);
-      lost += recovery_.recover(dead, instance->id, DropReason::kLostInCrash);
-    }
-    instance->slice_removed = true;
-    if (ending_ && instance->said_bye) continue;
-    instance->failure = fmt::format("gpu_host died ({})", how);
-    spdlog::warn("{} failed with gpu_host; {} packets on the device are lost", instance->service,
-                 lost);
-    set_state(*instance, InstanceState::kFailed);
-    instance->orphaned = true;
-    instance->leaving = true;
-    instance->stop_sent = true;
-    if (instance->connection >= 0)
-      server_.send(instance->connection,
-                   {{"op", "stop"}, {"why", instance->failure + ": its GPU NFs can't go on"}});
-  }
-  gpu_.release();
-  routes_dirty_ = true;
-  retry_waiting_registrations();
 }
 
 void Controller::report_unreadable() {

@@ -5,6 +5,8 @@
 #include <chrono>
 #include <functional>
 #include <nlohmann/json_fwd.hpp>
+#include <optional>
+#include <string>
 #include <vector>
 
 #include "manager/audit.h"
@@ -16,6 +18,7 @@
 #include "manager/relay.h"
 #include "manager/resources.h"
 #include "manager/route_tables.h"
+#include "manager/supervisor_link.h"
 
 namespace hb {
 
@@ -43,8 +46,39 @@ class Controller {
   void on_signal();
   void on_message(int connection, const nlohmann::json& message, std::vector<int>& fds);
   void on_close(int connection);
+
+  // Deaths (deaths.cc).
+  /// What tells a hung process from one that works or has nothing to do.
+  struct Load {
+    std::uint64_t progress = 0;
+    bool waits = false;
+  };
   void on_nf_death(Instance& instance);
+  void on_death_while_starting(Instance& instance);
+  void give_up(Instance& instance, InstanceState state);
+  [[nodiscard]] bool is_restarted(const Instance& instance) const;
+  void on_child_ended(const SupervisorLink& supervisor, const nlohmann::json& message);
+  void check_waits();
+  void check_hangs();
+  void check_gpu_host_hangs(std::chrono::milliseconds limit);
+  [[nodiscard]] Load load_of(const Instance& instance) const;
   void on_gpu_host_death();
+  void lose_slice(Instance& instance, bool comes_back);
+  void restart_gpu_host();
+  void add_slices_again();
+
+  // Supervisors (supervision.cc).
+  void on_supervise(int connection, const nlohmann::json& message);
+  SupervisorLink* supervisor_by_connection(int connection);
+  SupervisorLink* supervisor_by_pid(int pid);
+  [[nodiscard]] const SupervisorLink* supervisor_of(const Instance& instance) const;
+  void tell_supervisor(const Instance& instance, const char* op);
+  void on_supervisor_gone(const SupervisorLink& supervisor);
+  nlohmann::json on_scale(const nlohmann::json& message);
+  void on_restart(int connection, const nlohmann::json& message);
+  void advance_rolling();
+  void begin_replacement(Instance& old);
+  void end_rolling(int old_pid, const std::string& why);
 
   // Registration (registration.cc).
   void on_register(int connection, const nlohmann::json& message, std::vector<int>& fds);
@@ -52,10 +86,20 @@ class Controller {
   Result<void> give_cpu_place(Instance& instance);
   Result<void> give_gpu_place(Instance& instance, std::uint32_t work_groups);
   void on_nf_ready(Instance& instance, const nlohmann::json& message);
+  void add_slice(Instance& instance);
   void on_slice_added(const nlohmann::json& message);
   void retry_waiting_registrations();
-  Instance* find_service(const std::string& name);
-  Instance& service_record(const std::string& name);
+  void offer(Instance& instance);
+
+  // Services and their instances (services.cc).
+  Service* find_service(const std::string& name);
+  Service& service_record(const std::string& name);
+  /// @param name  a service's, for all of its instances that live, or one instance's, like router/1
+  std::vector<Instance*> find_instances(const std::string& name);
+  Result<Instance*> place_in_service(const nlohmann::json& message);
+  Instance* dead_one_for(const Service& service, const nlohmann::json& message) const;
+  Result<void> check_may_join(const Service& service, const nlohmann::json& message) const;
+  void declare(Service& service, const nlohmann::json& message);
 
   // Routes (route_switch.cc).
   void pause_rx();
@@ -99,6 +143,14 @@ class Controller {
   bool rx_started_ = false;
   bool ending_ = false;
   bool fatal_ = false;
+  /// Packets on their way are being waited for: those in front of a dead NF can't wait for its
+  /// successor.
+  bool draining_ = false;
+  std::vector<SupervisorLink> supervisors_;
+  std::optional<Rolling> rolling_;
+  Clock::time_point next_look_{};
+  StallClock gpu_stall_;
+  std::optional<Clock::time_point> gpu_restart_at_;
   std::uint64_t next_start_order_ = 1;
   Clock::time_point next_sample_{};
   std::array<bool, kMaxPorts> reported_unreadable_{};

@@ -87,6 +87,12 @@ ParsedOptions parse_options(int argc, char** argv) {
                  "ms that a change of routes waits for packets on their way")
       ->check(CLI::Range(10, 600000))
       ->capture_default_str();
+  app.add_option("--nf-timeout", o.nf_timeout_ms,
+                 "ms without progress, while packets wait, after which an NF is hung and killed")
+      ->check(CLI::Range(50, 3600000))
+      ->capture_default_str();
+  app.add_flag("--debug-nf", o.debug_nf,
+               "leave NFs alone that are stopped or in a debugger: they are not hung");
   app.add_flag("--exit-when-drained", o.exit_when_drained,
                "end once all input files are read and every packet has left");
   app.add_option("--stats", o.stats_path, "write statistics to this JSON file at the end");

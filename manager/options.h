@@ -32,6 +32,8 @@ struct ManagerOptions {
   std::string stats_path;
   std::string prefix = "hb";
   std::uint32_t drain_timeout_ms = 5000;
+  std::uint32_t nf_timeout_ms = 1000;
+  bool debug_nf = false;
 };
 
 /// What parsing says: run, or end now with this status (help was printed, or an error).

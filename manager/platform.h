@@ -9,7 +9,6 @@
 #include "manager/classifier.h"
 #include "manager/control_area.h"
 #include "manager/flow_control.h"
-#include "manager/instance.h"
 #include "manager/options.h"
 #include "manager/packet_book.h"
 #include "manager/packet_pool.h"
@@ -17,6 +16,7 @@
 #include "manager/ring_totals.h"
 #include "manager/route_config.h"
 #include "manager/rx_thread.h"
+#include "manager/service.h"
 #include "manager/tx_thread.h"
 #include "nf_lib/platform_view.h"
 
@@ -51,8 +51,8 @@ struct Platform {
   std::vector<std::unique_ptr<RxThread>> rx_threads;
   std::unique_ptr<TxThread> tx_thread;
   std::unique_ptr<RingTotals> totals;
-  /// By service id.
-  std::vector<std::unique_ptr<Instance>> instances;
+  std::vector<std::unique_ptr<Service>> services;    ///< by id
+  std::vector<std::unique_ptr<Instance>> instances;  ///< by id
   /// Which service an endpoint belongs to, for ring_full; kMaxServices for the rest.
   std::array<std::uint8_t, kMaxEndpoints> endpoint_service{};
   GpuStatus gpu;

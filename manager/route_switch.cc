@@ -27,23 +27,24 @@ void Controller::switch_routes() {
   const bool was_paused = p_.flow.rx_command.load(std::memory_order_relaxed) % 2 != 0;
   if (!was_paused) pause_rx();
   const auto limit = std::chrono::milliseconds(p_.options.drain_timeout_ms);
+  draining_ = true;
   if (!settle(limit, [this] { return p_.flow.on_the_way() == 0; })) {
     std::string names;
     for (const auto& instance : p_.instances) {
       const bool waits = std::ranges::any_of(
           instance->endpoints, [this](EndpointId e) { return !recovery_.is_empty(e); });
-      if (instance->alive() && waits) names += (names.empty() ? "" : ", ") + instance->service;
+      if (instance->alive() && waits) names += (names.empty() ? "" : ", ") + instance->name();
     }
     spdlog::warn("{} packets did not finish within --drain-timeout {} ms; waiting in front of: {}",
                  p_.flow.on_the_way(), limit.count(), names.empty() ? "no NF" : names);
   }
+  draining_ = false;
   // What changes from here on is for the next switch.
   routes_dirty_ = false;
   RouteInputs inputs;
   fill_route_inputs(inputs);
   publish_routes(p_.control->routes(), build_route_table(inputs));
-  for (const auto& instance : p_.instances)
-    instance->routed = inputs.services[instance->id].running;
+  for (const auto& instance : p_.instances) instance->routed = instance->routable();
   wait_grace();
   if (!was_paused) resume_rx();
 }
@@ -84,22 +85,24 @@ void Controller::fill_route_inputs(RouteInputs& inputs) const {
   inputs.config = p_.routes ? &*p_.routes : nullptr;
   inputs.types = &p_.types;
   inputs.missing = p_.options.missing_nf;
-  std::vector<const Instance*> chain;
-  for (const auto& instance : p_.instances) {
-    RoutedService service;
-    service.name = instance->service;
-    service.running = instance->state == InstanceState::kRunning && !instance->leaving;
-    service.targets.n = static_cast<std::uint16_t>(instance->endpoints.size());
-    service.targets.choice = instance->choice;
-    service.targets.key_offset = instance->key_offset;
-    service.targets.key_bytes = instance->key_bytes;
-    for (std::size_t i = 0; i < instance->endpoints.size(); ++i)
-      service.targets.endpoint[i] = static_cast<std::uint16_t>(instance->endpoints[i].value);
-    if (service.running) chain.push_back(instance.get());
-    inputs.services.push_back(std::move(service));
+  std::vector<const Service*> chain;
+  for (const auto& service : p_.services) {
+    RoutedService routed;
+    routed.name = service->name;
+    routed.targets.choice = service->choice;
+    routed.targets.key_offset = service->key_offset;
+    routed.targets.key_bytes = service->key_bytes;
+    for (const Instance* const instance : service->instances) {
+      if (!instance->routable()) continue;
+      for (const EndpointId endpoint : instance->endpoints)
+        routed.targets.endpoint[routed.targets.n++] = static_cast<std::uint16_t>(endpoint.value);
+    }
+    routed.running = routed.targets.n != 0;
+    if (routed.running) chain.push_back(service.get());
+    inputs.services.push_back(std::move(routed));
   }
-  std::ranges::sort(chain, {}, &Instance::start_order);
-  for (const Instance* const instance : chain) inputs.default_chain.push_back(instance->id);
+  std::ranges::sort(chain, {}, &Service::start_order);
+  for (const Service* const service : chain) inputs.default_chain.push_back(service->id);
   for (std::size_t port = 0; port < p_.ports.size(); ++port)
     inputs.port_endpoints.push_back(
         static_cast<std::uint16_t>(p_.control->registry().ports[port].endpoint));

@@ -2,7 +2,10 @@
 
 #include <rte_ethdev.h>
 
+#include <algorithm>
+#include <iterator>
 #include <nlohmann/json.hpp>
+#include <vector>
 
 namespace hb {
 namespace {
@@ -82,13 +85,13 @@ NfCounts count_nf(const Platform& p, const Instance& instance) {
     std::uint64_t taken = 0;
     for (const EndpointId endpoint : instance.endpoints) taken += p.totals->consumed_by(endpoint);
     counts.rx += taken - instance.rx_base;
-    if (instance.compute == Compute::kCpu) {
+    if (instance.service->compute == Compute::kCpu) {
       counts.left += p.totals->produced_by(instance.context) - instance.left_base;
       counts.originated += p.totals->originated_by(instance.context) - instance.originated_base;
     }
   }
   counts.rx -= instance.served_as_orphan;
-  if (instance.compute == Compute::kGpu) {
+  if (instance.service->compute == Compute::kGpu) {
     counts.in_device = packets_in_device(p, instance);
     const std::uint64_t kept = counts.in_device + counts.lost;
     counts.left = counts.rx > kept ? counts.rx - kept : 0;
@@ -104,20 +107,23 @@ json drops_of_nf(const Platform& p, const Instance& instance) {
     if (n == 0 || !is_nf_reason(reason)) continue;
     if (reason < kNfReasons)
       drops[std::string(kDropReasonNames[reason])] = n;
-    else if (reason - kNfReasons < instance.reasons.size())
-      drops[instance.reasons[reason - kNfReasons]] = n;
+    else if (reason - kNfReasons < instance.service->reasons.size())
+      drops[instance.service->reasons[reason - kNfReasons]] = n;
   }
   return drops;
 }
 
 json nfs_json(const Platform& p) {
   json nfs = json::array();
-  for (const auto& instance : p.instances) {
-    if (instance->start_order == 0) continue;  // named in routes, never started
+  std::vector<const Instance*> instances;
+  for (const auto& service : p.services)
+    std::ranges::copy_if(service->instances, std::back_inserter(instances),
+                         &Instance::start_order);  // that ever came to be
+  for (const Instance* const instance : instances) {
     const NfCounts counts = count_nf(p, *instance);
-    const bool gpu = instance->compute == Compute::kGpu;
-    json nf = {{"service", instance->service},
-               {"instance", 0},
+    const bool gpu = instance->service->compute == Compute::kGpu;
+    json nf = {{"service", instance->service->name},
+               {"instance", instance->number},
                {"compute", gpu ? "gpu" : "cpu"},
                {"isolation", instance->isolation == Isolation::kPrivate ? "private" : "secondary"},
                {"state", state_name(instance->state)},
@@ -129,6 +135,7 @@ json nfs_json(const Platform& p) {
                {"lost_in_crash", counts.lost},
                {"restarts", instance->restarts}};
     if (!instance->failure.empty()) nf["failure"] = instance->failure;
+    if (!instance->last_end.empty()) nf["last_end"] = instance->last_end;
     if (gpu) nf["workgroups"] = instance->n_work_groups;
     nfs.push_back(std::move(nf));
   }
@@ -149,11 +156,11 @@ void add_platform_drops(const Platform& p, json& out) {
     for (std::uint32_t service = 0; !is_nf_reason(reason) && service <= kMaxServices; ++service) {
       const std::uint64_t n = get(all.count[service][reason]);
       sum += n;
-      if (n == 0 || service >= p.instances.size()) continue;
+      if (n == 0 || service >= p.services.size()) continue;
       if (reason == static_cast<std::uint32_t>(DropReason::kMissingNf))
-        missing[p.instances[service]->service] = n;
+        missing[p.services[service]->name] = n;
       if (reason == static_cast<std::uint32_t>(DropReason::kRingFull))
-        full[p.instances[service]->service] = n;
+        full[p.services[service]->name] = n;
     }
     if (sum != 0) drops[std::string(kDropReasonNames[reason])] = sum;
   }
@@ -192,6 +199,8 @@ const char* state_name(InstanceState state) {
       return "running";
     case InstanceState::kDraining:
       return "draining";
+    case InstanceState::kRestarting:
+      return "restarting";
     case InstanceState::kStopped:
       return "stopped";
     case InstanceState::kFailed:

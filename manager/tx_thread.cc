@@ -151,7 +151,9 @@ void TxThread::reclaim(rte_mbuf** packets, std::uint32_t n) noexcept {
     std::uint32_t reason = meta.drop_reason;
     const bool declared =
         reason >= kNfReasons
-            ? service < kMaxServices && reason - kNfReasons < registry.services[service].n_reasons
+            ? service < kMaxInstances &&
+                  reason - kNfReasons <
+                      registry.services[registry.instances[service].service].n_reasons
             : reason != 0 && reason < static_cast<std::uint32_t>(DropReason::kCount);
     if (!declared) reason = static_cast<std::uint32_t>(DropReason::kBadVerdict);
     add(drops_.count[service][reason], 1);

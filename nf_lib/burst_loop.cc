@@ -12,12 +12,12 @@
 namespace hb {
 
 BurstLoop::BurstLoop(const PlatformView& view, ContextPage* page, ContextId context,
-                     EndpointId endpoint, ServiceId service)
+                     EndpointId endpoint, ServiceId service, InstanceId instance)
     : view_(view),
       page_(page),
       endpoint_(endpoint),
-      service_(service),
-      routes_(view.routes, view.registry, service.value),
+      instance_(instance),
+      routes_(view.routes, view.registry, service.value, instance),
       publisher_(view.region, context, &page->ledger),
       held_(page, view.check),
       fill_ring_(view.region.fill_ring_id(context)) {}
@@ -55,7 +55,7 @@ void BurstLoop::take_burst(NetworkFunction& nf, RingId id, rte_ring* ring) noexc
         held_.hold(packets[i]);
         continue;
       }
-      destinations[i] = drop_packet(packets[i], DropReason::kHeldFull, service_.value);
+      destinations[i] = drop_packet(packets[i], DropReason::kHeldFull, instance_.value);
     } else {
       destinations[i] = routes_.resolve(packets[i], verdicts[i]);
     }

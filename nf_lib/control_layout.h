@@ -17,7 +17,7 @@ namespace hb {
 inline constexpr std::uint64_t kRegistryMagic = 0x3152'4745'5242'4848;  // "HHBREGR1"
 inline constexpr std::uint64_t kRoutesMagic = 0x3154'554f'5242'4848;
 inline constexpr std::uint64_t kContextMagic = 0x3154'5843'5842'4848;
-inline constexpr std::uint32_t kControlVersion = 1;
+inline constexpr std::uint32_t kControlVersion = 2;
 
 /// First bytes of every control file. A reader refuses another magic, version or hash.
 struct ControlHeader {
@@ -45,7 +45,8 @@ enum class InstanceState : std::uint32_t {
   kFree,
   kStarting,  ///< registered, loading its tables
   kRunning,
-  kDraining,  ///< no longer routed to; finishing what is in its rings
+  kDraining,    ///< no longer routed to; finishing what is in its rings
+  kRestarting,  ///< dead; its packets wait for a successor
   kStopped,
   kFailed
 };
@@ -187,11 +188,12 @@ static_assert(std::atomic<InstanceState>::is_always_lock_free);
 /// A hash of every size and bound of the shared layouts and of the DPDK version.
 constexpr std::uint32_t layout_hash() {
   std::uint64_t hash = 0xcbf29ce484222325;
-  const std::uint64_t parts[] = {
-      kControlVersion,  sizeof(Registry),       sizeof(RouteTables), sizeof(ContextPage),
-      sizeof(rte_ring), sizeof(HbQueueControl), kMaxBurst,           kMaxContexts,
-      kMaxEndpoints,    kMaxServices,           kMaxTypes,           kHeldSlots,
-      kRegionBase,      RTE_VER_YEAR,           RTE_VER_MONTH,       RTE_VER_MINOR};
+  const std::uint64_t parts[] = {kControlVersion,     sizeof(Registry), sizeof(RouteTables),
+                                 sizeof(ContextPage), sizeof(rte_ring), sizeof(HbQueueControl),
+                                 kMaxBurst,           kMaxContexts,     kMaxEndpoints,
+                                 kMaxServices,        kMaxTypes,        kHeldSlots,
+                                 kMaxInstances,       kRegionBase,      RTE_VER_YEAR,
+                                 RTE_VER_MONTH,       RTE_VER_MINOR};
   for (const std::uint64_t part : parts) {
     for (int shift = 0; shift < 64; shift += 8)
       hash = (hash ^ ((part >> shift) & 0xff)) * 0x100000001b3;

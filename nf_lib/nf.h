@@ -36,6 +36,9 @@ struct NfDescription {
   std::uint64_t tick_every_us = 0;    ///< 0: tick() is never called
   std::uint32_t eal_memory_mb = 512;  ///< bound of the private EAL's memory; untouched is free
   bool originates = false;            ///< it sends packets of its own
+  /// Processing a packet twice does no harm: when the process dies, the burst that it had in hand
+  /// is left to its successor instead of being lost. The NF may have changed packets of that burst.
+  bool idempotent = false;
 };
 
 /// The platform as an NF meets it. Only the NF's own thread calls it; setup() gets it first.

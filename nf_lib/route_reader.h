@@ -17,7 +17,7 @@ namespace hb {
 using Destination = std::uint16_t;
 
 /// Marks a packet for the reclaimer.
-/// @param service whom the reason is counted for
+/// @param service  whom the reason is counted for: PacketMeta::drop_service
 inline Destination drop_packet(rte_mbuf* mbuf, std::uint8_t reason,
                                std::uint32_t service) noexcept {
   PacketMeta& meta = packet_meta(mbuf);
@@ -33,8 +33,13 @@ inline Destination drop_packet(rte_mbuf* mbuf, DropReason reason, std::uint32_t 
 class RouteReader {
  public:
   RouteReader() = default;
+  /// For a row that no NF's verdicts come from: kRxRow, or a service that others skip.
   RouteReader(const RouteTables* routes, const Registry* registry, std::uint32_t row)
-      : routes_(routes), registry_(registry), row_(row) {}
+      : RouteReader(routes, registry, row, InstanceId(row)) {}
+  /// @param instance  who answers for drops by verdict
+  RouteReader(const RouteTables* routes, const Registry* registry, std::uint32_t row,
+              InstanceId instance)
+      : routes_(routes), registry_(registry), row_(row), instance_(instance.value) {}
 
   /// The table version that RX stamps now.
   [[nodiscard]] std::uint32_t current_version() const noexcept {
@@ -50,17 +55,17 @@ class RouteReader {
       case HB_VERDICT_NEXT:
         return follow(table, table.next[meta.type % kMaxTypes][row_], mbuf);
       case HB_VERDICT_DROP:
-        return drop_packet(mbuf, nf_reason(verdict.argument()), row_);
+        return drop_packet(mbuf, nf_reason(verdict.argument()), instance_);
       case HB_VERDICT_TO_SERVICE:
         if (verdict.argument() >= kMaxServices)
-          return drop_packet(mbuf, DropReason::kBadVerdict, row_);
+          return drop_packet(mbuf, DropReason::kBadVerdict, instance_);
         return to_service(table, verdict.argument(), mbuf);
       case HB_VERDICT_TO_PORT:
         if (verdict.argument() >= registry_->n_ports)
-          return drop_packet(mbuf, DropReason::kBadVerdict, row_);
+          return drop_packet(mbuf, DropReason::kBadVerdict, instance_);
         return table.port_endpoint[verdict.argument()];
       default:
-        return drop_packet(mbuf, DropReason::kBadVerdict, row_);
+        return drop_packet(mbuf, DropReason::kBadVerdict, instance_);
     }
   }
 
@@ -137,6 +142,7 @@ class RouteReader {
   const RouteTables* routes_ = nullptr;
   const Registry* registry_ = nullptr;
   std::uint32_t row_ = 0;
+  std::uint32_t instance_ = 0;
 };
 
 }  // namespace hb

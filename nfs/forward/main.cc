@@ -23,5 +23,6 @@ class ForwardOnGpu final : public hb::GpuNetworkFunction {
 
 int main(int argc, char** argv) {
   return hb::nf_main<Forward, ForwardOnGpu>(
-      argc, argv, {.name = "forward", .summary = "passes every packet on unchanged"});
+      argc, argv,
+      {.name = "forward", .summary = "passes every packet on unchanged", .idempotent = true});
 }

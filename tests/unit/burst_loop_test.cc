@@ -44,7 +44,7 @@ class BurstLoopTest : public ::testing::Test {
     }
   }
   [[nodiscard]] Numbers sent(EndpointId to) const { return world_.contents(to, World::kNf); }
-  [[nodiscard]] Numbers dropped(DropReason reason, std::uint32_t service = World::kService.value) {
+  [[nodiscard]] Numbers dropped(DropReason reason, std::uint32_t service = World::kInstance.value) {
     return dropped(static_cast<std::uint8_t>(reason), service);
   }
   [[nodiscard]] Numbers dropped(std::uint8_t reason, std::uint32_t service) {
@@ -62,7 +62,8 @@ class BurstLoopTest : public ::testing::Test {
   }
 
   World world_;
-  BurstLoop loop_{world_.view, world_.page(), World::kNf, World::kNfEndpoint, World::kService};
+  BurstLoop loop_{world_.view,        world_.page(),   World::kNf,
+                  World::kNfEndpoint, World::kService, World::kInstance};
 };
 
 TEST_F(BurstLoopTest, NextFollowsTheRouteOfThePacketsType) {

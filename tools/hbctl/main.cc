@@ -23,9 +23,11 @@ constexpr int kAuditFailed = 2;
 struct Options {
   std::string prefix = "hb";
   bool as_json = false;
-  std::string file;     ///< a statistics file instead of a running manager
-  double rate_s = 0;    ///< time between two looks, for rates; 0: one look
-  std::string service;  ///< of stop and reload
+  std::string file;         ///< a statistics file instead of a running manager
+  double rate_s = 0;        ///< time between two looks, for rates; 0: one look
+  std::string service;      ///< of stop, scale, restart and reload
+  unsigned instances = 0;   ///< of scale
+  unsigned timeout_s = 60;  ///< of restart
   std::vector<std::string> reload_args;
   ReadyDemand ready;
 };
@@ -103,16 +105,55 @@ int stop(const Options& options) {
   return 0;
 }
 
+/// @return the names to reload one after the other: all running instances of a service
+std::vector<std::string> instances_of(const std::string& service, const json& status) {
+  std::vector<std::string> names;
+  for (const json& nf : status.value("nfs", json::array()))
+    if (nf.value("service", "") == service && nf.value("state", "") == "running")
+      names.push_back(fmt::format("{}/{}", service, nf.value("instance", 0)));
+  if (names.size() < 2) names = {service};
+  return names;
+}
+
 int reload(const Options& options) {
+  const Result<json> answer = ask(options.prefix, {{"op", "status"}});
+  if (!answer) return fail(answer.error());
+  int status = 0;
+  for (const std::string& name : instances_of(options.service, answer->at("status"))) {
+    const Result<json> done =
+        ask(options.prefix, {{"op", "reload_nf"}, {"service", name}, {"args", options.reload_args}},
+            kLongLimit);
+    if (!done)
+      status = fail(done.error());
+    else if (options.as_json)
+      print(*done);
+    else
+      fmt::print("{}: {}\n", name, done->value("result", "reloaded"));
+  }
+  return status;
+}
+
+int scale(const Options& options) {
   const Result<json> answer =
       ask(options.prefix,
-          {{"op", "reload_nf"}, {"service", options.service}, {"args", options.reload_args}},
-          kLongLimit);
+          {{"op", "scale"}, {"service", options.service}, {"instances", options.instances}});
   if (!answer) return fail(answer.error());
   if (options.as_json)
     print(*answer);
   else
-    fmt::print("{}: {}\n", options.service, answer->value("result", "reloaded"));
+    fmt::print("{}: from {} to {} instances\n", options.service, answer->value("before", 0u),
+               options.instances);
+  return 0;
+}
+
+int restart(const Options& options) {
+  const Result<json> answer = ask(options.prefix, {{"op", "restart"}, {"service", options.service}},
+                                  std::chrono::seconds(options.timeout_s));
+  if (!answer) return fail(answer.error());
+  if (options.as_json)
+    print(*answer);
+  else
+    fmt::print("{}: {} restarted\n", options.service, answer->value("restarted", 0u));
   return 0;
 }
 
@@ -160,7 +201,7 @@ int run(int argc, char** argv) {
   });
   command("audit", "place every packet of the pool", audit);
   command("stop", "stop a network function once its rings are empty", stop)
-      ->add_option("NF", options.service, "its service, as in hbctl nfs")
+      ->add_option("NF", options.service, "a service, or one instance of it like router/1")
       ->required();
   CLI::App* const reloading =
       command("reload", "give a running NF new configuration; packets go on", reload);
@@ -173,6 +214,16 @@ int run(int argc, char** argv) {
     options.reload_args = reloading->remaining();
     status = reload(options);
   });
+  CLI::App* const scaled = command("scale", "let so many processes share a service", scale);
+  scaled->add_option("NF", options.service, "its service, started by start_nf.sh")->required();
+  scaled->add_option("N", options.instances, "instances; the newest leave first")->required();
+  CLI::App* const restarted =
+      command("restart", "replace processes one after the other by what is on disk now", restart);
+  restarted->add_option("NF", options.service, "a service, or one instance of it like router/1")
+      ->required();
+  restarted->add_option("--timeout", options.timeout_s, "wait at most so many seconds for the end")
+      ->check(CLI::Range(1u, 3600u))
+      ->capture_default_str();
   CLI::App* const ready =
       command("wait-ready", "wait until the manager answers and the named NFs are running", wait);
   ready->add_option("NF", options.ready.services, "services that must be running");
