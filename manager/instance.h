@@ -3,6 +3,7 @@
 
 #include <cstdint>
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -25,6 +26,8 @@ struct Instance {
   std::uint8_t key_bytes = 0;
   bool originates = false;
   std::vector<std::string> reasons;
+  /// Types that it may give packets, services that it may send them to by name; unset: any.
+  std::optional<std::vector<std::string>> sets_types, names_services;
   int pid = 0;
   int pidfd = -1;
   int connection = -1;  ///< descriptor of its control connection, -1 once closed

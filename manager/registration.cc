@@ -44,6 +44,13 @@ Result<void> check_description(const json& message) {
   return {};
 }
 
+/// What an NF says that it may do; nothing said means anything.
+std::optional<std::vector<std::string>> declared(const json& message, const char* key) {
+  const auto at = message.find(key);
+  if (at == message.end() || at->is_null()) return std::nullopt;
+  return at->get<std::vector<std::string>>();
+}
+
 }  // namespace
 
 Instance* Controller::find_service(const std::string& name) {
@@ -121,6 +128,8 @@ json Controller::register_nf(int connection, const json& message, int pidfd) {
   instance.key_bytes = message.value("key_bytes", std::uint8_t{0});
   instance.originates = message.value("originates", false);
   instance.reasons = message.value("reasons", std::vector<std::string>{});
+  instance.sets_types = declared(message, "sets_types");
+  instance.names_services = declared(message, "names_services");
   instance.pid = message.value("pid", 0);
   const std::uint32_t work_groups = message.value("work_groups", 0u);
   const Result<void> placed = instance.compute == Compute::kGpu
