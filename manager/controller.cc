@@ -16,11 +16,14 @@ namespace hb {
 namespace {
 
 using nlohmann::json;
+using std::chrono::microseconds;
 using std::chrono::milliseconds;
 
 /// How often the control thread looks around when nothing happens, and when something is pending.
 constexpr milliseconds kQuietPoll{50};
 constexpr milliseconds kBusyPoll{1};
+constexpr microseconds kUrgentPoll{50};
+constexpr milliseconds kUrgentFor{20};
 constexpr milliseconds kSamplePeriod{200};
 
 }  // namespace
@@ -29,6 +32,7 @@ Controller::Controller(Platform& platform)
     : p_(platform),
       resources_(platform.control->registry(), static_cast<std::uint32_t>(platform.ports.size())),
       recovery_(platform),
+      switch_(platform, [this](Instance& instance) { on_hung(instance); }),
       gpu_(platform, resources_),
       server_([this](int c, const json& m, std::vector<int>& fds) { on_message(c, m, fds); },
               [this](int c) { on_close(c); }) {}
@@ -51,7 +55,8 @@ Result<void> Controller::start() {
   }
   RouteInputs inputs;
   fill_route_inputs(inputs);
-  publish_routes(p_.control->routes(), build_route_table(inputs));
+  switch_.publish_first(build_route_table(inputs),
+                        p_.flows ? p_.classifiers[p_.classifier].get() : nullptr);
 
   sigset_t signals;
   sigemptyset(&signals);
@@ -75,12 +80,13 @@ int Controller::run() {
     spdlog::info("no --routes: RX starts now; NFs join the chain in the order they are started");
   while (!ending_) {
     const bool pending =
-        routes_dirty_ || rolling_ || gpu_restart_at_ ||
-        p_.flow.rx_command.load(std::memory_order_relaxed) % 2 != 0 ||
+        routes_dirty_ || rolling_ || gpu_restart_at_ || switch_.rx_is_paused() || !switch_.idle() ||
         p_.options.exit_when_drained ||
         std::ranges::any_of(p_.instances, [](const auto& i) { return i->leaving || i->orphaned; });
-    poll_once(pending ? kBusyPoll : kQuietPoll);
-    if (routes_dirty_) switch_routes();
+    // A change of routes holds packets back: it is looked at more often while it is young.
+    const bool urgent = !switch_.idle() && switch_.age() < kUrgentFor;
+    poll_once(urgent ? kUrgentPoll : pending ? kBusyPoll : kQuietPoll);
+    start_next_change();
     advance_leaving();
     advance_rolling();
     console_.tick(p_);
@@ -101,14 +107,15 @@ int Controller::run() {
   return fatal_ ? 1 : 0;
 }
 
-void Controller::poll_once(milliseconds timeout) {
+void Controller::poll_once(microseconds timeout) {
   std::vector<pollfd> polled;
   polled.push_back({signal_fd_, POLLIN, 0});
   server_.add_to(polled);
   for (const auto& instance : p_.instances)
     if (instance->alive()) polled.push_back({instance->pidfd, POLLIN, 0});
   if (gpu_.alive()) polled.push_back({gpu_.pidfd(), POLLIN, 0});
-  const int ready = poll(polled.data(), polled.size(), static_cast<int>(timeout.count()));
+  const timespec limit{timeout.count() / 1'000'000, timeout.count() % 1'000'000 * 1000};
+  const int ready = ppoll(polled.data(), polled.size(), &limit, nullptr);
   if (ready > 0) {
     const auto is_ready = [&](int fd) {
       return std::ranges::any_of(polled,
@@ -138,6 +145,7 @@ void Controller::poll_once(milliseconds timeout) {
   restart_gpu_host();
   serve_orphans();
   update_held();
+  advance_change();
   if (const auto now = Clock::now(); now >= next_sample_) {
     p_.totals->sample();
     next_sample_ = now + kSamplePeriod;
@@ -193,17 +201,15 @@ void Controller::on_message(int connection, const json& message, std::vector<int
       }
     } else if (op == "status") {
       json status = statistics(p_, nullptr);
-      status["routes"] = json::array();
-      if (p_.routes)
-        for (const RouteRule& rule : p_.routes->rules)
-          status["routes"].push_back(
-              {{"type", rule.type}, {"current", rule.current}, {"next", rule.next}});
+      status["routes"] = routes_json();
       status["rx_started"] = rx_started_;
       server_.send(connection, {{"ok", true}, {"status", std::move(status)}});
     } else if (op == "audit") {
       server_.send(connection, {{"ok", true}, {"audit", quiesced_audit()}});
     } else if (op == "reload_nf") {
       on_reload_request(connection, message);
+    } else if (op == "change") {
+      changes_.push_back({connection, message.dump()});
     } else if (op == "stop_service") {
       const std::string name = message.value("service", "");
       const std::vector<Instance*> instances = find_instances(name);
@@ -266,6 +272,10 @@ void Controller::on_close(int connection) {
     if (w.connection == connection) close(w.pidfd);
     return w.connection == connection;
   });
+  // What it asked for is done all the same.
+  for (Change& change : changes_)
+    if (change.connection == connection) change.connection = -1;
+  if (answer_to_ == connection) answer_to_ = -1;
 }
 
 void Controller::report_unreadable() {
@@ -283,7 +293,7 @@ void Controller::report_unreadable() {
 }
 
 json Controller::quiesced_audit() {
-  const bool was_paused = p_.flow.rx_command.load(std::memory_order_relaxed) % 2 != 0;
+  const bool was_paused = switch_.rx_is_paused();
   if (!was_paused) pause_rx();
   settle(milliseconds(1000), [this] { return p_.flow.on_the_way() == 0; });
   const AuditReport report = audit_packets(p_, false);

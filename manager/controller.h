@@ -3,6 +3,7 @@
 
 #include <array>
 #include <chrono>
+#include <deque>
 #include <functional>
 #include <nlohmann/json_fwd.hpp>
 #include <optional>
@@ -17,6 +18,7 @@
 #include "manager/recovery.h"
 #include "manager/relay.h"
 #include "manager/resources.h"
+#include "manager/route_switch.h"
 #include "manager/route_tables.h"
 #include "manager/supervisor_link.h"
 
@@ -41,7 +43,7 @@ class Controller {
   using Clock = std::chrono::steady_clock;
 
   // Events (controller.cc). Handlers change what should be; run() brings it about.
-  void poll_once(std::chrono::milliseconds timeout);
+  void poll_once(std::chrono::microseconds timeout);
   bool settle(std::chrono::milliseconds limit, const std::function<bool()>& done);
   void on_signal();
   void on_message(int connection, const nlohmann::json& message, std::vector<int>& fds);
@@ -101,12 +103,21 @@ class Controller {
   Result<void> check_may_join(const Service& service, const nlohmann::json& message) const;
   void declare(Service& service, const nlohmann::json& message);
 
-  // Routes (route_switch.cc).
+  // Routes and flows (live_changes.cc).
   void pause_rx();
   void resume_rx();
-  void switch_routes();
-  void wait_grace();
+  /// Begins the next change, if there is one and none is under way.
+  void start_next_change();
+  void advance_change();
+  Result<void> apply(const nlohmann::json& request);
+  Result<void> apply_routes(RouteConfig config);
+  Result<void> apply_flows(const std::string& path);
+  /// An NF, or its gpu_host, still has packets of an older version after --drain-timeout, or has
+  /// not ended a burst: it is taken to hang.
+  void on_hung(Instance& instance);
   void fill_route_inputs(RouteInputs& inputs) const;
+  [[nodiscard]] std::vector<SteeringNf> steering() const;
+  [[nodiscard]] nlohmann::json routes_json() const;
 
   // Ends (lifecycle.cc).
   void leave(Instance& instance);
@@ -133,19 +144,17 @@ class Controller {
   Platform& p_;
   Resources resources_;
   Recovery recovery_;
+  RouteSwitch switch_;
   GpuSupervisor gpu_;
   ControlServer server_;
   Console console_;
   Relay relay_;
   int signal_fd_ = -1;
   int signals_ = 0;
-  bool routes_dirty_ = false;
+  bool routes_dirty_ = false;  ///< NFs have come or gone: the routes are to be changed
   bool rx_started_ = false;
   bool ending_ = false;
   bool fatal_ = false;
-  /// Packets on their way are being waited for: those in front of a dead NF can't wait for its
-  /// successor.
-  bool draining_ = false;
   std::vector<SupervisorLink> supervisors_;
   std::optional<Rolling> rolling_;
   Clock::time_point next_look_{};
@@ -154,6 +163,14 @@ class Controller {
   std::uint64_t next_start_order_ = 1;
   Clock::time_point next_sample_{};
   std::array<bool, kMaxPorts> reported_unreadable_{};
+
+  /// A change that somebody has asked for and that is to be answered.
+  struct Change {
+    int connection;
+    std::string request;
+  };
+  std::deque<Change> changes_;
+  int answer_to_ = -1;  ///< who asked for the change that is under way
 
   struct Waiting {
     int connection;

@@ -7,6 +7,7 @@
 #include <chrono>
 #include <cstdint>
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -45,6 +46,8 @@ struct Instance {
   Isolation isolation = Isolation::kPrivate;
   bool originates = false;
   bool idempotent = false;
+  /// Types that it may give packets, services that it may send them to by name; unset: any.
+  std::optional<std::vector<std::string>> sets_types, names_services;
   int pid = 0;
   int pidfd = -1;
   int supervisor = 0;   ///< process id of its supervisor, 0 without one

@@ -126,8 +126,9 @@ void Controller::fold_counts(Instance& instance) {
 }
 
 void Controller::serve_orphans() {
+  // While routes change, what is in front of a dead NF can't wait for its successor.
   for (const auto& instance : p_.instances) {
-    const bool deserted = instance->is_waiting() && (!instance->offers || draining_) &&
+    const bool deserted = instance->is_waiting() && (!instance->offers || !switch_.idle()) &&
                           instance->service->compute == Compute::kCpu;
     if (!instance->orphaned && !deserted) continue;
     for (const EndpointId endpoint : instance->endpoints)
@@ -164,7 +165,7 @@ std::uint64_t Controller::originated_in_flight() const {
 bool Controller::input_is_drained() const {
   // Acquire: pairs with the RX threads' release: what they counted before the end is seen.
   return p_.flow.files_ended.load(std::memory_order_acquire) == p_.n_lossless_queues &&
-         p_.flow.on_the_way() == 0;
+         p_.flow.unfinished() == 0;
 }
 
 void Controller::shutdown() {
@@ -173,7 +174,9 @@ void Controller::shutdown() {
     server_.send(supervisor.connection, {{"op", "stop"}});
   for (const auto& instance : p_.instances)
     if (instance->state == InstanceState::kRestarting) give_up(*instance, InstanceState::kStopped);
-  if (p_.flow.rx_command.load(std::memory_order_relaxed) % 2 == 0) pause_rx();
+  // What is held back goes first: afterwards nobody lets it go.
+  settle(kFinishLimit, [this] { return switch_.idle() || switch_.rx_is_paused(); });
+  if (!switch_.rx_is_paused()) pause_rx();
   if (!settle(kFinishLimit, [this] { return p_.flow.on_the_way() == 0; }))
     spdlog::warn("{} packets did not finish in time", p_.flow.on_the_way());
   // No packet that RX counts is on its way any more, so the routes no longer matter.
@@ -181,7 +184,9 @@ void Controller::shutdown() {
   stop_all_nfs();
   stop_gpu_host();
   // Nobody is left to send: what is in front of NFs that are gone has been served by now.
-  settle(kFinishLimit, [this] { return p_.flow.in_flight() == 0 && originated_in_flight() == 0; });
+  settle(kFinishLimit, [this] {
+    return p_.flow.in_flight() == p_.flow.holding() && originated_in_flight() == 0;
+  });
 }
 
 void Controller::stop_all_nfs() {

@@ -51,6 +51,13 @@ Result<void> check_description(const json& message) {
   return {};
 }
 
+/// What an NF says that it may do; nothing said means anything.
+std::optional<std::vector<std::string>> declared(const json& message, const char* key) {
+  const auto at = message.find(key);
+  if (at == message.end() || at->is_null()) return std::nullopt;
+  return at->get<std::vector<std::string>>();
+}
+
 }  // namespace
 
 void Controller::on_register(int connection, const json& message, std::vector<int>& fds) {
@@ -116,6 +123,8 @@ json Controller::register_nf(int connection, const json& message, int pidfd) {
   instance.originates = message.value("originates", false);
   instance.idempotent = message.value("idempotent", false);
   instance.supervisor = message.value("supervisor", 0);
+  instance.sets_types = declared(message, "sets_types");
+  instance.names_services = declared(message, "names_services");
   instance.pid = message.value("pid", 0);
   const std::uint32_t work_groups = message.value("work_groups", 0u);
   const Result<void> placed = service.compute == Compute::kGpu

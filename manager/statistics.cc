@@ -16,6 +16,13 @@ std::uint64_t get(const std::atomic<std::uint64_t>& counter) {
   return counter.load(std::memory_order_relaxed);
 }
 
+/// Drops that a service (or kMaxServices, the manager) caused, whichever thread freed the packets.
+std::uint64_t drops(const Platform& p, std::uint32_t service, std::uint32_t reason) {
+  std::uint64_t n = p.tx_thread->drops().get(service, reason);
+  for (const auto& rx : p.rx_threads) n += rx->drops().get(service, reason);
+  return n;
+}
+
 /// Reasons by which an NF itself lost a packet; the others are the platform's.
 bool is_nf_reason(std::uint32_t reason) {
   switch (static_cast<DropReason>(reason)) {
@@ -73,11 +80,10 @@ std::uint64_t packets_in_device(const Platform& p, const Instance& instance) {
 
 NfCounts count_nf(const Platform& p, const Instance& instance) {
   NfCounts counts;
-  const DropCounters& drops = p.tx_thread->drops();
   for (std::uint32_t reason = 0; reason < DropCounters::kReasons; ++reason)
     if (is_nf_reason(reason) && reason != static_cast<std::uint32_t>(DropReason::kHeldAtExit))
-      counts.dropped += get(drops.count[instance.id][reason]);
-  counts.lost = get(drops.count[instance.id][static_cast<std::uint32_t>(DropReason::kLostInCrash)]);
+      counts.dropped += drops(p, instance.id, reason);
+  counts.lost = drops(p, instance.id, static_cast<std::uint32_t>(DropReason::kLostInCrash));
   counts.rx = instance.rx_before;
   counts.left = instance.left_before;
   counts.originated = instance.originated_before;
@@ -100,17 +106,16 @@ NfCounts count_nf(const Platform& p, const Instance& instance) {
 }
 
 json drops_of_nf(const Platform& p, const Instance& instance) {
-  json drops = json::object();
-  const DropCounters& all = p.tx_thread->drops();
+  json named = json::object();
   for (std::uint32_t reason = 0; reason < DropCounters::kReasons; ++reason) {
-    const std::uint64_t n = get(all.count[instance.id][reason]);
+    const std::uint64_t n = drops(p, instance.id, reason);
     if (n == 0 || !is_nf_reason(reason)) continue;
     if (reason < kNfReasons)
-      drops[std::string(kDropReasonNames[reason])] = n;
+      named[std::string(kDropReasonNames[reason])] = n;
     else if (reason - kNfReasons < instance.service->reasons.size())
-      drops[instance.service->reasons[reason - kNfReasons]] = n;
+      named[instance.service->reasons[reason - kNfReasons]] = n;
   }
-  return drops;
+  return named;
 }
 
 json nfs_json(const Platform& p) {
@@ -145,32 +150,35 @@ json nfs_json(const Platform& p) {
 /// The platform's own drops, summed over who caused them, and broken down by NF where that says
 /// more: whose absence and whose full ring it was.
 void add_platform_drops(const Platform& p, json& out) {
-  json drops = json::object();
+  json total = json::object();
   json missing = json::object();
   json full = json::object();
-  const DropCounters& all = p.tx_thread->drops();
+  json early = json::object();
   for (std::uint32_t reason = 1; reason < static_cast<std::uint32_t>(DropReason::kCount);
        ++reason) {
     if (reason == static_cast<std::uint32_t>(DropReason::kLostInCrash)) continue;
-    std::uint64_t sum = is_nf_reason(reason) ? get(all.count[kMaxServices][reason]) : 0;
+    std::uint64_t sum = is_nf_reason(reason) ? drops(p, kMaxServices, reason) : 0;
     for (std::uint32_t service = 0; !is_nf_reason(reason) && service <= kMaxServices; ++service) {
-      const std::uint64_t n = get(all.count[service][reason]);
+      const std::uint64_t n = drops(p, service, reason);
       sum += n;
       if (n == 0 || service >= p.services.size()) continue;
       if (reason == static_cast<std::uint32_t>(DropReason::kMissingNf))
         missing[p.services[service]->name] = n;
       if (reason == static_cast<std::uint32_t>(DropReason::kRingFull))
         full[p.services[service]->name] = n;
+      if (reason == static_cast<std::uint32_t>(DropReason::kOverloadEarly))
+        early[p.services[service]->name] = n;
     }
-    if (sum != 0) drops[std::string(kDropReasonNames[reason])] = sum;
+    if (sum != 0) total[std::string(kDropReasonNames[reason])] = sum;
   }
   std::uint64_t not_sent = 0;  // by port in ports[].tx_dropped
   for (std::size_t port = 0; port < p.ports.size(); ++port)
     not_sent += get(p.tx_thread->counters(port).dropped);
-  if (not_sent != 0) drops["tx_dropped"] = not_sent;
-  out["drops"] = std::move(drops);
+  if (not_sent != 0) total["tx_dropped"] = not_sent;
+  out["drops"] = std::move(total);
   out["missing_nf"] = std::move(missing);
   out["ring_full"] = std::move(full);
+  out["overload_early"] = std::move(early);
 }
 
 const char* gpu_state_name(GpuStatus::State state) {
@@ -211,12 +219,47 @@ const char* state_name(InstanceState state) {
   return "free";
 }
 
+json switch_report(const Platform& p) {
+  const SwitchReport& last = p.last_switch;
+  json affected = json::array();
+  json held = json::object();
+  std::uint64_t n_held = 0;
+  for (std::uint32_t type = 0; type < p.types.size(); ++type) {
+    const std::string& name = p.types.name(static_cast<std::uint8_t>(type));
+    if ((last.affected >> type & 1) != 0) affected.push_back(name);
+    if (last.held[type] != 0) held[name] = last.held[type];
+    n_held += last.held[type];
+  }
+  return {{"version", last.version},
+          {"affected", std::move(affected)},
+          {"flows", last.flows_changed},
+          {"held", std::move(held)},
+          {"n_held", n_held},
+          {"hold_us", last.hold_us},
+          {"total_us", last.total_us}};
+}
+
+json changes_json(const Platform& p) {
+  json held = json::object();
+  for (std::uint32_t type = 0; type < p.types.size(); ++type) {
+    std::uint64_t n = 0;
+    for (const auto& rx : p.rx_threads) n += rx->held(type);
+    if (n != 0) held[p.types.name(static_cast<std::uint8_t>(type))] = n;
+  }
+  return {{"n", p.last_switch.number},
+          {"holding", p.flow.holding()},
+          {"held", std::move(held)},
+          {"longest_hold_us", p.longest_hold_us},
+          {"last", p.last_switch.number != 0 ? switch_report(p) : json(nullptr)}};
+}
+
 json statistics(Platform& platform, const AuditReport* audit) {
   platform.totals->sample();
   json out = {{"ports", ports_json(platform)}, {"nfs", nfs_json(platform)}};
   add_platform_drops(platform, out);
   std::uint64_t originated = 0;
   for (const auto& nf : out["nfs"]) originated += nf["originated"].get<std::uint64_t>();
+  out["changes"] = changes_json(platform);
   const TxWords& tx = platform.flow.tx;
   out["pool"] = {{"size", platform.pool->layout().size}, {"free", platform.pool->n_free()}};
   // What NFs originated and what has come back of it; the rest is on its way.

@@ -147,7 +147,7 @@ std::uint32_t BurstLoop::originate(std::span<rte_mbuf*> out) noexcept {
     PacketMeta& meta = packet_meta(out[i]);
     meta = PacketMeta{};
     meta.capture_ns = wall_clock_ns();
-    meta.route_version = static_cast<std::uint8_t>(routes_.current_version());
+    meta.route_version = kJudgedByCurrent;
   }
   return n_fresh_;
 }
@@ -177,7 +177,9 @@ std::optional<ServiceId> BurstLoop::find_service(std::string_view name) const {
 }
 
 std::optional<std::uint8_t> BurstLoop::find_type(std::string_view name) const {
-  for (std::uint32_t i = 0; i < view_.registry->n_types; ++i)
+  // Acquire: pairs with the manager's release store once the names are there.
+  const std::uint32_t n_types = view_.registry->n_types.load(std::memory_order_acquire);
+  for (std::uint32_t i = 0; i < n_types && i < kMaxTypes; ++i)
     if (name == std::string_view(view_.registry->types[i])) return static_cast<std::uint8_t>(i);
   return std::nullopt;
 }

@@ -105,7 +105,9 @@ struct Registry {
   std::int32_t manager_pid;
   std::uint32_t busy_polling;  ///< --idle busy
   std::uint32_t lossless;      ///< a file port is open: queues beside the path wait
-  std::uint32_t n_ports, n_types, n_syncers;
+  std::uint32_t n_ports, n_syncers;
+  /// Entries of `types`; grows when a reload names new ones. Manager writes (release).
+  std::atomic<std::uint32_t> n_types;
   std::atomic<std::uint32_t> ready;  ///< 1 once everything above is final (release)
   char region_path[256];
   char types[kMaxTypes][kNameBytes];
@@ -152,6 +154,13 @@ struct RouteTable {
   std::uint16_t port_endpoint[kMaxPorts];
   std::uint16_t peer_port[kMaxPorts];
 };
+
+/// Route versions are 0..kRouteVersions-1, and then 0 again: an even number of them, so that two
+/// neighbours never share a table.
+inline constexpr std::uint32_t kRouteVersions = 254;
+/// Stamped instead of a version on packets that NFs originate: the current table judges them,
+/// whichever that is, wherever they are.
+inline constexpr std::uint8_t kJudgedByCurrent = 255;
 
 struct RouteTables {
   ControlHeader header;

@@ -24,6 +24,8 @@ class App;
 
 namespace hb {
 
+using NameList = std::vector<std::string>;
+
 /// What the platform needs to know of an NF before it starts.
 struct NfDescription {
   std::string name;     ///< the service's default name and the program's
@@ -39,6 +41,10 @@ struct NfDescription {
   /// Processing a packet twice does no harm: when the process dies, the burst that it had in hand
   /// is left to its successor instead of being lost. The NF may have changed packets of that burst.
   bool idempotent = false;
+  /// Packet types that it may set, and services that it may name in a verdict; unset: any. Flows
+  /// whose packets can't come to where routes change go on while they do: NameList{} says none.
+  std::optional<NameList> sets_types = std::nullopt;
+  std::optional<NameList> names_services = std::nullopt;
 };
 
 /// The platform as an NF meets it. Only the NF's own thread calls it; setup() gets it first.

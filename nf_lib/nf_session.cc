@@ -66,6 +66,8 @@ Result<std::unique_ptr<NfSession>> NfSession::start(Attachment attachment,
                   {"supervisor", own_supervisor()},
                   {"replaces", replaced_process()},
                   {"work_groups", work_groups}});
+  if (description.sets_types) message["sets_types"] = *description.sets_types;
+  if (description.names_services) message["names_services"] = *description.names_services;
   const int pidfd = open_own_pidfd();
   if (pidfd < 0) return Error{"this kernel has no pidfd_open", "Linux 5.3 or later is needed"};
   const Result<void> sent = session->attachment_.socket().send(message, std::array{pidfd});

@@ -43,14 +43,16 @@ class RouteReader {
 
   /// The table version that RX stamps now.
   [[nodiscard]] std::uint32_t current_version() const noexcept {
-    // Acquire: pairs with the release store in RoutePublisher::publish, so the table is whole.
+    // Acquire: pairs with the release store in publish_routes(), so the table is whole.
     return routes_->current.load(std::memory_order_acquire);
   }
 
   /// Where the packet goes, by its type and the version it was stamped with.
   [[nodiscard]] Destination resolve(rte_mbuf* mbuf, Verdict verdict) const noexcept {
     const PacketMeta& meta = packet_meta(mbuf);
-    const RouteTable& table = routes_->table[meta.route_version & 1];
+    const std::uint32_t version =
+        meta.route_version == kJudgedByCurrent ? current_version() : meta.route_version;
+    const RouteTable& table = routes_->table[version & 1];
     switch (verdict.kind()) {
       case HB_VERDICT_NEXT:
         return follow(table, table.next[meta.type % kMaxTypes][row_], mbuf);

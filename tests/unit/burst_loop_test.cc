@@ -278,7 +278,7 @@ TEST_F(BurstLoopTest, OriginatedPacketsComeFromTheFillRingWithFreshMetadata) {
   ASSERT_EQ(loop_.originate(std::span(fresh.data(), 3)), 3u);
   EXPECT_EQ(packet_meta(fresh[0]).type, 0);
   EXPECT_EQ(packet_meta(fresh[0]).drop_reason, 0);
-  EXPECT_EQ(packet_meta(fresh[0]).route_version, 7);
+  EXPECT_EQ(packet_meta(fresh[0]).route_version, kJudgedByCurrent);
   EXPECT_NE(packet_meta(fresh[0]).capture_ns, 0u);
   EXPECT_EQ(loop_.originate(fresh), 0u) << "the last ones have not been sent";
   const std::array<Verdict, 3> verdicts = {Verdict::to_port(2), Verdict::next(), Verdict::hold()};
