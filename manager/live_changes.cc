@@ -28,6 +28,13 @@ std::uint64_t bits_of(const std::optional<std::vector<std::string>>& names, cons
   return bits;
 }
 
+Result<void> intern(TypeNames& types, const std::string& name, const std::string& path, int line) {
+  const Result<std::uint8_t> id = types.intern(name);
+  if (id) return {};
+  const CsvFile file{.path = path, .rows = {}};
+  return file.error(line, id.error().what, id.error().fix);
+}
+
 }  // namespace
 
 void Controller::pause_rx() {
@@ -124,11 +131,10 @@ Result<void> Controller::apply_routes(RouteConfig config) {
                              services.size(), kMaxServices),
                  "use names that the platform knows already"};
   TypeNames types = p_.types;
-  if (const Result<void> interned = types.intern_all(nullptr, &config); !interned) {
-    Error error = interned.error();
-    error.what = fmt::format("{}: {}", config.path, error.what);
-    return error;
-  }
+  for (const RouteRule& rule : config.rules)
+    if (rule.type != "*")
+      if (const Result<void> named = intern(types, rule.type, config.path, rule.line); !named)
+        return named;
   // All is checked: from here on nothing fails.
   p_.types = std::move(types);
   publish_type_names(p_.control->registry(), p_.types);
@@ -145,11 +151,9 @@ Result<void> Controller::apply_flows(const std::string& path) {
   auto loaded = load_flow_config(path.empty() ? p_.flows->path : path);
   if (!loaded) return loaded.error();
   TypeNames types = p_.types;
-  if (const Result<void> interned = types.intern_all(&*loaded, nullptr); !interned) {
-    Error error = interned.error();
-    error.what = fmt::format("{}: {}", loaded->path, error.what);
-    return error;
-  }
+  for (const FlowRule& rule : loaded->rules)
+    if (const Result<void> named = intern(types, rule.type, loaded->path, rule.line); !named)
+      return named;
   // No change is under way, so nobody classifies by the other one.
   const std::uint32_t other = p_.flows ? p_.classifier ^ 1 : p_.classifier;
   if (const Result<void> compiled = p_.classifiers[other]->compile(*loaded, types); !compiled)

@@ -225,6 +225,18 @@ std::string routes_text(const json& status) {
   return table.empty() ? "no routes\n" : table.text();
 }
 
+std::string change_text(const json& change) {
+  std::string types;
+  for (const json& type : list(change, "affected"))
+    types += (types.empty() ? "" : ", ") + type.get<std::string>();
+  std::string text =
+      fmt::format("version {}: {} packets held, until {} us after the change\n",
+                  shown(change, "version"), shown(change, "n_held"), shown(change, "hold_us"));
+  text +=
+      types.empty() ? "no type's routes changed\n" : "types whose routes changed: " + types + '\n';
+  return text;
+}
+
 std::string gpu_text(const json& status) {
   const json& gpu = field(status, "gpu");
   if (!gpu.is_object() || gpu.empty()) return "no GPU host is running\n";

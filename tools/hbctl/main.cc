@@ -1,10 +1,12 @@
-// hbctl: shows what a running platform does, stops network functions and reloads them.
+// hbctl: shows what a running platform does, stops network functions and reloads them, changes
+// routes and flows.
 // Exit status: 0; 1 on any error; 2 when an audit finds packets lost or in two places.
 #include <fmt/format.h>
 
 #include <CLI/CLI.hpp>
 #include <cstdio>
 #include <exception>
+#include <filesystem>
 #include <fstream>
 #include <iterator>
 #include <nlohmann/json.hpp>
@@ -30,6 +32,7 @@ struct Options {
   unsigned timeout_s = 60;  ///< of restart
   std::vector<std::string> reload_args;
   ReadyDemand ready;
+  std::string type, current, next;  ///< of route
 };
 
 int fail(const Error& error) {
@@ -105,6 +108,31 @@ int stop(const Options& options) {
   return 0;
 }
 
+/// Has routes or flows changed, and waits until no packet is held for it any more.
+int change(const Options& options, json request) {
+  request["op"] = "change";
+  const Result<json> answer = ask(options.prefix, request, kLongLimit);
+  if (!answer) return fail(answer.error());
+  const json done = answer->value("change", json::object());
+  if (options.as_json)
+    print(done);
+  else
+    print(change_text(done));
+  return 0;
+}
+
+/// hbctl reload routes|flows [FILE]
+int reload_file(const Options& options) {
+  if (options.reload_args.size() > 1)
+    return fail(Error{fmt::format("reload {} takes one file, not {}", options.service,
+                                  options.reload_args.size()),
+                      "see hbctl reload --help"});
+  std::string path;
+  if (!options.reload_args.empty())  // the manager runs in another directory
+    path = std::filesystem::absolute(options.reload_args.front());
+  return change(options, {{"what", options.service}, {"path", path}});
+}
+
 /// @return the names to reload one after the other: all running instances of a service
 std::vector<std::string> instances_of(const std::string& service, const json& status) {
   std::vector<std::string> names;
@@ -116,6 +144,7 @@ std::vector<std::string> instances_of(const std::string& service, const json& st
 }
 
 int reload(const Options& options) {
+  if (options.service == "routes" || options.service == "flows") return reload_file(options);
   const Result<json> answer = ask(options.prefix, {{"op", "status"}});
   if (!answer) return fail(answer.error());
   int status = 0;
@@ -168,8 +197,7 @@ int wait(const Options& options) {
 
 int run(int argc, char** argv) {
   Options options;
-  CLI::App app("Shows what a running Hummingbird platform does, and stops network functions.",
-               "hbctl");
+  CLI::App app("Shows what a running Hummingbird platform does, and changes it.", "hbctl");
   app.require_subcommand(0, 1);
   app.fallthrough();  // --json and --prefix are welcome before and after the command
   app.add_option("--prefix", options.prefix, "the manager's prefix")->capture_default_str();
@@ -203,9 +231,13 @@ int run(int argc, char** argv) {
   command("stop", "stop a network function once its rings are empty", stop)
       ->add_option("NF", options.service, "a service, or one instance of it like router/1")
       ->required();
-  CLI::App* const reloading =
-      command("reload", "give a running NF new configuration; packets go on", reload);
-  reloading->add_option("NF", options.service, "its service, as in hbctl nfs")->required();
+  CLI::App* const reloading = command(
+      "reload",
+      "NF: give it new configuration; routes [FILE], flows [FILE]: read them again, or from "
+      "another file. Packets go on",
+      reload);
+  reloading->add_option("NF", options.service, "its service, as in hbctl nfs, or routes or flows")
+      ->required();
   // What hbctl does not know is the NF's, like --rules FILE: it must not fall through.
   reloading->fallthrough(false)->allow_extras();
   reloading->add_option("--prefix", options.prefix, "the manager's prefix");
@@ -224,6 +256,25 @@ int run(int argc, char** argv) {
   restarted->add_option("--timeout", options.timeout_s, "wait at most so many seconds for the end")
       ->check(CLI::Range(1u, 3600u))
       ->capture_default_str();
+  CLI::App* const route = app.add_subcommand("route", "change one rule of the route table");
+  route->require_subcommand(1);
+  route->fallthrough();
+  const auto edit = [&](const char* name, const char* text) {
+    CLI::App* const sub = route->add_subcommand(name, text);
+    sub->fallthrough();
+    sub->add_option("TYPE", options.type, "packet type, * for all without a rule")->required();
+    sub->add_option("CURRENT", options.current, "an NF, or rx")->required();
+    sub->callback([&status, &options, name] {
+      status = change(options, {{"what", name},
+                                {"type", options.type},
+                                {"current", options.current},
+                                {"next", options.next}});
+    });
+    return sub->add_option("NEXT", options.next, "an NF, tx, tx:PORT or drop");
+  };
+  edit("add", "add a rule")->required();
+  edit("replace", "give a rule another next NF")->required();
+  edit("del", "take a rule away");
   CLI::App* const ready =
       command("wait-ready", "wait until the manager answers and the named NFs are running", wait);
   ready->add_option("NF", options.ready.services, "services that must be running");
