@@ -44,6 +44,8 @@ def start(platform, routes, flows=FLOWS, nfs=("a", "b", "x", "o"), slow="b", bur
     for name in nfs:
         platform.spawn_nf("stamp", "--letter", name, "--burst-us",
                           str(burst_us if name == slow else 0), service=name)
+    for name in nfs:  # RX waits for those only to which the first routes lead
+        platform.wait_state(name, "running")
     platform.wait_for(lambda status: summed(status)["rx"] > 0, "RX runs")
     return target
 
@@ -207,7 +209,8 @@ def test_held_packets_are_released_by_the_routes_of_then(platform):
 
 def test_a_hung_nf_is_killed_after_the_drain_timeout(platform):
     routes = platform.write("routes.csv", "*, rx, a\n*, a, b\n*, b, tx\n")
-    platform.start_manager("--port", "null", "--routes", routes, "--drain-timeout", "300")
+    platform.start_manager("--port", "null", "--routes", routes, "--drain-timeout", "300",
+                           "--nf-timeout", "60000")
     platform.start_nf("forward", service="a")
     hung = platform.start_nf("forward", service="b")
     platform.wait_traffic()
