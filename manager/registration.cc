@@ -9,6 +9,7 @@
 
 #include "manager/controller.h"
 #include "nf_lib/copy_queue.h"
+#include "nf_lib/surviving.h"
 
 namespace hb {
 namespace {
@@ -37,6 +38,10 @@ Result<void> check_description(const json& message) {
                  "use up to 31 letters, digits, '_', '.' and '-', and not rx, tx or drop"};
   if (message.value("reasons", json::array()).size() > kMaxNfReasons)
     return Error{fmt::format("an NF can have {} drop reasons", kMaxNfReasons), "declare fewer"};
+  if (message.value("surviving_bytes", std::uint64_t{0}) > kMaxSurvivingBytes)
+    return Error{
+        fmt::format("no service can have more than {} bytes that survive", kMaxSurvivingBytes),
+        "declare fewer"};
   if (message.value("choice", 0) < 0 || message.value("choice", 0) > 3 ||
       message.value("key_bytes", 0) > 16)
     return Error{"the instance choice is out of range",
@@ -130,6 +135,15 @@ json Controller::register_nf(int connection, const json& message, int pidfd) {
     release(instance);
     return refusal(placed.error());
   }
+  std::string surviving;
+  if (const auto bytes = message.value("surviving_bytes", std::uint64_t{0}); bytes != 0) {
+    const Result<std::string> kept = p_.control->keep_surviving(name, bytes);
+    if (!kept) {
+      release(instance);
+      return refusal(kept.error());
+    }
+    surviving = *kept;
+  }
   instance.pidfd = pidfd;
   instance.connection = connection;
   instance.start_order = next_start_order_++;
@@ -159,7 +173,8 @@ json Controller::register_nf(int connection, const json& message, int pidfd) {
                 {"endpoint", instance.endpoints.front().value},
                 {"service_id", instance.id},
                 {"instance", instance.id},
-                {"page", instance.page->name()}};
+                {"page", instance.page->name()},
+                {"surviving", surviving}};
   if (instance.compute == Compute::kGpu) {
     json queues = json::array();
     for (std::uint32_t s = 0; s < p_.options.n_syncers; ++s)

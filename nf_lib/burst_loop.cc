@@ -12,11 +12,12 @@
 namespace hb {
 
 BurstLoop::BurstLoop(const PlatformView& view, ContextPage* page, ContextId context,
-                     EndpointId endpoint, ServiceId service)
+                     EndpointId endpoint, ServiceId service, std::span<std::byte> surviving)
     : view_(view),
       page_(page),
       endpoint_(endpoint),
       service_(service),
+      surviving_(surviving),
       routes_(view.routes, view.registry, service.value),
       publisher_(view.region, context, &page->ledger),
       held_(page, view.check),

@@ -59,6 +59,7 @@ Result<std::unique_ptr<NfSession>> NfSession::start(Attachment attachment,
                   {"key_offset", description.key_offset},
                   {"key_bytes", description.key_bytes},
                   {"originates", description.originates},
+                  {"surviving_bytes", description.surviving_bytes},
                   {"work_groups", work_groups}});
   const int pidfd = open_own_pidfd();
   if (pidfd < 0) return Error{"this kernel has no pidfd_open", "Linux 5.3 or later is needed"};
@@ -79,6 +80,12 @@ Result<std::unique_ptr<NfSession>> NfSession::start(Attachment attachment,
   Result<ContextPage*> page = session->attachment_.map_context(reply.value("page", ""));
   if (!page) return page.error();
   r.page = *page;
+  if (description.surviving_bytes != 0) {
+    const auto block = session->attachment_.map_surviving(reply.value("surviving", ""),
+                                                          description.surviving_bytes);
+    if (!block) return block.error();
+    r.surviving = *block;
+  }
   session->instance_ = &session->attachment_.registry().instances[r.instance.value];
   return session;
 }
