@@ -261,6 +261,8 @@ void Controller::on_close(int connection) {
     server_.send(asker, refusal(Error{"the NF ended before it answered", "see what it printed"}));
   for (const auto& instance : p_.instances)
     if (instance->connection == connection) instance->connection = -1;
+  // Its end is told by its pidfd, a moment later: until then nobody else may pass for gpu_host.
+  if (gpu_.connection() == connection) gpu_.disconnect();
   if (rolling_ && rolling_->connection == connection) rolling_->connection = -1;
   if (const SupervisorLink* const gone = supervisor_by_connection(connection); gone != nullptr) {
     const SupervisorLink copy = *gone;

@@ -48,6 +48,8 @@ class GpuSupervisor {
   [[nodiscard]] int pidfd() const noexcept { return pidfd_; }
   [[nodiscard]] int pid() const noexcept { return pid_; }
   [[nodiscard]] int connection() const noexcept { return connection_; }
+  /// Its connection is closed; the next one may get the same number.
+  void disconnect() noexcept { connection_ = -1; }
 
  private:
   Platform& platform_;

@@ -13,6 +13,7 @@
 
 #include "manager/controller.h"
 #include "nf_lib/copy_queue.h"
+#include "nf_lib/surviving.h"
 
 namespace hb {
 namespace {
@@ -44,6 +45,10 @@ Result<void> check_description(const json& message) {
                  "use up to 31 letters, digits, '_', '.' and '-', and not rx, tx or drop"};
   if (message.value("reasons", json::array()).size() > kMaxNfReasons)
     return Error{fmt::format("an NF can have {} drop reasons", kMaxNfReasons), "declare fewer"};
+  if (message.value("surviving_bytes", std::uint64_t{0}) > kMaxSurvivingBytes)
+    return Error{
+        fmt::format("no service can have more than {} bytes that survive", kMaxSurvivingBytes),
+        "declare fewer"};
   if (message.value("choice", 0) < 0 || message.value("choice", 0) > 3 ||
       message.value("key_bytes", 0) > 16)
     return Error{"the instance choice is out of range",
@@ -134,6 +139,15 @@ json Controller::register_nf(int connection, const json& message, int pidfd) {
     if (!succeeds) release(instance);
     return refusal(placed.error());
   }
+  std::string surviving;
+  if (const auto bytes = message.value("surviving_bytes", std::uint64_t{0}); bytes != 0) {
+    const Result<std::string> kept = p_.control->keep_surviving(name, bytes);
+    if (!kept) {
+      release(instance);
+      return refusal(kept.error());
+    }
+    surviving = *kept;
+  }
   instance.pidfd = pidfd;
   instance.connection = connection;
   instance.start_order = next_start_order_++;
@@ -170,7 +184,8 @@ json Controller::register_nf(int connection, const json& message, int pidfd) {
                 {"service_id", service.id},
                 {"instance", instance.id},
                 {"name", instance.name()},
-                {"page", instance.page->name()}};
+                {"page", instance.page->name()},
+                {"surviving", surviving}};
   if (service.compute == Compute::kGpu) {
     json queues = json::array();
     for (std::uint32_t s = 0; s < p_.options.n_syncers; ++s)
