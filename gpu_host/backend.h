@@ -19,6 +19,7 @@ struct DeviceInfo {
   std::string name;
   std::string platform;
   bool is_cpu = false;  ///< shares the host's cores: never spins for long
+  std::string claims;   ///< what it says it can do with host memory, for people
 };
 
 /// How the device gets at the region; in the order in which they are tried.
@@ -75,6 +76,12 @@ class DeviceSlice {
   virtual Result<void> run() = 0;
 };
 
+/// Rates of plain copies between pinned host memory and the device's.
+struct CopyRates {
+  double in_gbps = 0;
+  double out_gbps = 0;
+};
+
 /// One programming interface. Set-up thread only, but for the slices it makes.
 class Backend {
  public:
@@ -104,6 +111,15 @@ class Backend {
   /// and the self-test.
   virtual Result<std::unique_ptr<DeviceSlice>> make_staged_slice(const RegionView& view,
                                                                  const SliceSpec& spec) = 0;
+
+  /// Times n copies of `bytes` each way, each direction by itself.
+  virtual Result<CopyRates> copy_rates(std::size_t bytes, std::uint32_t n) = 0;
+};
+
+/// A programming interface by name.
+struct BackendEntry {
+  const char* name;
+  std::unique_ptr<Backend> (*make)();
 };
 
 }  // namespace hb

@@ -13,6 +13,8 @@
 #include <cstdio>
 #include <cstring>
 
+#include "gpu_host/child_process.h"
+
 #define HB_LITMUS_LAYOUT_ONLY
 #include "kernels/litmus.cl"
 
@@ -22,6 +24,7 @@ namespace {
 using Clock = std::chrono::steady_clock;
 using std::chrono::milliseconds;
 
+constexpr milliseconds kPeerLimit{20000};  ///< for the other process' whole life
 constexpr milliseconds kStartLimit{1500};  ///< for the kernel to begin
 constexpr milliseconds kTurnLimit{1000};   ///< for one answer
 constexpr milliseconds kAllLimit{1500};    ///< enough turns, and this long, is enough
@@ -100,10 +103,21 @@ int run_litmus_peer(const std::string& region_path, std::uint64_t offset) {
   return status;
 }
 
-void clear_litmus(const RegionView& region) { std::memset(region.litmus(), 0, sizeof(HbLitmus)); }
-
-void quit_litmus(const RegionView& region) {
-  store(reinterpret_cast<HbLitmus*>(region.litmus())->quit.value, 1);
+Result<void> litmus_test(const std::string& helper, const std::string& region_path,
+                         const RegionView& region, const std::function<Result<void>()>& launch,
+                         const std::function<Result<void>()>& join) {
+  auto* const litmus = reinterpret_cast<HbLitmus*>(region.litmus());
+  std::memset(litmus, 0, sizeof(HbLitmus));
+  Result<ChildProcess> peer =
+      ChildProcess::start(helper, litmus_peer_args(region_path, region.layout()));
+  if (!peer) return peer.error();
+  const Result<void> launched = launch();
+  const Result<std::string> said =
+      launched ? peer->wait(kPeerLimit) : Result<std::string>(launched.error());
+  store(litmus->quit.value, 1);  // and if the kernel doesn't see it, its poll budget ends it
+  const Result<void> joined = join();
+  if (!said) return Error{"litmus test: " + said.error().what, ""};
+  return joined;
 }
 
 }  // namespace hb

@@ -3,6 +3,7 @@
 #pragma once
 
 #include <cstdint>
+#include <functional>
 #include <string>
 #include <vector>
 
@@ -25,9 +26,13 @@ std::vector<std::string> litmus_peer_args(const std::string& region_path,
 /// @return exit status; 0 when every turn was answered rightly
 int run_litmus_peer(const std::string& region_path, std::uint64_t offset);
 
-/// Clears the scratch area, before a launch.
-void clear_litmus(const RegionView& region);
-/// Tells the kernel to end.
-void quit_litmus(const RegionView& region);
+/// Lets another process and a running kernel answer each other over the region's scratch area.
+/// @param helper  this program, run again as the peer
+/// @param launch  starts kernels/litmus.cl's hb_litmus; must not wait for its end
+/// @param join    waits for its end: it was told to quit, and has a poll budget
+/// @return an Error with the reason in a few words if they don't
+Result<void> litmus_test(const std::string& helper, const std::string& region_path,
+                         const RegionView& region, const std::function<Result<void>()>& launch,
+                         const std::function<Result<void>()>& join);
 
 }  // namespace hb

@@ -5,23 +5,14 @@
 #include <unistd.h>
 
 #include <CLI/CLI.hpp>
-#include <array>
+#include <span>
 
+#include "gpu_host/backends.h"
 #include "gpu_host/kernel_source.h"
 #include "gpu_host/litmus.h"
-#include "gpu_host/opencl/opencl_backend.h"
 #include "gpu_host/service.h"
 
 namespace {
-
-struct BackendEntry {
-  const char* name;
-  std::unique_ptr<hb::Backend> (*make)();
-};
-/// In the order in which --backend auto tries them.
-constexpr std::array kBackends = {
-    BackendEntry{"opencl", hb::make_opencl_backend},
-};
 
 struct Options {
   hb::ServiceOptions service;
@@ -47,9 +38,9 @@ void use_stderr_logger() {
 void declare(CLI::App& app, Options& options) {
   hb::ServiceOptions& service = options.service;
   app.add_option("--prefix", service.prefix, "the manager's prefix")->capture_default_str();
-  app.add_option("--backend", service.backend, "auto or opencl")->capture_default_str();
-  app.add_option("--device", service.device_idx, "number of the device, GPUs first")
-      ->capture_default_str();
+  app.add_option("--backend", service.backend, "auto, cuda or opencl")->capture_default_str();
+  app.add_option("--device", service.device_idx,
+                 "number of the backend's device (default: the first that shares memory)");
   app.add_option("--syncers", service.n_syncers, "CPUSyncer threads")
       ->check(CLI::Range(1u, hb::kMaxSyncers))
       ->capture_default_str();
@@ -58,7 +49,7 @@ void declare(CLI::App& app, Options& options) {
       ->capture_default_str();
   app.add_option("--cores", service.cores, "CPUs to run on, like 0-3,8");
   app.add_option("--memory", options.memory,
-                 "auto, or one of svm-system, svm-alias, host-ptr, staged")
+                 "auto, or one of svm-system, svm-alias, host-ptr, registered, staged")
       ->capture_default_str();
   app.add_option("--kernels", service.kernel_dir, "folder of the kernels' sources")
       ->capture_default_str();
@@ -71,24 +62,25 @@ void declare(CLI::App& app, Options& options) {
   app.add_option("--workgroup-size", options.work_group_size)->group("");
 }
 
-hb::Result<const BackendEntry*> choose_backend(const std::string& name) {
-  for (const BackendEntry& entry : kBackends)
-    if (name == entry.name || name == "auto") return &entry;
-  return hb::Error{"there is no backend '" + name + "'", "use auto or opencl"};
-}
-
-int list_devices(hb::Backend& backend) {
-  const auto devices = backend.devices({});
-  if (!devices) return fail(devices.error());
-  for (std::size_t i = 0; i < devices->size(); ++i)
-    fmt::print("{}  {}  ({})\n", i, (*devices)[i].name, (*devices)[i].platform);
-  return 0;
+int list_devices(std::span<const hb::BackendEntry> backends) {
+  bool any = false;
+  for (const hb::BackendEntry& entry : backends) {
+    const auto devices = entry.make()->devices({});
+    any |= devices.ok();
+    if (!devices) {
+      fmt::print("{}  none: {}\n", entry.name, devices.error().what);
+      continue;
+    }
+    for (std::size_t i = 0; i < devices->size(); ++i)
+      fmt::print("{} {}  {}  ({})\n", entry.name, i, (*devices)[i].name, (*devices)[i].platform);
+  }
+  return any ? 0 : 1;
 }
 
 /// The helper process: no logger, its output is read by the process that started it.
 int build_program(hb::Backend& backend, const Options& options) {
   hb::BackendOptions wanted;
-  wanted.device_idx = options.service.device_idx;
+  wanted.device_idx = options.service.device_idx.value_or(0);
   wanted.work_group_size = options.work_group_size;
   wanted.kernel_dir = options.service.kernel_dir;
   const hb::Result<void> built = backend.build_program(wanted);
@@ -96,7 +88,7 @@ int build_program(hb::Backend& backend, const Options& options) {
   return built ? 0 : 1;
 }
 
-int serve(Options& options, const BackendEntry& backend) {
+int serve(Options& options, std::span<const hb::BackendEntry> backends) {
   signal(SIGINT, SIG_IGN);  // Ctrl-C in the manager's terminal is the manager's to handle
   if (options.memory != "auto") {
     const auto mode = hb::parse_memory_mode(options.memory);
@@ -104,7 +96,7 @@ int serve(Options& options, const BackendEntry& backend) {
     options.service.memory = *mode;
   }
   options.service.busy = options.idle == "busy";
-  hb::Service service(options.service, backend.name, backend.make());
+  hb::Service service(options.service, backends);
   if (const hb::Result<void> started = service.start(); !started)
     return service.manager_knows() ? 1 : fail(started.error());
   const hb::Result<void> served = service.serve();
@@ -132,9 +124,9 @@ int main(int argc, char** argv) {
     return hb::run_litmus_peer(options.litmus_peer[0],
                                std::strtoull(options.litmus_peer[1].c_str(), nullptr, 10));
   }
-  const hb::Result<const BackendEntry*> backend = choose_backend(options.service.backend);
-  if (!backend) return fail(backend.error());
-  if (options.list_devices) return list_devices(*(*backend)->make());
-  if (options.build_program) return build_program(*(*backend)->make(), options);
-  return serve(options, **backend);
+  const auto backends = hb::parse_backend(options.service.backend);
+  if (!backends) return fail(backends.error());
+  if (options.list_devices) return list_devices(*backends);
+  if (options.build_program) return build_program(*backends->front().make(), options);
+  return serve(options, *backends);
 }

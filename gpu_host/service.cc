@@ -52,10 +52,8 @@ struct Service::Slice {
   bool leaving = false;
 };
 
-Service::Service(ServiceOptions options, std::string backend_name, std::unique_ptr<Backend> backend)
-    : options_(std::move(options)),
-      backend_name_(std::move(backend_name)),
-      backend_(std::move(backend)) {}
+Service::Service(ServiceOptions options, std::span<const BackendEntry> backends)
+    : options_(std::move(options)), backends_(backends) {}
 
 Service::~Service() {
   threads_.clear();  // the CPUSyncers first: they ring the slices' doorbells
@@ -133,20 +131,19 @@ Result<void> Service::open_device() {
   if (layout.n_work_groups == 0)
     return Error{"the manager's region has no work-groups", "start it without --gpu none"};
   BackendOptions options;
-  options.device_idx = options_.device_idx;
   options.work_group_size = layout.work_group_size;
   // Every slice at once, in the old and the new program; litmus and self-test come before them.
   options.max_resident = 2 * layout.n_work_groups + 2;
   options.kernel_dir = options_.kernel_dir;
   options.helper_program = "/proc/self/exe";
-  const Result<DeviceInfo> device = backend_->open(options);
-  if (!device) return device.error();
-  device_ = *device;
-  const Result<MemoryReport> memory =
-      backend_->map_region({registry.region_path, attachment_->view().region},
-                           options_.memory ? &*options_.memory : nullptr);
-  if (!memory) return memory.error();
-  memory_ = *memory;
+  Result<OpenedDevice> opened = hb::open_device(backends_, options, options_.device_idx,
+                                                {registry.region_path, attachment_->view().region},
+                                                options_.memory ? &*options_.memory : nullptr);
+  if (!opened) return opened.error();
+  backend_name_ = opened->backend_name;
+  backend_ = std::move(opened->backend);
+  device_ = std::move(opened->info);
+  memory_ = std::move(opened->memory);
   for (const KernelEntry& kernel : kernel_catalog())
     if (const Result<void> ran = run_self_test(*backend_, kernel, layout.work_group_size); !ran)
       return ran;

@@ -5,11 +5,12 @@
 #include <memory>
 #include <nlohmann/json_fwd.hpp>
 #include <optional>
+#include <span>
 #include <string>
 #include <thread>
 #include <vector>
 
-#include "gpu_host/backend.h"
+#include "gpu_host/device_choice.h"
 #include "gpu_host/slice_runner.h"
 #include "gpu_host/syncer.h"
 #include "nf_lib/attachment.h"
@@ -19,7 +20,7 @@ namespace hb {
 struct ServiceOptions {
   std::string prefix = "hb";
   std::string backend = "auto";
-  std::uint32_t device_idx = 0;
+  std::optional<std::uint32_t> device_idx;  ///< nullopt: the first that passes the litmus test
   std::uint32_t n_syncers = 1;
   bool busy = false;
   std::string cores;
@@ -30,7 +31,8 @@ struct ServiceOptions {
 /// The process' one service. Main thread, but for the threads it starts.
 class Service {
  public:
-  Service(ServiceOptions options, std::string backend_name, std::unique_ptr<Backend> backend);
+  /// @param backends  to choose the device from, in this order
+  Service(ServiceOptions options, std::span<const BackendEntry> backends);
   ~Service();
 
   /// Attaches, registers, opens the device, tests it, and reports to be ready.
@@ -60,6 +62,7 @@ class Service {
   Result<void> finish_removals();
 
   ServiceOptions options_;
+  std::span<const BackendEntry> backends_;
   std::string backend_name_;
   std::unique_ptr<Backend> backend_;
   std::optional<Attachment> attachment_;

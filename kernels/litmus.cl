@@ -34,15 +34,16 @@ KERNEL void hb_litmus(GLOBAL u8* region, u64 litmus_offset, u32 max_polls) {
   if (lane == 0) ATOMIC_STORE_RELEASE(&litmus->started.value, 1u);
   for (;;) {
     if (lane == 0) {
-      // Acquire: pairs with the peer's release store of `request`, so the question is whole.
-      u32 request = ATOMIC_LOAD_ACQUIRE(&litmus->request.value);
+      u32 request = ATOMIC_LOAD_RELAXED(&litmus->request.value);
       u32 polls = 0;
       u32 quit = 0;
       while (request == turn && quit == 0 && polls < max_polls) {
-        quit = ATOMIC_LOAD_ACQUIRE(&litmus->quit.value);
-        request = ATOMIC_LOAD_ACQUIRE(&litmus->request.value);
+        quit = ATOMIC_LOAD_RELAXED(&litmus->quit.value);
+        request = ATOMIC_LOAD_RELAXED(&litmus->request.value);
         ++polls;
       }
+      // Acquire: pairs with the peer's release store of `request`, so the question is whole.
+      ATOMIC_ACQUIRED(&litmus->request.value);
       shared[0] = request;
     }
     GROUP_BARRIER();

@@ -21,6 +21,11 @@ typedef ulong u64;
 /// Pairs with a release store of the same word by the host or by another work-group.
 #define ATOMIC_LOAD_ACQUIRE(word) \
   atomic_load_explicit((volatile GLOBAL atomic_uint*)(word), memory_order_acquire, HB_SVM_SCOPE)
+/// Orders nothing; for polls. ATOMIC_ACQUIRED(word) once one has seen what it waits for.
+#define ATOMIC_LOAD_RELAXED(word) \
+  atomic_load_explicit((volatile GLOBAL atomic_uint*)(word), memory_order_relaxed, HB_SVM_SCOPE)
+/// Makes the last relaxed load of the word an acquire load: what it pairs with, that pairs with.
+#define ATOMIC_ACQUIRED(word) ((void)ATOMIC_LOAD_ACQUIRE(word))
 /// Pairs with an acquire load of the same word by the host or by another work-group.
 #define ATOMIC_STORE_RELEASE(word, v)                                                    \
   atomic_store_explicit((volatile GLOBAL atomic_uint*)(word), (v), memory_order_release, \
@@ -49,16 +54,21 @@ static __device__ inline u32 hb_load_acquire(const volatile u32* word) {
   asm volatile("ld.acquire.sys.u32 %0, [%1];" : "=r"(v) : "l"(word) : "memory");
   return v;
 }
+static __device__ inline u32 hb_load_relaxed(const volatile u32* word) {
+  u32 v;
+  asm volatile("ld.relaxed.sys.u32 %0, [%1];" : "=r"(v) : "l"(word));
+  return v;
+}
 static __device__ inline void hb_store_release(volatile u32* word, u32 v) {
   asm volatile("st.release.sys.u32 [%0], %1;" ::"l"(word), "r"(v) : "memory");
 }
 #define ATOMIC_LOAD_ACQUIRE(word) hb_load_acquire(word)
+#define ATOMIC_LOAD_RELAXED(word) hb_load_relaxed(word)
+#define ATOMIC_ACQUIRED(word) asm volatile("fence.acq_rel.sys;" ::: "memory")
 #define ATOMIC_STORE_RELEASE(word, v) hb_store_release((word), (v))
-#define GROUP_BARRIER()     \
-  do {                      \
-    __threadfence_system(); \
-    __syncthreads();        \
-  } while (0)
+// No fence of its own: a release store after it covers what all work-items wrote before it, as PTX's
+// causality order goes through barriers. A fence here would cost each of them a trip to the host.
+#define GROUP_BARRIER() __syncthreads()
 #define LOCAL_WORDS(name, n) __shared__ u32 name[n]
 #define GROUP_ID() ((u32)blockIdx.x)
 #define LOCAL_ID() ((u32)threadIdx.x)
@@ -91,6 +101,9 @@ inline constexpr u32 kHostLocalWords = 16;
 inline thread_local HbHostItem hb_host_item{};
 #define ATOMIC_LOAD_ACQUIRE(word) \
   std::atomic_ref<u32>(*const_cast<u32*>(word)).load(std::memory_order_acquire)
+#define ATOMIC_LOAD_RELAXED(word) \
+  std::atomic_ref<u32>(*const_cast<u32*>(word)).load(std::memory_order_relaxed)
+#define ATOMIC_ACQUIRED(word) ((void)ATOMIC_LOAD_ACQUIRE(word))
 #define ATOMIC_STORE_RELEASE(word, v) \
   std::atomic_ref<u32>(*const_cast<u32*>(word)).store((v), std::memory_order_release)
 #define GROUP_BARRIER() hb_host_item.barrier(hb_host_item.state)

@@ -240,9 +240,9 @@ void Controller::on_gpu_host_death() {
   if (ending_) {
     spdlog::info("gpu_host has stopped");
   } else if (!gpu_.was_ready()) {
-    const bool required = p_.options.gpu == GpuChoice::kOpenCl;
+    const bool required = p_.options.gpu != GpuChoice::kAuto;
     spdlog::log(required ? spdlog::level::err : spdlog::level::warn, "--gpu {}: {}",
-                required ? "opencl" : "auto", p_.gpu.why);
+                to_string(p_.options.gpu), p_.gpu.why);
     fatal_ = ending_ = required;
   } else if (restart_in) {
     spdlog::error("gpu_host died ({}); it is started again in {} ms", how, restart_in->count());

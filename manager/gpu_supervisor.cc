@@ -36,7 +36,7 @@ Result<void> GpuSupervisor::start() {
                                    "--idle",
                                    o.busy ? "busy" : "adaptive",
                                    "--backend",
-                                   o.gpu == GpuChoice::kOpenCl ? "opencl" : "auto"};
+                                   to_string(o.gpu)};
   if (o.gpu_device >= 0) args.insert(args.end(), {"--device", std::to_string(o.gpu_device)});
   if (!o.cores.empty()) args.insert(args.end(), {"--cores", o.cores});
   std::vector<char*> argv;

@@ -30,6 +30,20 @@ std::string plain_prefix(std::string& text) {
 
 }  // namespace
 
+const char* to_string(GpuChoice gpu) {
+  switch (gpu) {
+    case GpuChoice::kAuto:
+      return "auto";
+    case GpuChoice::kOpenCl:
+      return "opencl";
+    case GpuChoice::kCuda:
+      return "cuda";
+    case GpuChoice::kNone:
+      break;
+  }
+  return "none";
+}
+
 ParsedOptions parse_options(int argc, char** argv) {
   ParsedOptions parsed;
   ManagerOptions& o = parsed.options;
@@ -51,8 +65,8 @@ ParsedOptions parse_options(int argc, char** argv) {
       });
   app.add_option("--routes", o.routes, "routes.csv: packet type, current NF, next NF");
   app.add_option("--flows", o.flows, "flows.csv: type, src, src port, dst, dst port, proto");
-  app.add_option("--gpu", gpu, "auto | opencl | none")
-      ->check(one_of({"auto", "opencl", "none"}))
+  app.add_option("--gpu", gpu, "auto | cuda | opencl | none")
+      ->check(one_of({"auto", "cuda", "opencl", "none"}))
       ->capture_default_str();
   app.add_option("--gpu-device", o.gpu_device, "number of the device, as hbctl gpu shows it")
       ->check(CLI::Range(0, 63));
@@ -126,6 +140,7 @@ ParsedOptions parse_options(int argc, char** argv) {
   }
   o.gpu = gpu == "none"     ? GpuChoice::kNone
           : gpu == "opencl" ? GpuChoice::kOpenCl
+          : gpu == "cuda"   ? GpuChoice::kCuda
                             : GpuChoice::kAuto;
   o.busy = idle == "busy";
   o.overload_early = overload == "early";

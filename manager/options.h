@@ -9,7 +9,9 @@
 
 namespace hb {
 
-enum class GpuChoice { kAuto, kOpenCl, kNone };
+enum class GpuChoice { kAuto, kOpenCl, kCuda, kNone };
+/// As users write it.
+const char* to_string(GpuChoice gpu);
 enum class MissingNf { kDrop, kSkip };
 
 struct ManagerOptions {

@@ -7,7 +7,6 @@
 #include <cerrno>
 #include <cstring>
 
-#include "gpu_host/child_process.h"
 #include "gpu_host/litmus.h"
 
 namespace hb::opencl {
@@ -110,7 +109,6 @@ Result<void> litmus_test(Session& session, const RegionFile& region, const Devic
   if (!kernel) return kernel.error();
   Result<Queue> queue = make_queue(session);
   if (!queue) return queue.error();
-  clear_litmus(region.view);
   const cl_ulong offset = region.view.layout().litmus;
   const cl_uint polls = session.device.info.is_cpu ? kLitmusPollsCpu : kLitmusPollsGpu;
   cl_int code = memory.set_as_argument(kernel->get(), 0);
@@ -119,19 +117,19 @@ Result<void> litmus_test(Session& session, const RegionFile& region, const Devic
   if (code != CL_SUCCESS)
     return reason(fmt::format("its pointer is refused ({})", code_name(code)));
 
-  Result<ChildProcess> peer = ChildProcess::start(
-      session.options.helper_program, litmus_peer_args(region.path, region.view.layout()));
-  if (!peer) return peer.error();
-  const std::size_t lanes = kLitmusLanes;
-  code = clEnqueueNDRangeKernel(queue->get(), kernel->get(), 1, nullptr, &lanes, &lanes, 0, nullptr,
-                                nullptr);
-  if (code == CL_SUCCESS) code = clFlush(queue->get());
-  Result<std::string> said = code == CL_SUCCESS ? peer->wait(std::chrono::seconds(20))
-                                                : Result<std::string>(reason(code_name(code)));
-  quit_litmus(region.view);  // and if the kernel doesn't see it, its poll budget ends it
-  clFinish(queue->get());
-  if (!said) return reason("litmus test: " + said.error().what);
-  return {};
+  const auto launch = [&]() -> Result<void> {
+    const std::size_t lanes = kLitmusLanes;
+    cl_int result = clEnqueueNDRangeKernel(queue->get(), kernel->get(), 1, nullptr, &lanes, &lanes,
+                                           0, nullptr, nullptr);
+    if (result == CL_SUCCESS) result = clFlush(queue->get());
+    if (result != CL_SUCCESS) return reason(code_name(result));
+    return {};
+  };
+  const auto join = [&]() -> Result<void> {
+    clFinish(queue->get());
+    return {};
+  };
+  return hb::litmus_test(session.options.helper_program, region.path, region.view, launch, join);
 }
 
 }  // namespace hb::opencl

@@ -24,6 +24,15 @@ Result<std::vector<Device>> list_devices() {
       const auto type = device_value<cl_device_type>(id, CL_DEVICE_TYPE);
       device.info.is_cpu = (type & CL_DEVICE_TYPE_CPU) != 0;
       device.svm = device_value<cl_device_svm_capabilities>(id, CL_DEVICE_SVM_CAPABILITIES);
+      const auto has = [&](cl_device_svm_capabilities what) {
+        return (device.svm & what) != 0 ? "yes" : "no";
+      };
+      device.info.claims = fmt::format(
+          "{}, {} compute units; SVM: coarse {}, fine buffers {}, fine system {}, atomics {}",
+          info_string(clGetDeviceInfo, id, CL_DEVICE_VERSION),
+          device_value<cl_uint>(id, CL_DEVICE_MAX_COMPUTE_UNITS),
+          has(CL_DEVICE_SVM_COARSE_GRAIN_BUFFER), has(CL_DEVICE_SVM_FINE_GRAIN_BUFFER),
+          has(CL_DEVICE_SVM_FINE_GRAIN_SYSTEM), has(CL_DEVICE_SVM_ATOMICS));
       devices.push_back(std::move(device));
     }
   }

@@ -1,5 +1,6 @@
-// The persistent loop on every OpenCL device found here: links hb_gpu_opencl, GTest; no gtest_main,
-// as the program runs itself again as litmus peer and program builder.
+// The persistent loop on the first device of every backend: one suite for all of them, skipped
+// where a backend finds no device. No gtest_main, as the program runs itself again as litmus peer
+// and program builder.
 #include <gtest/gtest.h>
 #include <sys/mman.h>
 #include <unistd.h>
@@ -9,8 +10,8 @@
 #include <cstdlib>
 #include <thread>
 
+#include "gpu_host/backends.h"
 #include "gpu_host/litmus.h"
-#include "gpu_host/opencl/opencl_backend.h"
 #include "gpu_host/self_test.h"
 #include "gpu_host/slice_runner.h"
 #include "tests/kernels/kernel_dir.h"
@@ -34,22 +35,29 @@ BackendOptions options() {
 }
 
 /// One device for all tests of this file, as in gpu_host; and a region in a file of shared memory.
-class OpenClPersistent : public ::testing::Test {
+class BackendPersistent : public ::testing::TestWithParam<const BackendEntry*> {
  protected:
-  static void SetUpTestSuite() {
-    backend_ = make_opencl_backend().release();
+  static void TearDownTestSuite() {
+    backend_.reset();
+    opened_ = nullptr;
+  }
+
+  void open() {
+    backend_ = GetParam()->make();
+    opened_ = GetParam();
     const auto devices = backend_->devices(options());
     why_not_ = devices ? "" : devices.error().line();
     if (!devices) return;
     const auto opened = backend_->open(options());
-    ASSERT_TRUE(opened) << opened.error().line();
+    why_not_ = opened ? "" : opened.error().line();
+    ASSERT_TRUE(opened) << why_not_;
     std::printf("device '%s'\n", opened->name.c_str());
   }
-  static void TearDownTestSuite() { delete backend_; }
 
   void SetUp() override {
-    if (!why_not_.empty()) GTEST_SKIP() << why_not_;
-    path_ = "/dev/shm/hb-opencl-test-" + std::to_string(getpid());
+    if (opened_ != GetParam()) open();
+    if (!why_not_.empty()) GTEST_SKIP() << GetParam()->name << ": " << why_not_;
+    path_ = "/dev/shm/hb-backend-test-" + std::to_string(getpid());
     FILE* const file = std::fopen(path_.c_str(), "w+");
     ASSERT_NE(file, nullptr);
     ASSERT_EQ(ftruncate(fileno(file), static_cast<off_t>(layout_.total_bytes)), 0);
@@ -102,26 +110,27 @@ class OpenClPersistent : public ::testing::Test {
                 kLanes, seconds, 2e-6 * n * kLanes / seconds, a->n_launches(), b->n_launches());
   }
 
-  static inline Backend* backend_ = nullptr;
+  static inline std::unique_ptr<Backend> backend_;
+  static inline const BackendEntry* opened_ = nullptr;
   static inline std::string why_not_;
   std::string path_;
   RegionLayout layout_ = queue_layout(2 * kGroups, kLanes, kRounds);
   RegionView view_;
 };
 
-TEST_F(OpenClPersistent, EveryKernelPassesItsSelfTest) {
+TEST_P(BackendPersistent, EveryKernelPassesItsSelfTest) {
   for (const KernelEntry& kernel : kernel_catalog()) {
     const Result<void> ran = run_self_test(*backend_, kernel, kLanes);
     EXPECT_TRUE(ran) << ran.error().line();
   }
 }
 
-TEST_F(OpenClPersistent, AModeIsFoundAndTheOthersSayWhyNot) {
+TEST_P(BackendPersistent, AModeIsFoundAndTheOthersSayWhyNot) {
   const auto report = backend_->map_region({path_, view_}, nullptr);
   ASSERT_TRUE(report) << report.error().line();
   std::printf("memory mode %s (%s)\n", to_string(report->mode), report->why.c_str());
-  for (const MemoryMode mode :
-       {MemoryMode::kSvmSystem, MemoryMode::kSvmAlias, MemoryMode::kHostPtr}) {
+  for (const MemoryMode mode : {MemoryMode::kSvmSystem, MemoryMode::kSvmAlias, MemoryMode::kHostPtr,
+                                MemoryMode::kRegistered}) {
     const auto one = backend_->map_region({path_, view_}, &mode);
     std::printf("  %s: %s\n", to_string(mode), one ? "works" : one.error().what.c_str());
     if (!one) {
@@ -130,20 +139,20 @@ TEST_F(OpenClPersistent, AModeIsFoundAndTheOthersSayWhyNot) {
   }
 }
 
-TEST_F(OpenClPersistent, RegressionOf96000RoundsWithSeveralNfs) {
+TEST_P(BackendPersistent, RegressionOf96000RoundsWithSeveralNfs) {
   const auto report = backend_->map_region({path_, view_}, nullptr);
   ASSERT_TRUE(report);
   // On a device that only stages, each launch takes some rounds: fewer will do.
   run_two_slices(report->mode == MemoryMode::kStaged ? 6000 : 48000);
 }
 
-TEST_F(OpenClPersistent, StagedIsAModeLikeTheOthers) {
+TEST_P(BackendPersistent, StagedIsAModeLikeTheOthers) {
   const MemoryMode staged = MemoryMode::kStaged;
   ASSERT_TRUE(backend_->map_region({path_, view_}, &staged));
   run_two_slices(4000);
 }
 
-TEST_F(OpenClPersistent, AnIdleLaunchEndsByItselfAndWorkWakesItAgain) {
+TEST_P(BackendPersistent, AnIdleLaunchEndsByItselfAndWorkWakesItAgain) {
   const auto report = backend_->map_region({path_, view_}, nullptr);
   ASSERT_TRUE(report);
   const TestPackets packets(view_);
@@ -168,7 +177,7 @@ TEST_F(OpenClPersistent, AnIdleLaunchEndsByItselfAndWorkWakesItAgain) {
   EXPECT_LT(Clock::now() - begin, std::chrono::seconds(2));
 }
 
-TEST_F(OpenClPersistent, MoreWorkGroupsThanThreadsAreRefused) {
+TEST_P(BackendPersistent, MoreWorkGroupsThanThreadsAreRefused) {
   ASSERT_TRUE(backend_->map_region({path_, view_}, nullptr));
   const auto table = backend_->upload_table({});
   ASSERT_TRUE(table);
@@ -180,6 +189,50 @@ TEST_F(OpenClPersistent, MoreWorkGroupsThanThreadsAreRefused) {
   EXPECT_FALSE(slice);
 }
 
+TEST_P(BackendPersistent, ATableIsUploadedAndASelfTestRunsBesideARunningSlice) {
+  ASSERT_TRUE(backend_->map_region({path_, view_}, nullptr));
+  const TestPackets packets(view_);
+  QueueDriver driver(view_, packets, 0, kGroups, HB_GPU_NF_FORWARD, 21);
+  auto runner = make_runner("forward", 0, 0);
+  runner->start();
+  std::atomic<bool> done = false;
+  std::jthread traffic([&] {  // the slice never idles out
+    while (!done.load(std::memory_order_relaxed)) {
+      driver.step(~std::uint64_t{0});
+      runner->doorbell().ring();
+      std::this_thread::yield();
+    }
+  });
+  const auto begin = Clock::now();
+  std::vector<std::byte> large(8u << 20, std::byte{7});
+  for (int i = 0; i < 5; ++i) EXPECT_TRUE(backend_->upload_table(large));  // and given back
+  const Result<void> ran = run_self_test(*backend_, *find_kernel("nids"), kLanes);
+  EXPECT_TRUE(ran) << ran.error().line();
+  EXPECT_LT(Clock::now() - begin, std::chrono::seconds(20)) << "it waited for the slice to end";
+  const std::uint64_t before = driver.n_wrong();
+  done.store(true, std::memory_order_relaxed);
+  traffic.join();
+  EXPECT_EQ(before, 0u);
+  EXPECT_EQ(driver.n_wrong(), 0u);
+}
+
+TEST_P(BackendPersistent, CopiesHaveARate) {
+  const auto rates = backend_->copy_rates(4u << 20, 4);
+  ASSERT_TRUE(rates) << rates.error().line();
+  EXPECT_GT(rates->in_gbps, 0.01);
+  EXPECT_GT(rates->out_gbps, 0.01);
+  std::printf("copies: in %.1f Gbps, out %.1f Gbps\n", rates->in_gbps, rates->out_gbps);
+}
+
+std::vector<const BackendEntry*> entries() {
+  std::vector<const BackendEntry*> all;
+  for (const BackendEntry& entry : all_backends()) all.push_back(&entry);
+  return all;
+}
+
+INSTANTIATE_TEST_SUITE_P(Each, BackendPersistent, ::testing::ValuesIn(entries()),
+                         [](const auto& entry) { return std::string(entry.param->name); });
+
 }  // namespace
 }  // namespace hb::test
 
@@ -187,8 +240,10 @@ int main(int argc, char** argv) {
   const std::string_view first = argc > 1 ? argv[1] : "";
   if (first == "--litmus-peer" && argc == 4)
     return hb::run_litmus_peer(argv[2], std::strtoull(argv[3], nullptr, 10));
-  if (first == "--build-program") {
-    const hb::Result<void> built = hb::make_opencl_backend()->build_program(hb::test::options());
+  if (first == "--build-program" && argc > 3 && std::string_view(argv[2]) == "--backend") {
+    const auto backends = hb::parse_backend(argv[3]);
+    if (!backends) return 1;
+    const auto built = backends->front().make()->build_program(hb::test::options());
     if (!built) std::printf("%s\n", built.error().line().c_str());
     return built ? 0 : 1;
   }

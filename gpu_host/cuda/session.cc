@@ -1,0 +1,213 @@
+#include "gpu_host/cuda/session.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <array>
+#include <cstring>
+
+namespace hb::cuda {
+namespace {
+
+int attribute(const DriverApi& api, CuDevice device, Attribute what) {
+  int value = 0;
+  api.device_attribute(&value, what, device);
+  return value;
+}
+
+std::string claims(const DriverApi& api, CuDevice id, int arch) {
+  std::size_t bytes = 0;
+  api.device_memory(&bytes, id);
+  const auto yes = [&](Attribute what) { return attribute(api, id, what) != 0 ? "yes" : "no"; };
+  return fmt::format(
+      "compute capability {}.{}, {} multiprocessors, {} MB; maps host memory: {}, registers host "
+      "memory: {}, unified addressing: {}, pageable memory access: {}, watchdog: {}",
+      arch / 10, arch % 10, attribute(api, id, kMultiprocessorCount), bytes >> 20,
+      yes(kCanMapHostMemory), yes(kHostRegisterSupported), yes(kUnifiedAddressing),
+      yes(kPageableMemoryAccess), yes(kKernelExecTimeout));
+}
+
+}  // namespace
+
+Result<std::vector<Device>> list_devices(const DriverApi& api) {
+  int n = 0;
+  if (const CuResult code = api.device_count(&n); code != kSuccess)
+    return cu_error(api, "count its devices", code);
+  if (n == 0) return Error{"CUDA finds no device", "use --gpu opencl or --gpu none"};
+  std::vector<Device> devices;
+  for (int i = 0; i < n; ++i) {
+    Device device;
+    if (const CuResult code = api.device_get(&device.id, i); code != kSuccess)
+      return cu_error(api, fmt::format("open device {}", i), code);
+    std::array<char, 256> name{};
+    api.device_name(name.data(), name.size(), device.id);
+    int version = 0;
+    api.driver_version(&version);
+    device.arch =
+        attribute(api, device.id, kComputeMajor) * 10 + attribute(api, device.id, kComputeMinor);
+    device.info.name = name.data();
+    device.info.platform = fmt::format("CUDA driver {}.{}", version / 1000, version % 1000 / 10);
+    device.info.claims = claims(api, device.id, device.arch);
+    devices.push_back(std::move(device));
+  }
+  return devices;
+}
+
+Result<std::unique_ptr<Session>> Session::open(const BackendOptions& options) {
+  const Result<const DriverApi*> api = load_driver();
+  if (!api) return api.error();
+  Result<std::vector<Device>> devices = list_devices(**api);
+  if (!devices) return devices.error();
+  if (options.device_idx >= devices->size())
+    return Error{
+        fmt::format("there is no CUDA device {}: {} found", options.device_idx, devices->size()),
+        "choose a --gpu-device from 0"};
+  std::unique_ptr<Session> session(new Session(**api, options));
+  session->device_ = std::move((*devices)[options.device_idx]);
+  const CuDevice id = session->device_.id;
+  const auto need = [&](Attribute what, const char* name) {
+    return attribute(**api, id, what) != 0
+               ? Result<void>{}
+               : Error{fmt::format("'{}' has no {}", session->device_.info.name, name),
+                       "use --gpu opencl"};
+  };
+  if (const Result<void> has = need(kMemoryPoolsSupported, "stream-ordered memory"); !has)
+    return has.error();
+  const auto most = static_cast<std::uint32_t>(attribute(**api, id, kMaxThreadsPerBlock));
+  if (options.work_group_size > most)
+    return Error{fmt::format("'{}' runs at most {} work-items in a work-group, not {}",
+                             session->device_.info.name, most, options.work_group_size),
+                 "choose a smaller --workgroup-size"};
+  session->has_watchdog_ = attribute(**api, id, kKernelExecTimeout) != 0;
+  (*api)->context_flags(id,
+                        kContextFlags);  // refused if another library took the context: its flags
+  if (const CuResult code = (*api)->context_retain(&session->context_, id); code != kSuccess)
+    return cu_error(**api, "make a context", code);
+  if (const Result<void> entered = session->enter(); !entered) return entered.error();
+  return session;
+}
+
+Session::~Session() {
+  if (context_ == nullptr) return;
+  for (const std::span<std::byte> memory : spare_host_) api_.host_free(memory.data());
+  if (module_ != nullptr) api_.module_unload(module_);
+  api_.context_release(device_.id);
+}
+
+Result<void> Session::enter() const {
+  if (const CuResult code = api_.context_set(context_); code != kSuccess)
+    return error("enter its context", code);
+  return {};
+}
+
+Result<void> Session::load(std::span<const char> code) {
+  if (const CuResult result = api_.module_load(&module_, code.data()); result != kSuccess)
+    return error("load the kernels", result);
+  for (const auto& [function, name] :
+       {std::pair{&persistent_, "hb_persistent"}, std::pair{&litmus_, "hb_litmus"}})
+    if (const CuResult result = api_.module_function(function, module_, name); result != kSuccess)
+      return error(fmt::format("find the kernel '{}'", name), result);
+  int per_processor = 0;
+  if (const CuResult result = api_.occupancy(&per_processor, persistent_,
+                                             static_cast<int>(options_.work_group_size), 0);
+      result != kSuccess)
+    return error("say how many work-groups fit", result);
+  const auto most =
+      static_cast<std::uint32_t>(per_processor * attribute(api_, device_.id, kMultiprocessorCount));
+  if (most < options_.max_resident)
+    return Error{
+        fmt::format("'{}' runs {} work-groups of {} at once, {} are needed", device_.info.name,
+                    most, options_.work_group_size, options_.max_resident),
+        "give the manager fewer --workgroups or a smaller --workgroup-size"};
+  return {};
+}
+
+Result<std::span<std::byte>> Session::take_host(std::size_t bytes) {
+  const std::lock_guard lock(host_mutex_);
+  for (auto at = spare_host_.begin(); at != spare_host_.end(); ++at) {
+    if (at->size() < bytes) continue;
+    const std::span<std::byte> found = *at;
+    spare_host_.erase(at);
+    return found;
+  }
+  void* memory = nullptr;
+  if (const CuResult code = api_.host_alloc(&memory, bytes, kHostPortableMapped); code != kSuccess)
+    return error(fmt::format("pin {} bytes of host memory", bytes), code);
+  return std::span(static_cast<std::byte*>(memory), bytes);
+}
+
+void Session::give_back_host(std::span<std::byte> memory) {
+  if (memory.empty()) return;
+  const std::lock_guard lock(host_mutex_);
+  spare_host_.push_back(memory);
+}
+
+Result<Stream> Stream::make(const Session& session) {
+  Stream stream(session);
+  const DriverApi& api = session.api();
+  CuResult code = api.stream_create(&stream.stream_, kStreamNonBlocking);
+  if (code == kSuccess)
+    code = api.event_create(&stream.event_, kEventBlockingSync | kEventDisableTiming);
+  if (code != kSuccess) return session.error("make a stream", code);
+  return stream;
+}
+
+Stream::~Stream() {
+  if (event_ != nullptr) session_->api().event_destroy(event_);
+  if (stream_ != nullptr) session_->api().stream_destroy(stream_);
+}
+
+Result<void> Stream::wait(const char* doing) const {
+  const DriverApi& api = session_->api();
+  CuResult code = api.event_record(event_, stream_);
+  if (code == kSuccess) code = api.event_synchronize(event_);
+  if (code != kSuccess) return session_->error(doing, code);
+  return {};
+}
+
+Result<DeviceMemory> DeviceMemory::make(const Session& session, std::size_t bytes) {
+  Result<Stream> stream = Stream::make(session);
+  if (!stream) return stream.error();
+  DeviceMemory memory(session, std::move(*stream));
+  if (const CuResult code =
+          session.api().alloc_async(&memory.pointer_, bytes, memory.stream_.get());
+      code != kSuccess)
+    return session.error(fmt::format("allocate {} bytes", bytes), code);
+  if (const Result<void> done = memory.stream_.wait("allocate memory"); !done) return done.error();
+  return memory;
+}
+
+DeviceMemory::~DeviceMemory() {
+  if (pointer_ != 0) session_->api().free_async(pointer_, stream_.get());
+}
+
+Result<std::shared_ptr<const DeviceTable>> upload(Session& session,
+                                                  std::span<const std::byte> table) {
+  // As OpenCL's smallest: a kernel may read a header's worth of any table.
+  const std::size_t bytes = std::max<std::size_t>(table.size(), 64);
+  Result<DeviceMemory> memory = DeviceMemory::make(session, bytes);
+  if (!memory) return memory.error();
+  const Result<std::span<std::byte>> pinned = session.take_host(bytes);
+  if (!pinned) return pinned.error();
+  std::memset(pinned->data(), 0, bytes);
+  if (!table.empty()) std::memcpy(pinned->data(), table.data(), table.size());
+  const CuResult code =
+      session.api().copy_in_async(memory->get(), pinned->data(), bytes, memory->stream().get());
+  Result<void> done = code == kSuccess ? memory->stream().wait("copy a table in")
+                                       : Result<void>(session.error("copy a table in", code));
+  session.give_back_host(*pinned);
+  if (!done) return done.error();
+  return std::shared_ptr<const DeviceTable>(std::make_shared<CudaTable>(std::move(*memory)));
+}
+
+Result<ResidentShare> ResidentShare::take(Session& session, std::uint32_t n) {
+  const std::uint32_t limit = session.options().max_resident;
+  const std::uint32_t before = session.resident.fetch_add(n, std::memory_order_relaxed);
+  if (before + n <= limit) return ResidentShare(session, n);
+  session.resident.fetch_sub(n, std::memory_order_relaxed);
+  return Error{fmt::format("{} work-groups more than the {} running would exceed the device's {}",
+                           n, before, limit),
+               "give the manager fewer --workgroups"};
+}
+
+}  // namespace hb::cuda

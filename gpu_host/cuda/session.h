@@ -1,0 +1,152 @@
+// An opened CUDA device: context, program, streams, memory that is never given back while a kernel
+// may run.
+#pragma once
+
+#include <atomic>
+#include <memory>
+#include <mutex>
+#include <span>
+#include <utility>
+#include <vector>
+
+#include "gpu_host/backend.h"
+#include "gpu_host/cuda/driver_api.h"
+
+namespace hb::cuda {
+
+struct Device {
+  CuDevice id = 0;
+  DeviceInfo info;
+  int arch = 0;  ///< compute capability, 90 for 9.0
+};
+
+/// All devices of the driver.
+Result<std::vector<Device>> list_devices(const DriverApi& api);
+
+/// What slices and tables share. Outlives them.
+class Session {
+ public:
+  /// Takes the device's primary context for the calling thread.
+  static Result<std::unique_ptr<Session>> open(const BackendOptions& options);
+  ~Session();
+  Session(const Session&) = delete;
+  Session& operator=(const Session&) = delete;
+
+  /// Loads the machine code and checks that max_resident work-groups can be resident at once.
+  Result<void> load(std::span<const char> code);
+
+  [[nodiscard]] const DriverApi& api() const noexcept { return api_; }
+  [[nodiscard]] const Device& device() const noexcept { return device_; }
+  [[nodiscard]] const BackendOptions& options() const noexcept { return options_; }
+  [[nodiscard]] CuFunction persistent() const noexcept { return persistent_; }
+  [[nodiscard]] CuFunction litmus() const noexcept { return litmus_; }
+  /// The driver ends kernels that run long: those of a display, mostly.
+  [[nodiscard]] bool has_watchdog() const noexcept { return has_watchdog_; }
+
+  /// Makes the context the calling thread's. Every thread that calls the driver does this first.
+  Result<void> enter() const;
+  [[nodiscard]] Error error(const std::string& doing, CuResult code) const {
+    return cu_error(api_, doing, code);
+  }
+
+  /// Pinned host memory of at least `bytes`. Freeing such memory waits for every kernel, also one
+  /// that never ends: so it goes back to give_back_host(), and is freed with the session.
+  Result<std::span<std::byte>> take_host(std::size_t bytes);
+  void give_back_host(std::span<std::byte> memory);
+
+  std::atomic<std::uint32_t> resident{0};  ///< work-groups
+
+ private:
+  Session(const DriverApi& api, BackendOptions options) : api_(api), options_(std::move(options)) {}
+
+  const DriverApi& api_;
+  BackendOptions options_;
+  Device device_;
+  bool has_watchdog_ = false;
+  CuContext context_ = nullptr;
+  CuModule module_ = nullptr;
+  CuFunction persistent_ = nullptr;
+  CuFunction litmus_ = nullptr;
+  std::mutex host_mutex_;
+  std::vector<std::span<std::byte>> spare_host_;
+};
+
+/// A stream that waits for no other. Owns it; outlived by the session.
+class Stream {
+ public:
+  static Result<Stream> make(const Session& session);
+  Stream(Stream&& other) noexcept
+      : session_(other.session_),
+        stream_(std::exchange(other.stream_, nullptr)),
+        event_(std::exchange(other.event_, nullptr)) {}
+  Stream& operator=(Stream&&) = delete;
+  ~Stream();
+
+  [[nodiscard]] CuStream get() const noexcept { return stream_; }
+  /// Sleeps until all that was put on this stream is done.
+  /// @param doing  for the Error
+  Result<void> wait(const char* doing) const;
+
+ private:
+  explicit Stream(const Session& session) : session_(&session) {}
+  const Session* session_;
+  CuStream stream_ = nullptr;
+  CuEvent event_ = nullptr;
+};
+
+/// Device memory, allocated and freed in the order of a stream of its own: neither waits for a
+/// kernel on another.
+class DeviceMemory {
+ public:
+  static Result<DeviceMemory> make(const Session& session, std::size_t bytes);
+  DeviceMemory(DeviceMemory&& other) noexcept
+      : session_(other.session_),
+        stream_(std::move(other.stream_)),
+        pointer_(std::exchange(other.pointer_, 0)) {}
+  DeviceMemory& operator=(DeviceMemory&&) = delete;
+  ~DeviceMemory();
+
+  [[nodiscard]] CuDevicePtr get() const noexcept { return pointer_; }
+  [[nodiscard]] const Stream& stream() const noexcept { return stream_; }
+
+ private:
+  DeviceMemory(const Session& session, Stream stream)
+      : session_(&session), stream_(std::move(stream)) {}
+  const Session* session_;
+  Stream stream_;
+  CuDevicePtr pointer_ = 0;
+};
+
+/// A table in the device's memory.
+class CudaTable final : public DeviceTable {
+ public:
+  explicit CudaTable(DeviceMemory memory) : memory_(std::move(memory)) {}
+  [[nodiscard]] CuDevicePtr pointer() const noexcept { return memory_.get(); }
+
+ private:
+  DeviceMemory memory_;
+};
+
+/// Copies a table in, through pinned memory, beside whatever runs.
+Result<std::shared_ptr<const DeviceTable>> upload(Session& session,
+                                                  std::span<const std::byte> table);
+
+/// Holds a share of the work-groups that may be resident at once.
+class ResidentShare {
+ public:
+  /// @return an Error, taking nothing, if n more would not all be resident
+  static Result<ResidentShare> take(Session& session, std::uint32_t n);
+  ResidentShare(ResidentShare&& other) noexcept
+      : session_(std::exchange(other.session_, nullptr)), n_(other.n_) {}
+  ResidentShare& operator=(ResidentShare&&) = delete;
+  ~ResidentShare() {
+    if (session_ != nullptr) session_->resident.fetch_sub(n_, std::memory_order_relaxed);
+  }
+
+ private:
+  ResidentShare(Session& session, std::uint32_t n) : session_(&session), n_(n) {}
+  Session* session_;
+  std::uint32_t n_;
+};
+
+}  // namespace hb::cuda
