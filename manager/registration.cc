@@ -141,9 +141,13 @@ json Controller::register_nf(int connection, const json& message, int pidfd) {
   }
   std::string surviving;
   if (const auto bytes = message.value("surviving_bytes", std::uint64_t{0}); bytes != 0) {
-    const Result<std::string> kept = p_.control->keep_surviving(name, bytes);
+    // One block has one owner: instances that run side by side have one each.
+    const std::string owner = service.choice == InstanceChoice::kSingle
+                                  ? service.name
+                                  : fmt::format("{}.{}", service.name, instance.number);
+    const Result<std::string> kept = p_.control->keep_surviving(owner, bytes);
     if (!kept) {
-      release(instance);
+      if (!succeeds) release(instance);
       return refusal(kept.error());
     }
     surviving = *kept;
