@@ -172,7 +172,10 @@ void Controller::shutdown() {
   for (const SupervisorLink& supervisor : supervisors_)
     server_.send(supervisor.connection, {{"op", "stop"}});
   for (const auto& instance : p_.instances)
-    if (instance->state == InstanceState::kRestarting) give_up(*instance, InstanceState::kStopped);
+    if (instance->state == InstanceState::kRestarting)
+      give_up(*instance, InstanceState::kStopped);
+    else if (instance->is_waiting())
+      instance->offers = false;  // what waits for it to be ready is not waited for any longer
   if (p_.flow.rx_command.load(std::memory_order_relaxed) % 2 == 0) pause_rx();
   if (!settle(kFinishLimit, [this] { return p_.flow.on_the_way() == 0; }))
     spdlog::warn("{} packets did not finish in time", p_.flow.on_the_way());

@@ -5,6 +5,7 @@
 
 #include <bit>
 
+#include "manager/ring_check.h"
 #include "nf_lib/packet_meta.h"
 
 namespace hb {
@@ -67,7 +68,7 @@ bool TxThread::drain_endpoint(std::uint32_t endpoint, F&& handle) noexcept {
       const RingId id = region.ring_id(EndpointId(endpoint), from);
       rte_ring* const ring = region.ring(id);
       // An NF can write here; a ring that it broke is left alone, the manager goes on.
-      if (!has_packets(ring) || !ring_is_sane(ring, region.planned_size(id))) continue;
+      if (!has_packets(ring) || !ring_is_usable(ring, region.planned_size(id))) continue;
       const Window window = peek(ring);
       if (window.n == 0) continue;
       std::array<rte_mbuf*, kMaxBurst> packets;
