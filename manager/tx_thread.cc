@@ -191,8 +191,9 @@ bool TxThread::fill(ContextId context) noexcept {
 void TxThread::empty_fill_rings() noexcept {
   const RegionView& region = setup_.view.region;
   for (std::uint32_t context = 0; context < region.layout().n_contexts; ++context) {
-    rte_ring* const ring = region.ring(region.fill_ring_id(ContextId(context)));
-    for (;;) {
+    const RingId id = region.fill_ring_id(ContextId(context));
+    rte_ring* const ring = region.ring(id);
+    while (ring_is_usable(ring, region.planned_size(id))) {
       const Window window = peek(ring);
       if (window.n == 0) break;
       std::array<rte_mbuf*, kMaxBurst> packets;
