@@ -6,6 +6,7 @@
 #include <functional>
 #include <map>
 #include <nlohmann/json_fwd.hpp>
+#include <set>
 #include <string>
 #include <vector>
 
@@ -54,6 +55,7 @@ class ControlServer {
   ControlSocket listener_;
   std::string path_;
   std::map<int, ControlSocket> connections_;
+  std::set<int> foreign_;  ///< connections of other users, which get one answer: a refusal
 };
 
 /// The answer to a request that can't be carried out.

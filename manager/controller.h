@@ -39,11 +39,14 @@ class Controller {
   /// @return the exit status
   int run();
 
+  /// One turn of the control thread: waits for something to happen, at most that long, and handles
+  /// it. run() does this and what follows from it.
+  void poll_once(std::chrono::microseconds timeout);
+
  private:
   using Clock = std::chrono::steady_clock;
 
   // Events (controller.cc). Handlers change what should be; run() brings it about.
-  void poll_once(std::chrono::microseconds timeout);
   bool settle(std::chrono::milliseconds limit, const std::function<bool()>& done);
   void on_signal();
   void on_message(int connection, const nlohmann::json& message, std::vector<int>& fds);

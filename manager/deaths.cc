@@ -33,6 +33,7 @@ void Controller::on_nf_death(Instance& instance) {
   instance.pidfd = -1;
   p_.control->registry().instances[instance.id].pid = 0;
   if (!instance.in_use()) return;
+  if (instance.state == InstanceState::kFailed && !instance.slice_failed) return;  // given up
   if (instance.state == InstanceState::kStarting) {
     on_death_while_starting(instance);
     return;
@@ -50,10 +51,6 @@ void Controller::on_nf_death(Instance& instance) {
   if (!gpu) dead.endpoints = instance.endpoints;
   const std::uint64_t n = recovery_.recover(
       dead, instance.id, ended_well ? DropReason::kHeldAtExit : DropReason::kLostInCrash);
-  if (instance.slice_failed && instance.state == InstanceState::kFailed) {
-    give_up(instance, InstanceState::kFailed);
-    return;
-  }
   if (ended_well)
     spdlog::info("{} has stopped", instance.name());
   else
@@ -258,7 +255,8 @@ void Controller::on_gpu_host_death() {
       DeadContext dead{.context = p_.syncers[i].context,
                        .page = &p_.syncers[i].page->page(),
                        .endpoints = {instance->endpoints[i]},
-                       .work_groups = {}};
+                       .work_groups = {},
+                       .keep_windows = false};
       for (std::uint32_t g = 0; g < instance->n_work_groups; ++g)
         if (g % p_.syncers.size() == i) dead.work_groups.push_back(instance->first_work_group + g);
       lost += recovery_.recover(dead, instance->id, DropReason::kLostInCrash);
@@ -297,6 +295,7 @@ void Controller::restart_gpu_host() {
   gpu_restart_at_.reset();
   if (ending_) return;
   if (const Result<void> started = gpu_.start(); !started) {
+    p_.gpu.state = GpuStatus::State::kFailed;
     p_.gpu.why = started.error().line();
     spdlog::error("{}", p_.gpu.why);
     retry_waiting_registrations();

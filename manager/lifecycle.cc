@@ -173,7 +173,10 @@ void Controller::shutdown() {
   for (const SupervisorLink& supervisor : supervisors_)
     server_.send(supervisor.connection, {{"op", "stop"}});
   for (const auto& instance : p_.instances)
-    if (instance->state == InstanceState::kRestarting) give_up(*instance, InstanceState::kStopped);
+    if (instance->state == InstanceState::kRestarting)
+      give_up(*instance, InstanceState::kStopped);
+    else if (instance->is_waiting())
+      instance->offers = false;  // what waits for it to be ready is not waited for any longer
   // What is held back goes first: afterwards nobody lets it go.
   settle(kFinishLimit, [this] { return switch_.idle() || switch_.rx_is_paused(); });
   if (!switch_.rx_is_paused()) pause_rx();

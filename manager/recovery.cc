@@ -5,6 +5,8 @@
 #include <bit>
 #include <unordered_set>
 
+#include "manager/ring_check.h"
+
 namespace hb {
 
 struct Recovery::Findings {
@@ -80,7 +82,7 @@ void Recovery::collect_held(const DeadContext& dead, Findings& found) const {
 void Recovery::collect_window(RingId id, WindowRule rule, Findings& found) const {
   rte_ring* const ring = region_.ring(id);
   const std::uint32_t size = region_.planned_size(id);
-  if (!ring_is_sane(ring, size)) return;
+  if (!ring_is_usable(ring, size)) return;
   const std::uint32_t tail = ring->cons.tail;
   const std::uint32_t head = ring->cons.head;
   const std::uint32_t n = head - tail;
@@ -161,7 +163,7 @@ std::uint64_t Recovery::serve(EndpointId endpoint, std::uint32_t service) {
     // No more than waits there now: a producer may fill it faster than it is served, and the
     // control thread has others to look after.
     std::uint32_t left = std::min(rte_ring_count(ring), region_.planned_size(id));
-    while (left != 0 && ring_is_sane(ring, region_.planned_size(id))) {
+    while (left != 0 && ring_is_usable(ring, region_.planned_size(id))) {
       const Window window = peek(ring, std::min(left, kMaxBurst));
       if (window.n == 0) break;
       left -= window.n;
@@ -185,8 +187,12 @@ std::uint64_t Recovery::serve(EndpointId endpoint, std::uint32_t service) {
 }
 
 bool Recovery::is_empty(EndpointId endpoint) const {
-  for (std::uint32_t from = 0; from < region_.layout().n_contexts; ++from)
-    if (has_packets(region_.ring(endpoint, ContextId(from)))) return false;
+  for (std::uint32_t from = 0; from < region_.layout().n_contexts; ++from) {
+    const RingId id = region_.ring_id(endpoint, ContextId(from));
+    const rte_ring* const ring = region_.ring(id);
+    // Of one that a wild write broke nobody can take anything: it must not be waited for.
+    if (has_packets(ring) && ring_is_usable(ring, region_.planned_size(id))) return false;
+  }
   return true;
 }
 

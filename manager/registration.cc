@@ -71,7 +71,7 @@ void Controller::on_register(int connection, const json& message, std::vector<in
     return;
   }
   if (message.value("role", "") == "gpu_host") {
-    if (message.value("pid", 0) == gpu_.pid() && gpu_.connection() < 0)
+    if (gpu_.alive() && server_.peer_pid(connection) == gpu_.pid() && gpu_.connection() < 0)
       server_.send(connection, gpu_.on_register(connection));
     else
       server_.send(connection, refusal(Error{"only the manager starts gpu_host", "use --gpu"}));
@@ -281,7 +281,10 @@ void Controller::on_nf_ready(Instance& instance, const json& message) {
   instance.table.bytes = message.value("table_bytes", std::uint64_t{0});
   if (const std::string path = message.value("table", ""); !path.empty())
     instance.table.fd = open(path.c_str(), O_RDONLY | O_CLOEXEC);
-  add_slice(instance);
+  if (p_.gpu.state == GpuStatus::State::kReady)
+    add_slice(instance);
+  else
+    instance.slice_failed = true;  // gpu_host has died meanwhile; the next one gets it
 }
 
 /// The table stays here: a gpu_host that is started again gets it without the control process.

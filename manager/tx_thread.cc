@@ -5,6 +5,7 @@
 
 #include <bit>
 
+#include "manager/ring_check.h"
 #include "nf_lib/packet_meta.h"
 
 namespace hb {
@@ -63,7 +64,7 @@ bool TxThread::drain_endpoint(std::uint32_t endpoint, F&& handle) noexcept {
       const RingId id = region.ring_id(EndpointId(endpoint), from);
       rte_ring* const ring = region.ring(id);
       // An NF can write here; a ring that it broke is left alone, the manager goes on.
-      if (!has_packets(ring) || !ring_is_sane(ring, region.planned_size(id))) continue;
+      if (!has_packets(ring) || !ring_is_usable(ring, region.planned_size(id))) continue;
       const Window window = peek(ring);
       if (window.n == 0) continue;
       std::array<rte_mbuf*, kMaxBurst> packets;
@@ -206,8 +207,9 @@ bool TxThread::fill(ContextId context) noexcept {
 void TxThread::empty_fill_rings() noexcept {
   const RegionView& region = setup_.view.region;
   for (std::uint32_t context = 0; context < region.layout().n_contexts; ++context) {
-    rte_ring* const ring = region.ring(region.fill_ring_id(ContextId(context)));
-    for (;;) {
+    const RingId id = region.fill_ring_id(ContextId(context));
+    rte_ring* const ring = region.ring(id);
+    while (ring_is_usable(ring, region.planned_size(id))) {
       const Window window = peek(ring);
       if (window.n == 0) break;
       std::array<rte_mbuf*, kMaxBurst> packets;

@@ -3,6 +3,7 @@
 import os
 import signal
 import time
+from pathlib import Path
 
 import pytest
 
@@ -18,10 +19,15 @@ def nids_options(platform):
 
 
 def pid_of_gpu_host(platform):
-    """The platform's process with that name."""
+    """The platform's process with that name that the manager has started, not its helpers."""
     for pid in processes_of(platform.prefix):
-        if os.path.basename(os.readlink(f"/proc/{pid}/exe")) == "gpu_host":
-            return pid
+        try:
+            stat = Path(f"/proc/{pid}/stat").read_text()
+            if (os.path.basename(os.readlink(f"/proc/{pid}/exe")) == "gpu_host"
+                    and int(stat.rpartition(")")[2].split()[1]) == platform.manager.pid):
+                return pid
+        except OSError:
+            pass  # ended meanwhile
     return None
 
 
@@ -110,26 +116,113 @@ def test_the_control_process_of_a_gpu_nf_is_killed(platform):
 
 @pytest.mark.parametrize("missing", ["drop", "skip"])
 def test_gpu_host_is_killed(platform, missing):
-    """GPU NFs fail, and packets for them follow --missing-nf."""
+    """GPU NFs fail, packets for them follow --missing-nf; then they run again in a new gpu_host."""
     routes = platform.write("routes.csv", "*, rx, nids\n*, nids, forward\n*, forward, tx\n")
     platform.start_manager("--port", "null", "--routes", routes, "--missing-nf", missing,
                            gpu="opencl")
     platform.start_nf("forward")
     nids = platform.start_nf("nids", *nids_options(platform), gpu=True)
+    for _ in range(2):
+        platform.wait_works("nids", 1000)
+        old = pid_of_gpu_host(platform)
+        os.kill(old, signal.SIGKILL)
+        platform.wait_for(lambda status: platform.nf("nids", status)["state"] != "running",
+                          "its death is seen")
+        if missing == "skip":
+            platform.wait_works("forward", 1000)
+        platform.wait_for(lambda status: platform.nf("nids", status)["state"] == "running"
+                          and pid_of_gpu_host(platform) not in (None, old), "nids runs again")
+        platform.assert_audit()
     platform.wait_works("nids", 1000)
-    nids.expected_status = 1
-    os.kill(pid_of_gpu_host(platform), signal.SIGKILL)
-    platform.wait_state("nids", "failed")
-    nids.expect(1)
-    assert "gpu" in nids.stderr.lower(), nids.report()
-    if missing == "skip":
-        platform.wait_works("forward", 1000)
-    else:
-        platform.wait_for(lambda status: status["missing_nf"].get("nids", 0) > 1000, "drops")
-    platform.assert_audit()
+    assert nids.status is None
     stats = platform.stop()
     assert ("missing_nf" in stats["drops"]) == (missing == "drop")
-    assert stats["gpu"]["state"] == "failed"
+
+
+def test_alerts_go_on_after_gpu_host_is_killed(platform):
+    """The new slice has the rules' table, and its copies reach the same control process."""
+    source, = [path for path in all_captures() if path.name == "zeek-http_methods.pcap"]
+    platform.start_manager("--port", f"vdev:net_pcap0,rx_pcap={source},infinite_rx=1",
+                           gpu="opencl")
+    platform.start_nf("nids", *nids_options(platform), gpu=True)
+    alerts = platform.folder / "alerts.json"
+    for _ in range(2):
+        seen = alerts.stat().st_size if alerts.exists() else 0
+        wait_until(lambda: alerts.exists() and alerts.stat().st_size > seen, "more alerts")
+        old = pid_of_gpu_host(platform)
+        os.kill(old, signal.SIGKILL)
+        platform.wait_for(lambda status: platform.nf("nids", status)["state"] == "running"
+                          and pid_of_gpu_host(platform) not in (None, old), "nids runs again")
+    seen = alerts.stat().st_size
+    wait_until(lambda: alerts.stat().st_size > seen, "alerts of the third gpu_host")
+    platform.stop()
+
+
+def test_gpu_host_in_a_crash_loop_is_given_up(platform):
+    """GPU NFs then end with a clear line."""
+    platform.start_manager("--port", "null", gpu="opencl")
+    nids = platform.start_nf("nids", *nids_options(platform), gpu=True)
+    nids.expected_status = 1
+    dead = set()
+    while platform.status()["gpu"]["state"] != "failed":
+        pid = wait_until(lambda: pid_of_gpu_host(platform) or
+                         platform.status()["gpu"]["state"] == "failed", "gpu_host or its end")
+        if pid is not True and pid not in dead:
+            dead.add(pid)
+            os.kill(pid, signal.SIGKILL)
+    nids.expect(1)
+    assert "gpu" in nids.stderr.lower(), nids.report()
+    status = platform.status()
+    assert "crash loop" in status["gpu"]["why"] and "SIGKILL" in status["gpu"]["why"]
+    assert len(dead) in (5, 6)  # the first may have lived longer than counts
+    platform.wait_traffic()
+    platform.stop()
+
+
+def test_a_control_process_that_dies_with_gpu_host_stays_dead(platform):
+    platform.start_manager("--port", "null", gpu="opencl")
+    nids = platform.start_nf("nids", *nids_options(platform), gpu=True)
+    platform.wait_works("nids", 1000)
+    old = pid_of_gpu_host(platform)
+    os.kill(old, signal.SIGKILL)
+    nids.kill()
+    platform.wait_for(lambda status: platform.nf("nids", status)["pid"] == 0, "its death is seen")
+    platform.wait_for(lambda status: status["gpu"]["state"] == "ready"
+                      and pid_of_gpu_host(platform) != old, "a new gpu_host")
+    platform.assert_audit()
+    platform.start_nf("nids", *nids_options(platform), gpu=True)
+    platform.wait_works("nids", 1000)
+    platform.stop()
+
+
+def test_a_hung_gpu_host_is_killed_and_started_again(platform):
+    platform.start_manager("--port", "null", "--nf-timeout", "200", gpu="opencl")
+    platform.start_nf("nids", *nids_options(platform), gpu=True)
+    platform.wait_works("nids", 1000)
+    old = pid_of_gpu_host(platform)
+    os.kill(old, signal.SIGSTOP)
+    platform.wait_for(lambda status: platform.nf("nids", status)["state"] == "running"
+                      and pid_of_gpu_host(platform) not in (None, old), "nids runs again")
+    assert "gpu_host" in platform.manager.stderr and "hung" in platform.manager.stderr
+    platform.wait_works("nids", 1000)
+    platform.assert_audit()
+    platform.stop()
+
+
+def test_a_hung_control_process_is_killed(platform):
+    """Copies wait for it, and it takes none."""
+    source, = [path for path in all_captures() if path.name == "zeek-http_methods.pcap"]
+    platform.start_manager("--port", f"vdev:net_pcap0,rx_pcap={source},infinite_rx=1",
+                           "--nf-timeout", "200", gpu="opencl")
+    nids = platform.start_nf("nids", *nids_options(platform), gpu=True)
+    platform.wait_works("nids", 1000)
+    nids.signal(signal.SIGSTOP)
+    nids.expected_status = -signal.SIGKILL
+    nids.expect(-signal.SIGKILL)
+    assert "hung" in platform.nf("nids", platform.wait_state("nids", "failed"))["failure"]
+    platform.wait_traffic()
+    platform.assert_audit()
+    platform.stop()
 
 
 @pytest.mark.parametrize("gpu", ["none", "opencl"])

@@ -105,8 +105,8 @@ TEST_F(BurstLoopTest, VerdictsNameServicesPortsAndReasons) {
   loop_.poll(nf);
   EXPECT_EQ(sent(World::port(1)), Numbers{0});
   EXPECT_EQ(sent(World::kNfEndpoint), Numbers{1});
-  EXPECT_EQ(dropped(kNfReasons, World::kService.value), Numbers{2});
-  EXPECT_EQ(dropped(kNfReasons + 31, World::kService.value), Numbers{3});
+  EXPECT_EQ(dropped(kNfReasons, World::kInstance.value), Numbers{2});
+  EXPECT_EQ(dropped(kNfReasons + 31, World::kInstance.value), Numbers{3});
   EXPECT_EQ(dropped(DropReason::kBadVerdict), (Numbers{4, 6, 7}));
   EXPECT_EQ(dropped(DropReason::kMissingNf, 7), Numbers{5});
 }
@@ -238,7 +238,7 @@ TEST_F(BurstLoopTest, HoldInAReleaseKeepsThePacket) {
   const std::array<Verdict, 2> verdicts = {Verdict::hold(), Verdict::drop(1)};
   loop_.release(nf.held(), verdicts);
   EXPECT_EQ(loop_.n_held(), 1u);
-  EXPECT_EQ(dropped(kNfReasons + 1, World::kService.value), Numbers{1});
+  EXPECT_EQ(dropped(kNfReasons + 1, World::kInstance.value), Numbers{1});
 }
 
 TEST_F(BurstLoopTest, TickAndFlushRunInsideABurst) {

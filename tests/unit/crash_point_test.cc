@@ -152,11 +152,12 @@ std::vector<CrashScenario> scenarios() {
   };
 }
 
-class CrashPoint : public ::testing::TestWithParam<std::tuple<CrashScenario, std::uint32_t>> {
+class CrashPoint : public ::testing::TestWithParam<std::tuple<CrashScenario, std::uint32_t, bool>> {
  protected:
   static CrashScenario scenario() {
     CrashScenario scenario = std::get<0>(GetParam());
     scenario.options.first_index = std::get<1>(GetParam());
+    scenario.idempotent = std::get<2>(GetParam());
     return scenario;
   }
 };
@@ -176,10 +177,11 @@ TEST_P(CrashPoint, EveryPacketIsInOnePlaceAfterARecoveryFromIt) {
 INSTANTIATE_TEST_SUITE_P(OfAnNf, CrashPoint,
                          // The second start lets the 32-bit indices wrap within the first burst.
                          ::testing::Combine(::testing::ValuesIn(scenarios()),
-                                            ::testing::Values(0u, 0xfffffffdu)),
+                                            ::testing::Values(0u, 0xfffffffdu), ::testing::Bool()),
                          [](const auto& test) {
                            return std::get<0>(test.param).name +
-                                  (std::get<1>(test.param) == 0 ? "" : "AtTheIndexWrap");
+                                  (std::get<1>(test.param) == 0 ? "" : "AtTheIndexWrap") +
+                                  (std::get<2>(test.param) ? "Idempotent" : "");
                          });
 
 /// The same with SIGKILL, so that nothing depends on the process still being there.
@@ -191,6 +193,20 @@ TEST(CrashPointByKill, EveryPacketIsInOnePlaceAfterARecoveryFromIt) {
     if (!report.traceable) GTEST_SKIP() << "this process may not ptrace its child";
     EXPECT_TRUE(report.clean()) << report.first_error;
     EXPECT_EQ(report.n_points, kKills);
+  }
+}
+
+/// Where nothing is held or originated, an idempotent NF's crash loses nothing.
+TEST(CrashPointIdempotent, LosesNothing) {
+  for (CrashScenario& scenario : scenarios()) {
+    if (scenario.name != "ThreeDestinationsInterleavedAndDrops" &&
+        scenario.name != "DestinationNearlyFull" && scenario.name != "TwoSourcesOneAfterTheOther")
+      continue;
+    scenario.idempotent = true;
+    const CrashReport report = CrashWorld(scenario).recover_at_every_step();
+    if (!report.traceable) GTEST_SKIP() << "this process may not ptrace its child";
+    EXPECT_TRUE(report.clean()) << report.first_error;
+    EXPECT_EQ(report.most_recovered, 0u) << scenario.name;
   }
 }
 

@@ -26,12 +26,13 @@ class RecoveryTest : public ::testing::Test {
   void feed(std::uint32_t first, std::uint32_t n) {
     for (std::uint32_t i = first; i < first + n; ++i) world_.put(source(), world_.packet(i));
   }
-  std::uint64_t recover(DropReason reason = DropReason::kLostInCrash) {
+  std::uint64_t recover(DropReason reason = DropReason::kLostInCrash, bool keep_windows = false) {
     return Recovery(manager_).recover({.context = World::kNf,
                                        .page = world_.page(),
                                        .endpoints = {World::kNfEndpoint},
-                                       .work_groups = {}},
-                                      World::kService.value, reason);
+                                       .work_groups = {},
+                                       .keep_windows = keep_windows},
+                                      World::kInstance.value, reason);
   }
   Numbers sent_away() { return world_.contents(kReclaimer, World::kManager); }
   std::uint8_t reason_of(std::uint32_t packet) {
@@ -45,9 +46,12 @@ class RecoveryTest : public ::testing::Test {
 TEST_F(RecoveryTest, OfAContextThatHadNothingTakesNothing) {
   feed(0, 3);
   EXPECT_EQ(recover(), 0u);
-  EXPECT_EQ(Recovery(manager_).recover(
-                {.context = World::kNf, .page = nullptr, .endpoints = {}, .work_groups = {}}, 1,
-                DropReason::kLostInCrash),
+  EXPECT_EQ(Recovery(manager_).recover({.context = World::kNf,
+                                        .page = nullptr,
+                                        .endpoints = {},
+                                        .work_groups = {},
+                                        .keep_windows = false},
+                                       1, DropReason::kLostInCrash),
             0u);
   EXPECT_EQ(world_.contents(source()), (Numbers{0, 1, 2}));
 }
@@ -65,7 +69,32 @@ TEST_F(RecoveryTest, SaysWhyPacketsAreDropped) {
   EXPECT_EQ(recover(DropReason::kHeldAtExit), 1u);
   EXPECT_EQ(sent_away(), Numbers{9});
   EXPECT_EQ(reason_of(9), static_cast<std::uint8_t>(DropReason::kHeldAtExit));
-  EXPECT_EQ(packet_meta(world_.packet(9)).drop_service, World::kService.value);
+  EXPECT_EQ(packet_meta(world_.packet(9)).drop_service, World::kInstance.value);
+}
+
+TEST_F(RecoveryTest, WindowsThatAreKeptAreUnreadAgain) {
+  feed(0, 9);
+  const Window window = peek(source(), 6);
+  LedgerRecord record{};
+  record.source =
+      Place::ring(world_.view.region.ring_id(World::kNfEndpoint, World::kProducer).value);
+  record.source_tail = window.tail;
+  record.destination = Place::ring(0x3fffffff);
+  record.done = 0b010010;  // packets 1 and 4 have moved
+  world_.page()->ledger.write(record);
+  EXPECT_EQ(recover(DropReason::kLostInCrash, true), 0u);
+  EXPECT_EQ(world_.contents(source()), (Numbers{0, 2, 3, 5, 6, 7, 8}));
+  EXPECT_EQ(source()->cons.head, source()->cons.tail);
+  EXPECT_TRUE(sent_away().empty());
+}
+
+TEST_F(RecoveryTest, OfAKeptWindowHeldPacketsAreLost) {
+  feed(0, 4);
+  peek(source());
+  world_.page()->held[3] = reinterpret_cast<std::uint64_t>(world_.packet(2));
+  EXPECT_EQ(recover(DropReason::kLostInCrash, true), 1u);
+  EXPECT_EQ(world_.contents(source()), (Numbers{0, 1, 3}));
+  EXPECT_EQ(sent_away(), Numbers{2});
 }
 
 TEST_F(RecoveryTest, HeldSlotsThatNameNoPacketAreIgnored) {

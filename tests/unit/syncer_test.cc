@@ -190,7 +190,7 @@ TEST_F(SyncerTest, ADropGoesToTheReclaimerWithTheNfsReason) {
   rte_mbuf* const mbuf = platform_->receive(kReclaim, kSyncer);
   ASSERT_NE(mbuf, nullptr);
   EXPECT_EQ(packet_meta(mbuf).drop_reason, kNfReasons + 1);
-  EXPECT_EQ(packet_meta(mbuf).drop_service, 5);
+  EXPECT_EQ(packet_meta(mbuf).drop_service, 7) << "the instance";
   EXPECT_EQ(page_->counters.slice_drops[2].load(), 2u);
   EXPECT_EQ(page_->counters.slice_tx[2].load(), 0u);
 }

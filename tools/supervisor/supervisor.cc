@@ -208,7 +208,8 @@ void Supervisor::on_end(Place& place, int status) {
   }
   if (manager_.open()) (void)manager_.send(report).ok();
   if (place.restart_at) return;
-  if (status_ == 0) status_ = exit_status(status);
+  // A process that was to replace another and never ran leaves the other as it is.
+  if (status_ == 0 && place.replaces == 0) status_ = exit_status(status);
   places_.remove_if([&place](const Place& other) { return &other == &place; });
 }
 
