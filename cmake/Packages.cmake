@@ -10,6 +10,7 @@ pkg_check_modules(PCAP REQUIRED IMPORTED_TARGET libpcap)
 find_path(CLI11_INCLUDE_DIR CLI/CLI.hpp REQUIRED)
 find_path(HS_INCLUDE_DIR hs/hs.h REQUIRED)
 find_library(HS_STATIC_LIBRARY libhs.a REQUIRED)
+find_library(IPSEC_MB_STATIC_LIBRARY libIPSec_MB.a REQUIRED)
 find_library(OPENCL_LIBRARY OpenCL REQUIRED)
 
 add_library(hb_dpdk_headers INTERFACE)

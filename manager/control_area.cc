@@ -12,6 +12,7 @@
 #include <filesystem>
 
 #include "nf_lib/control_socket.h"
+#include "nf_lib/surviving.h"
 
 namespace hb {
 namespace {
@@ -120,6 +121,29 @@ Result<std::unique_ptr<ContextFile>> ControlArea::make_page(ContextId context) {
   if (const Result<void> written = write_header(path, header(kContextMagic)); !written)
     return written.error();
   return file;
+}
+
+Result<std::string> ControlArea::keep_surviving(const std::string& service, std::uint64_t bytes) {
+  const std::string name = "surviving-" + service;
+  const std::string path = directory_ + "/" + name;
+  const std::uint64_t total = kSurvivingData + bytes;
+  std::error_code missing;
+  const std::uintmax_t found = fs::file_size(path, missing);
+  if (!missing) {
+    if (found != total)
+      return Error{fmt::format("service '{}' asks for {} bytes that survive, its last process had "
+                               "another size",
+                               service, bytes),
+                   "start the build that it was started with first, or restart the manager"};
+    return name;
+  }
+  const auto made = make_file(path, total, bip::read_only);
+  if (!made) return made.error();
+  if (const Result<void> written = write_header(path, header(kSurvivingMagic)); !written) {
+    unlink(path.c_str());
+    return written.error();
+  }
+  return name;
 }
 
 }  // namespace hb

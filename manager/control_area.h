@@ -49,6 +49,10 @@ class ControlArea {
   /// Makes a fresh page; its name is never used twice in this manager's life.
   Result<std::unique_ptr<ContextFile>> make_page(ContextId context);
 
+  /// Makes a service's surviving block, or finds the one that its last process left.
+  /// @return the file's name
+  Result<std::string> keep_surviving(const std::string& service, std::uint64_t bytes);
+
   [[nodiscard]] const std::string& region_path() const noexcept { return region_path_; }
 
  private:

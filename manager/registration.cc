@@ -13,6 +13,7 @@
 
 #include "manager/controller.h"
 #include "nf_lib/copy_queue.h"
+#include "nf_lib/surviving.h"
 
 namespace hb {
 namespace {
@@ -44,6 +45,10 @@ Result<void> check_description(const json& message) {
                  "use up to 31 letters, digits, '_', '.' and '-', and not rx, tx or drop"};
   if (message.value("reasons", json::array()).size() > kMaxNfReasons)
     return Error{fmt::format("an NF can have {} drop reasons", kMaxNfReasons), "declare fewer"};
+  if (message.value("surviving_bytes", std::uint64_t{0}) > kMaxSurvivingBytes)
+    return Error{
+        fmt::format("no service can have more than {} bytes that survive", kMaxSurvivingBytes),
+        "declare fewer"};
   if (message.value("choice", 0) < 0 || message.value("choice", 0) > 3 ||
       message.value("key_bytes", 0) > 16)
     return Error{"the instance choice is out of range",
@@ -111,6 +116,12 @@ void Controller::retry_waiting_registrations() {
 json Controller::register_nf(int connection, const json& message, int pidfd) {
   if (ending_) return refusal(Error{"the manager is ending", ""});
   if (const Result<void> good = check_description(message); !good) return refusal(good.error());
+  std::string surviving;
+  if (const auto bytes = message.value("surviving_bytes", std::uint64_t{0}); bytes != 0) {
+    const Result<std::string> kept = p_.control->keep_surviving(name, bytes);
+    if (!kept) return refusal(kept.error());
+    surviving = *kept;
+  }
   const Result<Instance*> place = place_in_service(message);
   if (!place) return refusal(place.error());
   Instance& instance = **place;
@@ -170,7 +181,8 @@ json Controller::register_nf(int connection, const json& message, int pidfd) {
                 {"service_id", service.id},
                 {"instance", instance.id},
                 {"name", instance.name()},
-                {"page", instance.page->name()}};
+                {"page", instance.page->name()},
+                {"surviving", surviving}};
   if (service.compute == Compute::kGpu) {
     json queues = json::array();
     for (std::uint32_t s = 0; s < p_.options.n_syncers; ++s)

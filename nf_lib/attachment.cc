@@ -18,6 +18,7 @@
 
 #include "nf_lib/cpu_list.h"
 #include "nf_lib/packet_meta.h"
+#include "nf_lib/surviving.h"
 
 namespace hb {
 namespace {
@@ -138,6 +139,18 @@ Result<ContextPage*> Attachment::map_context(const std::string& page_name) {
   if (!page) return page.error();
   mappings_->pages.push_back(std::move(*page));
   return static_cast<ContextPage*>(mappings_->pages.back().get_address());
+}
+
+Result<std::span<std::byte>> Attachment::map_surviving(const std::string& name,
+                                                       std::uint64_t bytes) {
+  auto file = map_file(runtime_directory(prefix_) + "/" + name, bip::read_write, kSurvivingMagic,
+                       kSurvivingData + bytes);
+  if (!file) return file.error();
+  // What it says is no packet's business, and may be secret enough to keep out of core files.
+  madvise(file->get_address(), file->get_size(), MADV_DONTDUMP);
+  mappings_->pages.push_back(std::move(*file));
+  auto* const base = static_cast<std::byte*>(mappings_->pages.back().get_address());
+  return std::span(base + kSurvivingData, bytes);
 }
 
 nlohmann::json register_message(const std::string& role) {

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <memory>
+#include <span>
 #include <string>
 
 #include "nf_lib/control_layout.h"
@@ -35,6 +36,10 @@ class Attachment {
 
   /// Maps a context's page, which the manager has made for this process alone.
   Result<ContextPage*> map_context(const std::string& page_name);
+
+  /// Maps a service's surviving block, which all its instances may write.
+  /// @return its `bytes` bytes, without the header
+  Result<std::span<std::byte>> map_surviving(const std::string& name, std::uint64_t bytes);
 
   [[nodiscard]] const PlatformView& view() const noexcept { return view_; }
   [[nodiscard]] const Registry& registry() const noexcept { return *view_.registry; }

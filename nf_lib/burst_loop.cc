@@ -12,11 +12,13 @@
 namespace hb {
 
 BurstLoop::BurstLoop(const PlatformView& view, ContextPage* page, ContextId context,
-                     EndpointId endpoint, ServiceId service, InstanceId instance)
+                     EndpointId endpoint, ServiceId service, InstanceId instance,
+                     std::span<std::byte> surviving)
     : view_(view),
       page_(page),
       endpoint_(endpoint),
       instance_(instance),
+      surviving_(surviving),
       routes_(view.routes, view.registry, service.value, instance),
       publisher_(view.region, context, &page->ledger),
       held_(page, view.check),

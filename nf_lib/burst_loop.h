@@ -18,7 +18,7 @@ class BurstLoop final : public NfContext {
  public:
   /// @param page  the context's own page, written by this loop alone
   BurstLoop(const PlatformView& view, ContextPage* page, ContextId context, EndpointId endpoint,
-            ServiceId service, InstanceId instance);
+            ServiceId service, InstanceId instance, std::span<std::byte> surviving = {});
 
   /// Takes one burst from each producer that has one.
   /// @return packets taken
@@ -36,6 +36,7 @@ class BurstLoop final : public NfContext {
     return std::span<const std::uint8_t, 6>(view_.registry->ports[port].mac);
   }
   [[nodiscard]] bool lossless() const override { return view_.registry->lossless != 0; }
+  [[nodiscard]] std::span<std::byte> surviving() const override { return surviving_; }
   void release(std::span<rte_mbuf* const> packets,
                std::span<const Verdict> verdicts) noexcept override;
   [[nodiscard]] std::uint32_t n_held() const noexcept override { return held_.size(); }
@@ -51,6 +52,7 @@ class BurstLoop final : public NfContext {
   ContextPage* page_;
   EndpointId endpoint_;
   InstanceId instance_;
+  std::span<std::byte> surviving_;
   RouteReader routes_;
   Publisher publisher_;
   HeldArea held_;

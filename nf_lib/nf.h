@@ -45,6 +45,8 @@ struct NfDescription {
   /// whose packets can't come to where routes change go on while they do: NameList{} says none.
   std::optional<NameList> sets_types = std::nullopt;
   std::optional<NameList> names_services = std::nullopt;
+  /// Bytes that outlive the process: NfContext::surviving. 0: none.
+  std::uint64_t surviving_bytes = 0;
 };
 
 /// The platform as an NF meets it. Only the NF's own thread calls it; setup() gets it first.
@@ -61,6 +63,11 @@ class NfContext {
   [[nodiscard]] virtual std::span<const std::uint8_t, 6> port_mac(std::uint32_t port) const = 0;
   /// A file port is open: queues beside the path wait instead of overflowing.
   [[nodiscard]] virtual bool lossless() const = 0;
+
+  /// The service's surviving block, of the size that was declared: zero at the service's first
+  /// start, later as its last process left it, however that ended. Another instance of the
+  /// service has it too. Empty if none was declared.
+  [[nodiscard]] virtual std::span<std::byte> surviving() const = 0;
 
   /// Sends held packets on their way. Allowed in process_burst, tick and flush.
   /// @param packets  held packets, any number; others are ignored

@@ -49,7 +49,7 @@ int end_of_session(NfSession& session) {
 int run_cpu(NfSession& session, NetworkFunction& nf, const NfDescription& description) {
   const Registration& own = session.registration();
   BurstLoop loop(session.attachment().view(), own.page, own.context, own.endpoint, own.service,
-                 own.instance);
+                 own.instance, own.surviving);
   if (const Result<void> set_up = nf.setup(loop); !set_up) return fail(set_up.error());
   session.on_reload([&nf](std::span<const std::string> args) { return nf.reload(args); });
   if (const Result<void> ready = session.ready(); !ready) return fail(ready.error());
@@ -103,7 +103,8 @@ Result<int> table_file(std::span<const std::byte> table) {
 int run_gpu(NfSession& session, GpuNetworkFunction& nf) {
   const Registration& own = session.registration();
   const PlatformView& view = session.attachment().view();
-  BurstLoop context(view, own.page, own.context, own.endpoint, own.service, own.instance);
+  BurstLoop context(view, own.page, own.context, own.endpoint, own.service, own.instance,
+                    own.surviving);
   if (const Result<void> set_up = nf.setup(context); !set_up) return fail(set_up.error());
   std::vector<CopyQueue> queues;
   for (const std::uint32_t queue : own.copy_queues) {

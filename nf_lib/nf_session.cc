@@ -65,6 +65,7 @@ Result<std::unique_ptr<NfSession>> NfSession::start(Attachment attachment,
                   {"idempotent", description.idempotent},
                   {"supervisor", own_supervisor()},
                   {"replaces", replaced_process()},
+                  {"surviving_bytes", description.surviving_bytes},
                   {"work_groups", work_groups}});
   if (description.sets_types) message["sets_types"] = *description.sets_types;
   if (description.names_services) message["names_services"] = *description.names_services;
@@ -87,6 +88,12 @@ Result<std::unique_ptr<NfSession>> NfSession::start(Attachment attachment,
   Result<ContextPage*> page = session->attachment_.map_context(reply.value("page", ""));
   if (!page) return page.error();
   r.page = *page;
+  if (description.surviving_bytes != 0) {
+    const auto block = session->attachment_.map_surviving(reply.value("surviving", ""),
+                                                          description.surviving_bytes);
+    if (!block) return block.error();
+    r.surviving = *block;
+  }
   session->instance_ = &session->attachment_.registry().instances[r.instance.value];
   return session;
 }

@@ -21,6 +21,7 @@ struct Registration {
   ServiceId service;
   InstanceId instance;
   ContextPage* page = nullptr;
+  std::span<std::byte> surviving;          ///< empty if none was declared
   std::vector<std::uint32_t> copy_queues;  ///< of a GPU NF, one for each CPUSyncer
 };
 

@@ -1,0 +1,37 @@
+// What both twins know of an SA beside its keys: header template, lengths, flags.
+#ifndef HB_KERNELS_ESP_LAYOUT_H
+#define HB_KERNELS_ESP_LAYOUT_H
+
+#include "platform.h"
+
+#define HB_ESP_ESN 1u          ///< 64-bit sequence numbers, RFC 4304
+#define HB_ESP_NOECN 2u        ///< RFC 6040 compatibility mode
+#define HB_ESP_CLEAR_DF 4u     ///< outer DF is 0, else as the inner one
+#define HB_ESP_DECAP_DSCP 8u   ///< the inner DSCP becomes the outer one
+#define HB_ESP_ZERO_DSCP 16u   ///< the outer DSCP is 0, else as the inner one
+#define HB_ESP_GCM 32u         ///< RFC 4106, else CBC with HMAC
+#define HB_ESP_SHA256 64u      ///< with CBC: HMAC-SHA-256-128, else HMAC-SHA1-96
+#define HB_ESP_DECREMENT 128u  ///< the inner TTL goes down by one (RFC 4301 section 5.1.2, note 2)
+
+#define HB_ESP_PROTOCOL 50u
+#define HB_ESP_HEADER_BYTES 8u  ///< SPI and sequence number
+#define HB_ESP_MAX_ICV 16u
+/// IPv6 header, SPI and sequence number, CBC's IV: as much as a packet grows in front.
+#define HB_ESP_MAX_FRONT 64u
+/// Padding to 16, its length, next header, ICV: as much as it grows behind.
+#define HB_ESP_MAX_BACK 33u
+
+/// One SA's fixed part. Integers are in the host's order.
+typedef struct HbEspSa {
+  u8 outer[40];     ///< IPv4 (20) or IPv6 header; length, TOS, identification, checksum are 0
+  u32 outer_bytes;  ///< 20 or 40
+  u32 spi;
+  u32 flags;        ///< HB_ESP_*
+  u32 iv_bytes;     ///< on the wire: 16 with CBC, 8 with GCM
+  u32 icv_bytes;    ///< 12 or 16
+  u32 block_bytes;  ///< what is sealed is a multiple of this: 16 with CBC, 4 with GCM
+} HbEspSa;
+
+HB_STATIC_ASSERT(sizeof(HbEspSa) == 64, esp_sa_size);
+
+#endif  // HB_KERNELS_ESP_LAYOUT_H

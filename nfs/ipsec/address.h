@@ -1,0 +1,74 @@
+// IP addresses, prefixes and traffic selectors of SAs and policies.
+#pragma once
+
+#include <array>
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <string_view>
+
+namespace hb::ipsec {
+
+struct IpAddress {
+  std::uint8_t version = 0;              ///< 4, 6, or 0: none
+  std::array<std::uint8_t, 16> bytes{};  ///< network order; IPv4 in the first 4
+  bool operator==(const IpAddress&) const = default;
+
+  [[nodiscard]] bool is_any() const { return bytes == std::array<std::uint8_t, 16>{}; }
+};
+
+struct IpPrefix {
+  IpAddress address;        ///< version 0: any address of any version
+  std::uint8_t length = 0;  ///< in bits
+  bool operator==(const IpPrefix&) const = default;
+
+  [[nodiscard]] bool contains(std::uint8_t version, const std::uint8_t* bytes) const noexcept {
+    if (address.version == 0) return true;
+    if (version != address.version) return false;
+    std::uint32_t left = length;
+    for (std::size_t i = 0; left != 0; ++i) {
+      const std::uint32_t bits = left < 8 ? left : 8;
+      const auto mask = static_cast<std::uint8_t>(0xff00u >> bits);
+      if (((bytes[i] ^ address.bytes[i]) & mask) != 0) return false;
+      left -= bits;
+    }
+    return true;
+  }
+};
+
+/// What a selector looks at in an inner packet.
+struct SelectorKey {
+  std::uint8_t version = 0;
+  std::uint8_t protocol = 0;
+  bool has_ports = false;
+  std::uint16_t src_port = 0;
+  std::uint16_t dst_port = 0;
+  const std::uint8_t* src = nullptr;
+  const std::uint8_t* dst = nullptr;
+};
+
+/// RFC 4301 section 4.4.1.1, as far as `ip xfrm` can say it: prefixes, one protocol, one port each.
+struct Selector {
+  IpPrefix src;
+  IpPrefix dst;
+  std::uint8_t protocol = 0;              ///< 0: any
+  std::optional<std::uint16_t> src_port;  ///< with a port, packets without ports don't match
+  std::optional<std::uint16_t> dst_port;
+  bool operator==(const Selector&) const = default;
+
+  [[nodiscard]] bool matches(const SelectorKey& key) const noexcept {
+    if (protocol != 0 && protocol != key.protocol) return false;
+    if (src_port && (!key.has_ports || key.src_port != *src_port)) return false;
+    if (dst_port && (!key.has_ports || key.dst_port != *dst_port)) return false;
+    return src.contains(key.version, key.src) && dst.contains(key.version, key.dst);
+  }
+};
+
+/// @return nullopt unless text is an IPv4 or IPv6 address
+std::optional<IpAddress> parse_address(std::string_view text);
+/// "10.0.0.0/8", "2001:db8::/32"; a bare address has its full length. Bits past the length are
+/// cleared, as the kernel ignores them.
+std::optional<IpPrefix> parse_prefix(std::string_view text);
+std::string to_string(const IpAddress& address);
+
+}  // namespace hb::ipsec

@@ -1,0 +1,97 @@
+// The ciphers of the CPU twin: intel-ipsec-mb, many packets at a time.
+#pragma once
+
+#include <intel-ipsec-mb.h>
+
+#include <array>
+#include <cstdint>
+#include <memory>
+#include <span>
+
+#include "kernels/esp_layout.h"
+#include "nf_lib/limits.h"
+#include "nf_lib/result.h"
+#include "nfs/ipsec/sa.h"
+#include "nfs/ipsec/sa_state.h"
+
+namespace hb::ipsec {
+
+/// Keys as the library wants them. In secret memory only.
+struct alignas(64) SaKeys {
+  std::uint8_t encrypt[15 * 16];  ///< AES round keys
+  std::uint8_t decrypt[15 * 16];
+  std::uint8_t hmac_inner[64];  ///< hash state after the key xor ipad: 20 or 32 bytes
+  std::uint8_t hmac_outer[64];
+  std::uint8_t salt[4];
+  std::uint32_t key_bytes;
+  alignas(64) gcm_key_data gcm;
+};
+
+/// One ESP packet to seal or to open, in place.
+struct CryptoJob {
+  const HbEspSa* sa = nullptr;
+  const SaKeys* keys = nullptr;
+  std::uint8_t* esp = nullptr;  ///< SPI, sequence number, IV, sealed part, room for the ICV
+  std::uint32_t sealed_bytes = 0;
+  std::uint64_t sequence = 0;
+  bool opens = false;
+  bool ok = false;  ///< result: opening, the ICV was right
+};
+
+/// Random bytes that nobody can foretell: AES-128 in counter mode with a key of the kernel's, which
+/// is replaced by its own output at each refill, so that nothing remembers earlier output.
+class IvGenerator {
+ public:
+  static constexpr std::size_t kSeedBytes = 16;
+  /// Seeds from getrandom.
+  static Result<IvGenerator> random();
+  /// For tests, and twins that must agree.
+  explicit IvGenerator(std::span<const std::uint8_t, kSeedBytes> seed);
+
+  /// 16 fresh bytes. Only while no job of the manager is under way.
+  void next(IMB_MGR* manager, std::uint8_t* to) noexcept {
+    if (used_ == kIvs) refill(manager);
+    __builtin_memcpy(to, pool_->data() + kSeedBytes + 16 * used_++, 16);
+  }
+
+ private:
+  static constexpr std::size_t kIvs = 256;
+  void refill(IMB_MGR* manager) noexcept;
+
+  SecretVector<std::array<std::uint8_t, kSeedBytes + 16 * kIvs>> memory_;
+  std::array<std::uint8_t, kSeedBytes + 16 * kIvs>* pool_ = nullptr;  ///< the key, then IVs
+  std::size_t used_ = kIvs;
+};
+
+/// One thread's multi-buffer manager.
+class Crypto {
+ public:
+  /// @return an Error if the CPU lacks what the library needs
+  static Result<Crypto> make();
+
+  /// Expands an SA's keys.
+  void expand(const SaConfig& config, SaKeys& keys) const noexcept;
+  /// Names an SA with its key.
+  [[nodiscard]] SaId identify(const SaConfig& config) const noexcept;
+  /// Seals or opens all of them, n <= kMaxBurst. Headers and IVs are in place.
+  void run(std::span<CryptoJob> jobs) noexcept;
+
+  [[nodiscard]] IMB_MGR* manager() const noexcept { return manager_; }
+
+ private:
+  /// What jobs need beside their packets while they are under way.
+  struct Tags {
+    std::array<std::array<std::uint8_t, 32>, kMaxBurst> computed;
+    std::array<std::array<std::uint8_t, HB_ESP_MAX_ICV>, kMaxBurst> received;
+  };
+  Crypto() = default;
+  void run_gcm(CryptoJob& job) noexcept;
+  void fill(IMB_JOB& to, CryptoJob& job, std::size_t index) noexcept;
+  void finish_cbc(CryptoJob& job, std::size_t index) noexcept;
+
+  SecretVector<std::byte> memory_;
+  SecretVector<Tags> tags_;
+  IMB_MGR* manager_ = nullptr;
+};
+
+}  // namespace hb::ipsec

@@ -1,0 +1,117 @@
+// The SAs and policies at work: look-up by SPI and by policy, limits, counters.
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <optional>
+#include <span>
+#include <string>
+#include <vector>
+
+#include "nf_lib/surviving.h"
+#include "nfs/ipsec/crypto.h"
+#include "nfs/ipsec/sa.h"
+#include "nfs/ipsec/sa_state.h"
+
+namespace hb::ipsec {
+
+enum class Direction : std::uint8_t { kEncrypt, kDecrypt, kBoth };
+
+struct TableOptions {
+  Direction direction = Direction::kBoth;
+  std::uint8_t ttl = 64;  ///< of outer headers
+  bool decrement_ttl = false;
+};
+
+/// One SA at work.
+struct alignas(64) Sa {
+  HbEspSa wire{};
+  const SaKeys* keys = nullptr;
+  SaState* state = nullptr;
+  ReservedCounter sequence;
+  std::uint32_t window = 0;  ///< 0: replays are not looked for
+  std::uint32_t reqid = 0;
+  IpAddress src, dst;
+  std::optional<Selector> selector;
+  Limits limits;
+  bool expired = false;        ///< by time
+  bool soft_reported = false;  ///< a soft limit was logged
+  bool hard_reported = false;
+
+  [[nodiscard]] bool is_spent() const noexcept {
+    return expired || state->packets.load(std::memory_order_relaxed) >= limits.hard_packets ||
+           state->bytes.load(std::memory_order_relaxed) >= limits.hard_bytes;
+  }
+  /// Counts a packet that was sealed or opened.
+  void count(std::uint32_t bytes) noexcept {
+    add(state->packets, 1);
+    add(state->bytes, bytes);
+  }
+  static void add(std::atomic<std::uint64_t>& counter, std::uint64_t n) noexcept {
+    // One writer: readers want a whole number, not an order.
+    counter.store(counter.load(std::memory_order_relaxed) + n, std::memory_order_relaxed);
+  }
+};
+
+/// What the policies say of an outgoing packet.
+struct Choice {
+  PolicyAction action = PolicyAction::kBlock;
+  bool found = false;  ///< some policy is about it
+  Sa* sa = nullptr;    ///< kProtect; null if the SA is missing
+};
+
+/// Made at set-up and at each reload; one thread works with it.
+class SaTable {
+ public:
+  /// @param states  outlives the table
+  static Result<std::unique_ptr<SaTable>> make(const SaFile& file, const TableOptions& options,
+                                               SaStates& states, const Crypto& crypto);
+  ~SaTable();
+  SaTable(const SaTable&) = delete;
+  SaTable& operator=(const SaTable&) = delete;
+
+  /// @param dst  of the outer header, in network order: 4 or 16 bytes
+  /// @return null if there is none for incoming packets
+  [[nodiscard]] Sa* find_inbound(std::uint32_t spi, std::uint8_t version,
+                                 const std::uint8_t* dst) noexcept;
+  /// Whether some SA for incoming packets ends at this address.
+  [[nodiscard]] bool is_own_address(std::uint8_t version, const std::uint8_t* dst) const noexcept;
+  /// The policy for a packet to be sealed; without policies, the first SA whose selector fits.
+  [[nodiscard]] Choice choose_outbound(const SelectorKey& key) noexcept;
+  /// Whether an opened packet may have come through that SA: RFC 4301 section 5.2 step 4.
+  [[nodiscard]] bool may_come_through(const Sa& sa, const SelectorKey& key) const noexcept;
+  /// Whether the check above looks at the packet at all.
+  [[nodiscard]] bool checks_inner(const Sa& sa) const noexcept {
+    return !inbound_policies_.empty() || sa.selector.has_value();
+  }
+  /// What the inbound policies say of a packet that came unprotected.
+  [[nodiscard]] Choice choose_unprotected(const SelectorKey& key) const noexcept;
+
+  [[nodiscard]] std::span<Sa> sas() noexcept { return sas_; }
+
+  /// Looks at limits by time, and collects what is to be said about any.
+  /// @param now_ns  the wall clock
+  std::vector<std::string> check_limits(std::uint64_t now_ns);
+
+ private:
+  struct OutboundPolicy {
+    Selector selector;
+    PolicyAction action = PolicyAction::kProtect;
+    std::vector<std::uint32_t> sas;  ///< candidates, in the file's order
+  };
+
+  SaTable() = default;
+  Result<void> add_sas(const SaFile& file, const TableOptions& options, SaStates& states,
+                       const Crypto& crypto);
+  Result<void> add_policies(const SaFile& file, Direction direction);
+  void index_inbound(const std::vector<bool>& is_inbound);
+
+  SecretVector<SaKeys> keys_;
+  std::vector<Sa> sas_;
+  std::vector<std::uint32_t> by_spi_;  ///< open addressing, a power of two; kNone is free
+  std::vector<IpAddress> own_addresses_;
+  std::vector<OutboundPolicy> outbound_;
+  std::vector<PolicyConfig> inbound_policies_;
+};
+
+}  // namespace hb::ipsec
