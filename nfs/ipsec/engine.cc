@@ -55,15 +55,35 @@ void set_ethertype(std::uint8_t* ip, const std::uint8_t* header) {
 Result<std::unique_ptr<Engine>> Engine::make(const SaFile& file, const EngineOptions& options,
                                              SaStates& states, Crypto crypto, IvGenerator ivs) {
   std::unique_ptr<Engine> engine(new Engine(options, states, std::move(crypto), std::move(ivs)));
-  if (const Result<void> loaded = engine->reload(file); !loaded) return loaded.error();
+  auto table = SaTable::make(file, options.table, states, engine->crypto_);
+  if (!table) return table.error();
+  engine->table_ = std::move(*table);
   return engine;
 }
 
+Engine::~Engine() {
+  delete offered_.load(std::memory_order_acquire);
+  if (table_ != nullptr) table_->give_back();
+}
+
 Result<void> Engine::reload(const SaFile& file) {
-  auto table = SaTable::make(file, options_.table, *states_, crypto_);
+  // A manager of its own expands the keys: the other one is at work.
+  const Result<Crypto> crypto = Crypto::make();
+  if (!crypto) return crypto.error();
+  auto table = SaTable::make(file, options_.table, *states_, *crypto);
   if (!table) return table.error();
-  table_ = std::move(*table);
+  // Release: pairs with the exchange in take_reloaded, which thus sees the whole table. One that
+  // was offered before and not taken yet is outdated.
+  delete offered_.exchange(table->release(), std::memory_order_acq_rel);
   return {};
+}
+
+void Engine::take_reloaded() noexcept {
+  if (offered_.load(std::memory_order_relaxed) == nullptr) return;
+  SaTable* const table = offered_.exchange(nullptr, std::memory_order_acq_rel);
+  if (table == nullptr) return;
+  table_->give_back();
+  table_.reset(table);
 }
 
 void Engine::process(std::span<Frame> frames, std::span<Outcome> outcomes) noexcept {

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <array>
+#include <atomic>
 #include <cstdint>
 #include <memory>
 #include <span>
@@ -46,8 +47,15 @@ class Engine {
   /// @param outcomes  same length
   void process(std::span<Frame> frames, std::span<Outcome> outcomes) noexcept;
 
-  /// Replaces SAs and policies between two bursts. After an error the old ones stay.
+  ~Engine();
+  Engine(const Engine&) = delete;
+  Engine& operator=(const Engine&) = delete;
+
+  /// Makes the table that is to replace this one's; it is taken by take_reloaded. Any thread, one
+  /// at a time. After an error the old one stays.
   Result<void> reload(const SaFile& file);
+  /// Takes a table that was offered, and frees the one before it: its keys are wiped.
+  void take_reloaded() noexcept;
 
   [[nodiscard]] SaTable& table() noexcept { return *table_; }
 
@@ -75,6 +83,7 @@ class Engine {
   Crypto crypto_;
   IvGenerator ivs_;
   std::unique_ptr<SaTable> table_;
+  std::atomic<SaTable*> offered_{nullptr};  ///< owned by it until it is taken
   std::array<CryptoJob, kMaxBurst> jobs_;
   std::array<Pending, kMaxBurst> pending_;
   std::size_t n_jobs_ = 0;

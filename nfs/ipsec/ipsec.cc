@@ -1,5 +1,6 @@
 #include "nfs/ipsec/ipsec.h"
 
+#include <fmt/format.h>
 #include <spdlog/spdlog.h>
 
 #include <CLI/CLI.hpp>
@@ -93,7 +94,21 @@ void Ipsec::process_burst(std::span<rte_mbuf* const> burst, std::span<Verdict> v
   }
 }
 
+Result<std::string> Ipsec::reload(std::span<const std::string> args) {
+  if (args.size() > 1)
+    return Error{"reload takes one file", "give an SA file, or nothing for the same one again"};
+  const std::string path = args.empty() ? path_ : args.front();
+  const Result<SaFile> file = read_sa_file(path);
+  if (!file) return file.error();
+  log_warnings(*file);
+  if (const Result<void> reloaded = engine_->reload(*file); !reloaded) return reloaded.error();
+  path_ = path;
+  return fmt::format("{} SAs and {} policies from '{}'", file->sas.size(), file->policies.size(),
+                     path);
+}
+
 void Ipsec::tick(std::uint64_t) noexcept {
+  engine_->take_reloaded();
   for (const std::string& line : engine_->table().check_limits(wall_clock_ns()))
     spdlog::warn("{}", line);
 }

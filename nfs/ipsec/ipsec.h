@@ -15,7 +15,9 @@ class Ipsec final : public NetworkFunction {
   Result<void> setup(NfContext& context) override;
   void process_burst(std::span<rte_mbuf* const> burst,
                      std::span<Verdict> verdicts) noexcept override;
-  /// Looks at limits by time and logs those that are reached.
+  /// `hbctl reload ipsec [FILE]`: the same file again, or another one.
+  Result<std::string> reload(std::span<const std::string> args) override;
+  /// Takes what was reloaded, looks at limits by time and logs those that are reached.
   void tick(std::uint64_t now_ns) noexcept override;
   /// Gives sequence numbers back and logs each SA's counters.
   void tear_down() noexcept override;

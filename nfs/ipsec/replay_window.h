@@ -12,7 +12,8 @@ namespace hb::ipsec {
 /// block whose bits it holds, so that moving on clears nothing: a word of another block is empty
 /// (older) or past (newer). Each change is one store of one word, and a packet is marked before it
 /// is passed on; so a process killed between two stores never lets a number through twice. One
-/// writer at a time; zero bytes are the empty window.
+/// writer at a time; zero bytes are the empty window. Blocks are compared by 32 bits: a peer that
+/// skips 2^36 numbers has packets refused that may be new, none let through twice.
 class ReplayWindow {
  public:
   static constexpr std::uint32_t kBlockBits = 32;

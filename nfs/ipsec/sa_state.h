@@ -26,6 +26,7 @@ struct alignas(128) SaState {
   std::atomic<std::uint64_t>
       first_use;                        ///< likewise, about when its first packet came; 0: none did
   std::atomic<std::uint64_t> reserved;  ///< sequence numbers that were handed out in chunks
+  std::atomic<std::uint64_t> ready;     ///< 1: what the SA's file says of its past was taken over
   std::atomic<std::uint64_t> packets;   ///< sealed or opened, for limits
   std::atomic<std::uint64_t> bytes;     ///< of IP packets inside
   std::atomic<std::uint64_t> replayed;

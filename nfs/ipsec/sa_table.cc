@@ -67,7 +67,7 @@ Result<std::unique_ptr<SaTable>> SaTable::make(const SaFile& file, const TableOp
   return table;
 }
 
-SaTable::~SaTable() {
+void SaTable::give_back() noexcept {
   for (Sa& sa : sas_) sa.sequence.give_back();
 }
 
@@ -88,13 +88,13 @@ Result<void> SaTable::add_sas(const SaFile& file, const TableOptions& options, S
                       config.line),
           fmt::format("restart the manager: it keeps those of {} SAs, all that it has seen",
                       SaStates::kRecords)};
-    // What the file says holds unless this platform has gone further itself.
-    std::uint64_t reserved = sa.state->reserved.load(std::memory_order_relaxed);
-    while (reserved < config.last_sent &&
-           !sa.state->reserved.compare_exchange_weak(reserved, config.last_sent,
-                                                     std::memory_order_relaxed)) {
+    // Where the file says that the SA stands counts once: from then on the record knows better. A
+    // record that isn't ready yet is no other table's.
+    if (sa.state->ready.load(std::memory_order_acquire) == 0) {
+      sa.state->reserved.store(config.last_sent, std::memory_order_relaxed);
+      sa.state->window.start_after(config.last_received);
+      sa.state->ready.store(1, std::memory_order_release);
     }
-    sa.state->window.start_after(config.last_received);
     sa.sequence = ReservedCounter(&sa.state->reserved, kSequenceChunk);
     sa.window = config.replay_window;
     sa.reqid = config.reqid;

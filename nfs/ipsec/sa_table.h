@@ -66,7 +66,6 @@ class SaTable {
   /// @param states  outlives the table
   static Result<std::unique_ptr<SaTable>> make(const SaFile& file, const TableOptions& options,
                                                SaStates& states, const Crypto& crypto);
-  ~SaTable();
   SaTable(const SaTable&) = delete;
   SaTable& operator=(const SaTable&) = delete;
 
@@ -88,6 +87,9 @@ class SaTable {
   [[nodiscard]] Choice choose_unprotected(const SelectorKey& key) const noexcept;
 
   [[nodiscard]] std::span<Sa> sas() noexcept { return sas_; }
+
+  /// Gives back the sequence numbers that were reserved and not used. Nothing is sealed after it.
+  void give_back() noexcept;
 
   /// Looks at limits by time, and collects what is to be said about any.
   /// @param now_ns  the wall clock

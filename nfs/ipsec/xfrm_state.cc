@@ -318,7 +318,10 @@ class StateParser {
     missing(!has_aead_ && !has_enc_, "cipher", kSupported);
     missing(has_enc_ && !has_auth_, "auth beside enc", kSupported);
     if (reader_.failed()) return;
-    if (sa_.spi < 256) reader_.fail(fmt::format("SPI {} is reserved", sa_.spi), "use 256 or more");
+    // RFC 4303 section 2.1 reserves them, and kernels take them.
+    if (sa_.spi < 256)
+      warnings_.push_back(
+          fmt::format("{}: SPI {} is one of those that IANA reserves", reader_.here(), sa_.spi));
     if (has_aead_ && (has_enc_ || has_auth_))
       reader_.fail("the SA has aead beside enc or auth", "keep one of them");
     if (sa_.src.version != sa_.dst.version)

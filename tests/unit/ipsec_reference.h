@@ -34,9 +34,9 @@ struct ReferenceSa {
   bool sha256 = false;  ///< with CBC; else SHA-1
   bool esn = false;
   std::uint32_t spi = 0x301;
-  Bytes cipher_key;
-  Bytes salt;  ///< 4 bytes, GCM
-  Bytes auth_key;
+  Bytes cipher_key = {};
+  Bytes salt = {};  ///< 4 bytes, GCM
+  Bytes auth_key = {};
 
   [[nodiscard]] std::size_t iv_bytes() const { return gcm ? 8 : 16; }
   [[nodiscard]] std::size_t icv_bytes() const { return gcm || sha256 ? 16 : 12; }
