@@ -115,7 +115,7 @@ Result<AddressSet> AddressSet::parse_element(std::string_view text) {
   return bad;
 }
 
-Result<AddressSet> parse_addresses(std::string_view text, std::set<std::string>& variables) {
+Result<AddressSet> parse_addresses(std::string_view text, VariableUse& variables) {
   return SetExpressionParser<AddressSet>(variables).parse(text);
 }
 

@@ -3,12 +3,12 @@
 
 #include <array>
 #include <cstdint>
-#include <set>
 #include <string>
 #include <string_view>
 
 #include "nf_lib/result.h"
 #include "nfs/nids/interval_set.h"
+#include "nfs/nids/variables.h"
 
 namespace hb::nids {
 
@@ -40,8 +40,8 @@ U128 ipv6_number(const std::uint8_t* bytes) noexcept;
 /// these, and `[a,b,!c]` lists of all this, to any depth up to 16.
 ///
 /// A list is the union of its positive members (of everything, when it has none) without its
-/// negated members. A variable is `any`; a negated expression that holds a variable is too.
-/// @param variables  gets the names of the variables met, with their `$`
-Result<AddressSet> parse_addresses(std::string_view text, std::set<std::string>& variables);
+/// negated members. A variable has the value that --vars gives it; without --vars it is `any`, and
+/// a negated expression that holds one is too.
+Result<AddressSet> parse_addresses(std::string_view text, VariableUse& variables);
 
 }  // namespace hb::nids

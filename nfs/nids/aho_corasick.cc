@@ -169,11 +169,11 @@ Result<std::vector<std::byte>> build_nids_table(const RuleSet& rules) {
   std::vector<std::string_view> patterns;
   bool copy_all = false;
   for (const Rule& rule : rules.rules) {
-    const std::size_t fast = fast_content_idx(rule);
-    if (fast == kNoFastContent) {
-      copy_all = true;
+    if (const auto place = fast_content_place(rule)) {
+      patterns.push_back(
+          fast_bytes(std::get<Content>(rule.buffers[place->buffer].steps[place->step])));
     } else {
-      patterns.emplace_back(rule.contents[fast].bytes);
+      copy_all = true;
     }
   }
   return build_nids_table(patterns, copy_all);

@@ -2,7 +2,10 @@
 
 #include <fmt/format.h>
 
-#include "nfs/nids/set_expression.h"
+#include <algorithm>
+#include <array>
+
+#include "nfs/nids/rule_text.h"
 
 namespace hb::nids {
 namespace {
@@ -16,16 +19,46 @@ int hex_digit(char c) noexcept {
   return -1;
 }
 
-/// The index of the quote that ends the string which starts at text[0], or npos.
-std::size_t closing_quote(std::string_view text) noexcept {
-  for (std::size_t i = 1; i < text.size(); ++i) {
-    if (text[i] == '\\') {
-      ++i;
-    } else if (text[i] == '"') {
-      return i;
-    }
+constexpr std::array<std::string_view, 11> kModifiers = {
+    "nocase",      "offset",   "depth",        "distance", "within",   "startswith",
+    "starts_with", "endswith", "fast_pattern", "rawbytes", "ends_with"};
+
+/// The widest window that Suricata takes.
+constexpr std::int64_t kMaxDistance = 1'048'576;
+
+/// Reads a modifier's number. A name set by byte_extract makes the rule unsupported, and counts
+/// as the least value.
+Result<std::int64_t> number_of(std::string_view name, std::string_view value, std::int64_t least,
+                               std::int64_t most, std::set<std::string>& unsupported) {
+  if (is_variable_name(value)) {
+    unsupported.insert(fmt::format("{} of a variable", name));
+    return least;
   }
-  return std::string_view::npos;
+  const auto number = parse_integer(value, least, most);
+  if (!number) return Error{fmt::format("'{}' is no number from {} to {}", value, least, most), ""};
+  return *number;
+}
+
+Result<void> apply_fast_pattern(std::string_view value, Content& content) {
+  content.fast_pattern = true;
+  if (value.empty()) return {};
+  if (value == "only") {
+    content.fast_only = true;
+    return {};
+  }
+  const std::size_t comma = value.find(',');
+  const auto offset = parse_integer(value.substr(0, comma), 0, 65535);
+  const auto length = comma == std::string_view::npos
+                          ? std::nullopt
+                          : parse_integer(value.substr(comma + 1), 1, 65535);
+  if (!offset || !length)
+    return Error{fmt::format("'{}' is not 'only' or 'offset,length'", value), ""};
+  if (static_cast<std::size_t>(*offset + *length) > content.bytes.size()) {
+    return Error{fmt::format("{} bytes from {} on are not in the content", *length, *offset), ""};
+  }
+  content.fast_offset = static_cast<std::uint32_t>(*offset);
+  content.fast_length = static_cast<std::uint32_t>(*length);
+  return {};
 }
 
 /// Resolves what stands between the quotes.
@@ -61,6 +94,17 @@ Result<std::string> decode_content(std::string_view text) {
 
 }  // namespace
 
+std::size_t closing_quote(std::string_view text) noexcept {
+  for (std::size_t i = 1; i < text.size(); ++i) {
+    if (text[i] == '\\') {
+      ++i;
+    } else if (text[i] == '"') {
+      return i;
+    }
+  }
+  return std::string_view::npos;
+}
+
 Result<ContentValue> parse_content(std::string_view value) {
   ContentValue content;
   value = trimmed(value);
@@ -83,7 +127,7 @@ Result<ContentValue> parse_content(std::string_view value) {
     rest.remove_prefix(modifier.size());
     const std::string_view name = modifier.substr(0, modifier.find_first_of(" \t"));
     if (name.empty()) return Error{"content has an empty modifier", ""};
-    content.modifiers.emplace_back(name);
+    content.modifiers.emplace_back(lower(name), trimmed(modifier.substr(name.size())));
   }
   return content;
 }
@@ -100,6 +144,80 @@ Result<std::string> parse_quoted_text(std::string_view value) {
     text.push_back(inner[i]);
   }
   return text;
+}
+
+bool is_content_modifier(std::string_view name) {
+  return std::find(kModifiers.begin(), kModifiers.end(), name) != kModifiers.end();
+}
+
+Result<void> apply_content_modifier(std::string_view name, std::string_view value, bool has_value,
+                                    Content& content, std::set<std::string>& unsupported) {
+  if (name == "fast_pattern") return apply_fast_pattern(trimmed(value), content);
+  if (name == "rawbytes") return {};  // the payload is searched as it is anyway
+  const bool takes_number =
+      name == "offset" || name == "depth" || name == "distance" || name == "within";
+  if (!takes_number) {
+    if (has_value) return Error{"takes no value", ""};
+    if (name == "nocase") {
+      content.nocase = true;
+      content.bytes = lower(content.bytes);
+    } else if (name.starts_with("starts")) {
+      if (content.starts_with) return Error{"stands twice", ""};
+      content.starts_with = true;
+    } else {
+      content.ends_with = true;
+    }
+    return {};
+  }
+  const bool is_signed = name == "distance";
+  const std::int64_t most = name == "offset" || name == "depth" ? 65535 : kMaxDistance;
+  const std::int64_t least = is_signed ? -kMaxDistance : (name == "offset" ? 0 : 1);
+  const Result<std::int64_t> number = number_of(name, value, least, most, unsupported);
+  if (!number) return number.error();
+  const auto twice = [&](bool seen) -> Result<void> {
+    if (seen) return Error{"stands twice for one content", ""};
+    return {};
+  };
+  if (name == "offset") {
+    if (auto once = twice(content.has_offset); !once) return once;
+    content.has_offset = true;
+    content.offset = static_cast<std::uint32_t>(*number);
+  } else if (name == "depth") {
+    if (auto once = twice(content.depth != 0); !once) return once;
+    content.depth = static_cast<std::uint32_t>(*number);
+  } else if (name == "distance") {
+    if (auto once = twice(content.has_distance); !once) return once;
+    content.has_distance = true;
+    content.distance = static_cast<std::int32_t>(*number);
+  } else {
+    if (auto once = twice(content.within != 0); !once) return once;
+    content.within = static_cast<std::uint32_t>(*number);
+  }
+  return {};
+}
+
+Result<void> check_content(const Content& content) {
+  if (content.is_relative() && (content.is_absolute() || content.starts_with)) {
+    return Error{"one content can't have distance or within, and offset, depth or startswith", ""};
+  }
+  if (content.starts_with && content.is_absolute()) {
+    return Error{"startswith has an offset and a depth of its own", ""};
+  }
+  if (content.depth != 0 && content.depth < content.bytes.size()) {
+    return Error{fmt::format("depth {} is less than the content's {} bytes", content.depth,
+                             content.bytes.size()),
+                 ""};
+  }
+  if (content.within != 0 && content.within < content.bytes.size()) {
+    return Error{fmt::format("within {} is less than the content's {} bytes", content.within,
+                             content.bytes.size()),
+                 ""};
+  }
+  if (content.fast_only &&
+      (content.negated || content.is_relative() || content.is_absolute() || content.starts_with)) {
+    return Error{"a content with fast_pattern:only can't be negated or have a place", ""};
+  }
+  return {};
 }
 
 }  // namespace hb::nids

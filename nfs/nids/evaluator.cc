@@ -5,73 +5,16 @@
 #include <string>
 #include <utility>
 
-#include "nfs/nids/content_search.h"
-
 namespace hb::nids {
 namespace {
 
-/// The packet's addresses as numbers, ready for many header checks.
-struct PacketKey {
-  bool is_v4 = false;
-  bool has_ports = false;
-  std::uint16_t src_port = 0;
-  std::uint16_t dst_port = 0;
-  std::uint32_t src4 = 0;
-  std::uint32_t dst4 = 0;
-  U128 src6;
-  U128 dst6;
-
-  explicit PacketKey(const DecodedPacket& packet) noexcept
-      : is_v4(packet.ip_version == 4),
-        has_ports(packet.has_ports),
-        src_port(packet.src_port),
-        dst_port(packet.dst_port) {
-    if (is_v4) {
-      src4 = ipv4_number(packet.src.data());
-      dst4 = ipv4_number(packet.dst.data());
-    } else {
-      src6 = ipv6_number(packet.src.data());
-      dst6 = ipv6_number(packet.dst.data());
-    }
-  }
-};
-
-bool port_matches(const PortSet& ports, const PacketKey& key, std::uint16_t port) noexcept {
-  return ports.is_any() || (key.has_ports && ports.contains(port));
-}
-
-/// One direction; `swapped` exchanges the packet's source and destination.
-bool direction_matches(const RuleHeader& header, const PacketKey& key, bool swapped) noexcept {
-  if (!port_matches(header.src_ports, key, swapped ? key.dst_port : key.src_port)) return false;
-  if (!port_matches(header.dst_ports, key, swapped ? key.src_port : key.dst_port)) return false;
-  if (key.is_v4) {
-    return header.src.contains(swapped ? key.dst4 : key.src4) &&
-           header.dst.contains(swapped ? key.src4 : key.dst4);
-  }
-  return header.src.contains(swapped ? key.dst6 : key.src6) &&
-         header.dst.contains(swapped ? key.src6 : key.dst6);
-}
-
-bool header_matches(const RuleHeader& header, const PacketKey& key) noexcept {
-  return direction_matches(header, key, false) ||
-         (header.bidirectional && direction_matches(header, key, true));
-}
-
-/// True when the payload holds every content of the rule.
-/// @param found_fast  the search for all rules has found the longest one already
-bool contents_match(const Rule& rule, std::span<const std::uint8_t> payload,
-                    bool found_fast) noexcept {
-  const std::size_t fast = found_fast ? fast_content_idx(rule) : kNoFastContent;
-  for (std::size_t i = 0; i < rule.contents.size(); ++i) {
-    const bool found_whole =
-        i == fast && rule.contents[i].bytes.size() <= Matcher::kMaxPatternBytes;
-    if (!found_whole && !contains_content(payload, rule.contents[i])) return false;
-  }
-  return true;
+bool port_matches(const PortSet& ports, bool has_ports, std::uint16_t port) noexcept {
+  return ports.is_any() || (has_ports && ports.contains(port));
 }
 
 /// Fragments, and TCP, UDP and ICMP, whole or with their header cut short. Tunnels and other
-/// protocols are not looked into, so their outer payload means nothing to a rule either.
+/// protocols are not looked into, so their outer payload means nothing to a rule that does not name
+/// them by ip_proto.
 bool is_searched(const DecodedPacket& packet) noexcept {
   if (packet.is_fragment) return true;
   switch (packet.protocol) {
@@ -87,24 +30,95 @@ bool is_searched(const DecodedPacket& packet) noexcept {
   }
 }
 
+/// True when the rule is nothing but a header and a content that may lie anywhere and is searched
+/// for as a whole.
+bool fast_content_is_all(const Rule& rule) noexcept {
+  const auto place = fast_content_place(rule);
+  if (!place || rule.buffers.size() != 1 || rule.buffers[0].steps.size() != 1) return false;
+  const auto& content = std::get<Content>(rule.buffers[0].steps[0]);
+  return content.is_anywhere() && fast_bytes(content).size() == content.bytes.size() &&
+         content.bytes.size() <= Matcher::kMaxPatternBytes;
+}
+
 }  // namespace
 
-Result<Evaluator::Group> Evaluator::make_group(const RuleSet& rules, RuleProtocol protocol) {
+/// One packet, ready for many header checks.
+struct Evaluator::Packet {
+  std::span<const std::uint8_t> frame;
+  const DecodedPacket& decoded;
+  bool is_searched;
+  std::uint32_t src4 = 0;
+  std::uint32_t dst4 = 0;
+  U128 src6{};
+  U128 dst6{};
+
+  Packet(std::span<const std::uint8_t> bytes, const DecodedPacket& packet) noexcept
+      : frame(bytes), decoded(packet), is_searched(nids::is_searched(packet)) {
+    if (packet.ip_version == 4) {
+      src4 = ipv4_number(packet.src.data());
+      dst4 = ipv4_number(packet.dst.data());
+    } else {
+      src6 = ipv6_number(packet.src.data());
+      dst6 = ipv6_number(packet.dst.data());
+    }
+  }
+
+  /// One direction; `swapped` exchanges the packet's source and destination.
+  [[nodiscard]] bool fits_one_way(const RuleHeader& header, bool swapped) const noexcept {
+    const std::uint16_t src_port = swapped ? decoded.dst_port : decoded.src_port;
+    const std::uint16_t dst_port = swapped ? decoded.src_port : decoded.dst_port;
+    if (!port_matches(header.src_ports, decoded.has_ports, src_port)) return false;
+    if (!port_matches(header.dst_ports, decoded.has_ports, dst_port)) return false;
+    if (decoded.ip_version == 4) {
+      return header.src.contains(swapped ? dst4 : src4) &&
+             header.dst.contains(swapped ? src4 : dst4);
+    }
+    return header.src.contains(swapped ? dst6 : src6) && header.dst.contains(swapped ? src6 : dst6);
+  }
+  [[nodiscard]] bool fits(const RuleHeader& header) const noexcept {
+    return fits_one_way(header, false) || (header.bidirectional && fits_one_way(header, true));
+  }
+};
+
+void Evaluator::add_without_content(Group& group, std::uint32_t idx) const {
+  const RuleHeader& header = rules_->rules[idx].header;
+  const bool needs_src = !header.src_ports.is_any();
+  const bool needs_dst = !header.dst_ports.is_any();
+  if (header.bidirectional && needs_src != needs_dst) {
+    group.by_nothing.push_back(idx);  // the port may be on either side
+    return;
+  }
+  PortSet ports = needs_dst ? header.dst_ports : header.src_ports;
+  if (header.bidirectional && needs_dst) ports.add(header.src_ports);
+  if (needs_dst) {
+    group.by_dst_port.add(idx, ports);
+  } else if (needs_src) {
+    group.by_src_port.add(idx, ports);
+  } else {
+    group.by_nothing.push_back(idx);
+  }
+}
+
+Result<Evaluator::Group> Evaluator::make_group(RuleProtocol protocol) {
   Group group;
   // Rules with the same fast content share a pattern. The strings live as long as the rules.
   std::map<std::pair<std::string_view, bool>, std::vector<std::uint32_t>> rules_of;
-  for (std::uint32_t idx = 0; idx < rules.rules.size(); ++idx) {
-    const Rule& rule = rules.rules[idx];
+  for (std::uint32_t idx = 0; idx < rules_->rules.size(); ++idx) {
+    const Rule& rule = rules_->rules[idx];
     if (rule.header.protocol != protocol) continue;
-    const std::size_t fast = fast_content_idx(rule);
-    if (fast == kNoFastContent) {
-      group.without_content.push_back(idx);
+    judges_all_protocols_ |= !rule.tests.ip_protocols.empty();
+    const auto place = fast_content_place(rule);
+    if (!place) {
+      add_without_content(group, idx);
       continue;
     }
-    const Content& content = rule.contents[fast];
-    const std::string_view bytes(content.bytes);
-    rules_of[{bytes.substr(0, Matcher::kMaxPatternBytes), content.nocase}].push_back(idx);
+    const auto& content = std::get<Content>(rule.buffers[place->buffer].steps[place->step]);
+    const std::string_view bytes = fast_bytes(content).substr(0, Matcher::kMaxPatternBytes);
+    rules_of[{bytes, content.nocase}].push_back(idx);
+    fast_is_all_[idx] = fast_content_is_all(rule);
   }
+  group.by_dst_port.build();
+  group.by_src_port.build();
   std::vector<Pattern> patterns;
   for (const auto& [pattern, idxs] : rules_of) {
     patterns.push_back({.bytes = pattern.first, .nocase = pattern.second});
@@ -120,8 +134,9 @@ Result<Evaluator::Group> Evaluator::make_group(const RuleSet& rules, RuleProtoco
 
 Result<std::shared_ptr<const Evaluator>> Evaluator::create(std::shared_ptr<const RuleSet> rules) {
   auto evaluator = std::shared_ptr<Evaluator>(new Evaluator(std::move(rules)));
+  evaluator->fast_is_all_.resize(evaluator->rules_->rules.size());
   for (std::size_t i = 0; i < kNRuleProtocols; ++i) {
-    Result<Group> group = make_group(*evaluator->rules_, static_cast<RuleProtocol>(i));
+    Result<Group> group = evaluator->make_group(static_cast<RuleProtocol>(i));
     if (!group) return group.error();
     evaluator->groups_[i] = std::move(*group);
   }
@@ -133,59 +148,77 @@ Result<EvaluatorScratch> Evaluator::make_scratch() const {
   for (const Group& group : groups_) {
     if (Result<void> done = group.matcher.grow(scratch.matcher_); !done) return done.error();
   }
+  Result<PayloadScratch> payload = PayloadScratch::make();
+  if (!payload) return payload.error();
+  scratch.payload_ = std::move(*payload);
   scratch.matches_.reserve(rules_->rules.size());
   return scratch;
+}
+
+void Evaluator::try_rule(std::uint32_t idx, const Packet& packet,
+                         std::span<const std::uint8_t> payload, bool found_fast,
+                         EvaluatorScratch& scratch) const noexcept {
+  const Rule& rule = rules_->rules[idx];
+  ++scratch.n_tried_;
+  if (!packet.is_searched && rule.tests.ip_protocols.empty()) return;
+  if (!packet.fits(rule.header)) return;
+  if (!rule.tests.match(packet.frame, packet.decoded, payload)) return;
+  if (!found_fast || !fast_is_all_[idx]) {
+    for (const BufferSteps& buffer : rule.buffers) {
+      // The one place that knows where a buffer's bytes are: named buffers are found here.
+      const std::span<const std::uint8_t> bytes =
+          buffer.buffer == Buffer::kPayload ? payload : std::span<const std::uint8_t>{};
+      if (!steps_match(buffer.steps, bytes, scratch.payload_)) return;
+    }
+  }
+  scratch.matches_.push_back(idx);
+}
+
+void Evaluator::search(const Group& group, const Packet& packet,
+                       std::span<const std::uint8_t> payload,
+                       EvaluatorScratch& scratch) const noexcept {
+  // Each rule is in one of the three lists or has one pattern, and a pattern is reported once: no
+  // rule comes twice, and push_back never allocates.
+  const auto try_all = [&](std::span<const std::uint32_t> idxs, bool found_fast) {
+    for (const std::uint32_t idx : idxs) try_rule(idx, packet, payload, found_fast, scratch);
+  };
+  try_all(group.by_nothing, false);
+  if (packet.decoded.has_ports) {
+    try_all(group.by_dst_port.rules(packet.decoded.dst_port), false);
+    try_all(group.by_src_port.rules(packet.decoded.src_port), false);
+  }
+  if (group.rule_idxs.empty()) return;
+  const std::size_t n_before = scratch.matches_.size();
+  auto on_pattern = [&](std::uint32_t pattern) {
+    const std::uint32_t first = group.first_of_pattern[pattern];
+    const std::uint32_t n = group.first_of_pattern[pattern + 1] - first;
+    try_all(std::span(group.rule_idxs).subspan(first, n), true);
+  };
+  if (group.matcher.scan(payload, scratch.matcher_, on_pattern)) return;
+  // Slow, but no alert is lost.
+  ++scratch.n_failed_scans_;
+  scratch.matches_.resize(n_before);
+  try_all(group.rule_idxs, false);
 }
 
 std::span<const std::uint32_t> Evaluator::evaluate(std::span<const std::uint8_t> frame,
                                                    const DecodedPacket& packet,
                                                    EvaluatorScratch& scratch) const noexcept {
   scratch.matches_.clear();
-  if (!packet.ok() || !is_searched(packet)) return {};
-  const PacketKey key(packet);
-  const auto search = [&](RuleProtocol protocol, std::uint32_t offset, std::uint32_t length) {
-    const Group& group = groups_[static_cast<std::size_t>(protocol)];
-    if (group.empty()) return;
-    const std::span<const std::uint8_t> payload = frame.subspan(offset, length);
-    // Each rule has one group and one pattern, and a pattern is reported once: no rule comes twice,
-    // and push_back never allocates.
-    for (const std::uint32_t idx : group.without_content) {
-      if (header_matches(rules_->rules[idx].header, key)) scratch.matches_.push_back(idx);
-    }
-    const auto try_rule = [&](std::uint32_t idx, bool found_fast) {
-      const Rule& rule = rules_->rules[idx];
-      if (header_matches(rule.header, key) && contents_match(rule, payload, found_fast)) {
-        scratch.matches_.push_back(idx);
-      }
-    };
-    const std::size_t n_before = scratch.matches_.size();
-    auto on_pattern = [&](std::uint32_t pattern) {
-      for (auto at = group.first_of_pattern[pattern]; at < group.first_of_pattern[pattern + 1];
-           ++at) {
-        try_rule(group.rule_idxs[at], true);
-      }
-    };
-    if (group.matcher.scan(payload, scratch.matcher_, on_pattern)) return;
-    // Slow, but no alert is lost.
-    ++scratch.n_failed_scans_;
-    scratch.matches_.resize(n_before);
-    for (const std::uint32_t idx : group.rule_idxs) try_rule(idx, false);
+  if (!packet.ok()) return {};
+  const Packet judged(frame, packet);
+  if (!judged.is_searched && !judges_all_protocols_) return {};
+  const auto group = [&](RuleProtocol protocol) -> const Group& {
+    return groups_[static_cast<std::size_t>(protocol)];
   };
-
-  search(RuleProtocol::kIp, packet.ip_payload_offset, packet.ip_payload_length);
-  switch (packet.l4) {
-    case L4Kind::kTcp:
-      search(RuleProtocol::kTcp, packet.l4_payload_offset, packet.l4_payload_length);
-      break;
-    case L4Kind::kUdp:
-      search(RuleProtocol::kUdp, packet.l4_payload_offset, packet.l4_payload_length);
-      break;
-    case L4Kind::kIcmp:
-    case L4Kind::kIcmpV6:
-      search(RuleProtocol::kIcmp, packet.l4_payload_offset, packet.l4_payload_length);
-      break;
-    case L4Kind::kNone:
-      break;
+  search(group(RuleProtocol::kIp), judged,
+         frame.subspan(packet.ip_payload_offset, packet.ip_payload_length), scratch);
+  if (packet.l4 != L4Kind::kNone) {
+    const RuleProtocol protocol = packet.l4 == L4Kind::kTcp   ? RuleProtocol::kTcp
+                                  : packet.l4 == L4Kind::kUdp ? RuleProtocol::kUdp
+                                                              : RuleProtocol::kIcmp;
+    search(group(protocol), judged,
+           frame.subspan(packet.l4_payload_offset, packet.l4_payload_length), scratch);
   }
   std::sort(scratch.matches_.begin(), scratch.matches_.end());
   return scratch.matches_;

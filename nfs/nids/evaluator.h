@@ -11,6 +11,8 @@
 #include "nf_lib/decode.h"
 #include "nf_lib/result.h"
 #include "nfs/nids/matcher.h"
+#include "nfs/nids/payload_match.h"
+#include "nfs/nids/port_index.h"
 #include "nfs/nids/rule_set.h"
 
 namespace hb::nids {
@@ -20,19 +22,26 @@ class EvaluatorScratch {
  public:
   /// Scans that Hyperscan gave up; each was repeated rule by rule.
   [[nodiscard]] std::uint64_t n_failed_scans() const noexcept { return n_failed_scans_; }
+  /// Rules taken as not matching a packet because a pcre took too many steps on it.
+  [[nodiscard]] std::uint64_t n_given_up() const noexcept { return payload_.n_given_up(); }
+  /// Rules that were evaluated in full, over all packets.
+  [[nodiscard]] std::uint64_t n_tried() const noexcept { return n_tried_; }
 
  private:
   friend class Evaluator;
   MatcherScratch matcher_;
+  PayloadScratch payload_;
   std::vector<std::uint32_t> matches_;  // room for all rules
   std::uint64_t n_failed_scans_ = 0;
+  std::uint64_t n_tried_ = 0;
 };
 
 /// Immutable once made: any number of threads may evaluate, each with its own scratch.
 ///
 /// Rules are grouped by the protocol of their header. A packet is searched once for each group that
-/// it can belong to (its own protocol's and `ip`), for the longest content of every rule; a hit's
-/// header is checked, then its other contents.
+/// it can belong to (its own protocol's and `ip`), for one content of every rule; where that is
+/// found, the rule's header, tests and steps are tried. Rules without a content to search for are
+/// looked up by the packet's ports and tried.
 class Evaluator {
  public:
   static Result<std::shared_ptr<const Evaluator>> create(std::shared_ptr<const RuleSet> rules);
@@ -53,17 +62,26 @@ class Evaluator {
     Matcher matcher;
     std::vector<std::uint32_t> first_of_pattern;  // n_patterns + 1 indices into rule_idxs
     std::vector<std::uint32_t> rule_idxs;         // ordered by pattern
-    std::vector<std::uint32_t> without_content;   // rules that the header alone decides
-    [[nodiscard]] bool empty() const noexcept {
-      return rule_idxs.empty() && without_content.empty();
-    }
+    // Rules with nothing to search for: those bound to a destination port, those bound to a source
+    // port only, and the rest.
+    PortIndex by_dst_port;
+    PortIndex by_src_port;
+    std::vector<std::uint32_t> by_nothing;
   };
+  struct Packet;
 
   explicit Evaluator(std::shared_ptr<const RuleSet> rules) : rules_(std::move(rules)) {}
-  static Result<Group> make_group(const RuleSet& rules, RuleProtocol protocol);
+  Result<Group> make_group(RuleProtocol protocol);
+  void add_without_content(Group& group, std::uint32_t idx) const;
+  void search(const Group& group, const Packet& packet, std::span<const std::uint8_t> payload,
+              EvaluatorScratch& scratch) const noexcept;
+  void try_rule(std::uint32_t idx, const Packet& packet, std::span<const std::uint8_t> payload,
+                bool found_fast, EvaluatorScratch& scratch) const noexcept;
 
   std::shared_ptr<const RuleSet> rules_;
   std::array<Group, kNRuleProtocols> groups_;
+  std::vector<bool> fast_is_all_;      // finding the fast content leaves no step to try
+  bool judges_all_protocols_ = false;  // a rule has ip_proto
 };
 
 }  // namespace hb::nids

@@ -91,7 +91,8 @@ std::string eve_protocol(std::uint8_t protocol) {
   }
 }
 
-std::string eve_line(const Alert& alert, const Rule& rule) {
+std::string eve_line(const Alert& alert) {
+  const Rule& rule = alert.rules->rules[alert.rule_idx];
   nlohmann::ordered_json json;
   json["timestamp"] = eve_timestamp(alert.capture_ns);
   json["pcap_cnt"] = alert.capture_number;
@@ -101,10 +102,14 @@ std::string eve_line(const Alert& alert, const Rule& rule) {
   json["dest_ip"] = address_text(alert.dst, alert.ip_version);
   if (alert.has_ports) json["dest_port"] = alert.dst_port;
   json["proto"] = eve_protocol(alert.protocol);
-  json["alert"] = {{"action", "allowed"},
+  json["alert"] = {{"action", alert.blocked ? "blocked" : "allowed"},
+                   {"gid", rule.gid},
                    {"signature_id", rule.sid},
                    {"rev", rule.rev},
-                   {"signature", rule.msg}};
+                   {"signature", rule.msg},
+                   {"category", rule.classtype},
+                   {"severity", rule.priority},
+                   {"rules_version", alert.rules->version}};
   // A rule file may hold any bytes; JSON may not.
   return json.dump(-1, ' ', false, nlohmann::ordered_json::error_handler_t::replace) + "\n";
 }

@@ -6,7 +6,7 @@
 #include <string>
 
 #include "nf_lib/decode.h"
-#include "nfs/nids/rule.h"
+#include "nfs/nids/rule_set.h"
 
 namespace hb::nids {
 
@@ -14,7 +14,9 @@ namespace hb::nids {
 struct Alert {
   std::uint64_t capture_ns = 0;      ///< nanoseconds since 1970
   std::uint64_t capture_number = 0;  ///< of the packet on its input port, from 1
+  const RuleSet* rules = nullptr;    ///< which must outlive the alert
   std::uint32_t rule_idx = 0;
+  bool blocked = false;  ///< the packet was dropped for it
   std::uint8_t ip_version = 4;
   std::uint8_t protocol = 0;
   bool has_ports = false;
@@ -28,8 +30,9 @@ struct Alert {
 Alert make_alert(const DecodedPacket& packet, std::uint32_t rule_idx, std::uint64_t capture_ns,
                  std::uint64_t capture_number) noexcept;
 
-/// The alert as one JSON line, with its newline: Suricata's user guide, "EVE JSON Format".
-std::string eve_line(const Alert& alert, const Rule& rule);
+/// The alert, with its rules, as one JSON line with its newline: Suricata's user guide, "EVE JSON
+/// Format".
+std::string eve_line(const Alert& alert);
 
 /// "2010-04-15T10:34:50.123456+0000": UTC, cut to microseconds.
 std::string eve_timestamp(std::uint64_t capture_ns);

@@ -29,8 +29,7 @@ void end_partial_line(int fd) noexcept {
 
 }  // namespace
 
-Result<std::unique_ptr<EveWriter>> EveWriter::open(EveWriterOptions options,
-                                                   std::shared_ptr<const RuleSet> rules) {
+Result<std::unique_ptr<EveWriter>> EveWriter::open(EveWriterOptions options) {
   options.capacity = std::bit_ceil(std::max(options.capacity, 2u));
   // Reading, too, to look at the last byte; a FIFO or device may allow writing alone.
   int fd = ::open(options.path.c_str(), O_RDWR | O_APPEND | O_CREAT | O_CLOEXEC, 0640);
@@ -40,11 +39,11 @@ Result<std::unique_ptr<EveWriter>> EveWriter::open(EveWriterOptions options,
                  "give --alerts a file in a folder that exists and may be written"};
   }
   end_partial_line(fd);
-  return std::unique_ptr<EveWriter>(new EveWriter(fd, std::move(options), std::move(rules)));
+  return std::unique_ptr<EveWriter>(new EveWriter(fd, std::move(options)));
 }
 
-EveWriter::EveWriter(int fd, EveWriterOptions options, std::shared_ptr<const RuleSet> rules)
-    : fd_(fd), options_(std::move(options)), rules_(std::move(rules)), queue_(options_.capacity) {
+EveWriter::EveWriter(int fd, EveWriterOptions options)
+    : fd_(fd), options_(std::move(options)), queue_(options_.capacity) {
   // The thread takes no signals: they are for the NF's own thread.
   sigset_t all;
   sigset_t before;
@@ -113,8 +112,7 @@ void EveWriter::write_batch(std::uint32_t begin, std::uint32_t end) noexcept {
   try {
     std::string text;
     for (std::uint32_t i = begin; i != end; ++i) {
-      const Alert& alert = queue_[i & (options_.capacity - 1)];
-      text += eve_line(alert, rules_->rules[alert.rule_idx]);
+      text += eve_line(queue_[i & (options_.capacity - 1)]);
     }
     ok = write_all(text);
     if (!ok && !failed_) {

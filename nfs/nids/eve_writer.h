@@ -10,7 +10,6 @@
 
 #include "nf_lib/result.h"
 #include "nfs/nids/eve_record.h"
-#include "nfs/nids/rule_set.h"
 
 namespace hb::nids {
 
@@ -22,13 +21,12 @@ struct EveWriterOptions {
 
 /// A bounded queue with one producer, and the thread that empties it into the file.
 ///
-/// push() and flush() belong to one thread. Lines are appended whole, so several instances may
-/// write to the same file.
+/// push() and flush() belong to one thread. The rules that an alert names must outlive its writing.
+/// Lines are appended whole, so several instances may write to the same file.
 class EveWriter {
  public:
   /// @return an Error that names the file, when it can't be opened for writing
-  static Result<std::unique_ptr<EveWriter>> open(EveWriterOptions options,
-                                                 std::shared_ptr<const RuleSet> rules);
+  static Result<std::unique_ptr<EveWriter>> open(EveWriterOptions options);
   /// Writes what is queued.
   ~EveWriter();
   EveWriter(const EveWriter&) = delete;
@@ -41,6 +39,17 @@ class EveWriter {
   /// Returns once everything pushed before has been handed to the operating system, or is lost.
   void flush() noexcept;
 
+  /// Alerts queued so far, wrapping. Any thread.
+  [[nodiscard]] std::uint32_t n_pushed() const noexcept {
+    return pushed_.load(std::memory_order_acquire);
+  }
+  /// Whether the thread is done with all alerts that had been queued at that n_pushed(): the rules
+  /// that they name may go. Any thread.
+  [[nodiscard]] bool has_written(std::uint32_t n_pushed) const noexcept {
+    // Acquire: pairs with the release store in run().
+    return static_cast<std::int32_t>(taken_.load(std::memory_order_acquire) - n_pushed) >= 0;
+  }
+
   [[nodiscard]] std::uint64_t n_written() const noexcept {
     return n_written_.load(std::memory_order_relaxed);
   }
@@ -51,7 +60,7 @@ class EveWriter {
   }
 
  private:
-  EveWriter(int fd, EveWriterOptions options, std::shared_ptr<const RuleSet> rules);
+  EveWriter(int fd, EveWriterOptions options);
   void run() noexcept;
   void write_batch(std::uint32_t begin, std::uint32_t end) noexcept;
   bool write_all(const std::string& text) noexcept;
@@ -61,7 +70,6 @@ class EveWriter {
 
   const int fd_;
   const EveWriterOptions options_;
-  const std::shared_ptr<const RuleSet> rules_;
   std::vector<Alert> queue_;
   // Counts run free and wrap; they are compared by difference only.
   alignas(kLineBytes) std::atomic<std::uint32_t> pushed_{0};  // the producer writes

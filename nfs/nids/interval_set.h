@@ -82,6 +82,8 @@ class IntervalSet {
     return after != intervals_.begin() && !(std::prev(after)->last < v);
   }
   [[nodiscard]] bool empty() const noexcept { return intervals_.empty(); }
+  /// Ascending, disjoint, not touching.
+  [[nodiscard]] const std::vector<Interval>& intervals() const noexcept { return intervals_; }
   [[nodiscard]] bool is_all() const noexcept {
     return intervals_.size() == 1 && intervals_[0].first == T{} &&
            intervals_[0].last == Traits::max();

@@ -1,41 +1,15 @@
 // nids: looks for known attacks in every packet, on the CPU or (--gpu) on the device. Packets go on
-// unchanged along the route; what was found goes to a file of alerts.
+// along the route, or are dropped, or change their type; what was found goes to a file of alerts.
 #pragma once
 
-#include <cstdint>
-#include <memory>
 #include <span>
 #include <string>
 #include <vector>
 
 #include "nf_lib/nf.h"
-#include "nfs/nids/evaluator.h"
-#include "nfs/nids/eve_writer.h"
+#include "nfs/nids/inspector.h"
 
 namespace hb::nids {
-
-/// What both twins share: options, rules, evaluation of one packet, alerts. One thread.
-class Inspector {
- public:
-  void add_options(CLI::App& app);
-  /// Reads the rules, compiles them and opens the alert file; logs what was skipped.
-  Result<void> setup(const NfContext& context);
-  /// Evaluates all rules on one packet and queues its alerts.
-  void inspect(std::span<const std::uint8_t> bytes, const PacketMeta& meta) noexcept;
-  /// Returns once all alerts so far are in the file.
-  void flush() noexcept { alerts_->flush(); }
-  /// Flushes and logs the totals. Harmless without setup.
-  void finish() noexcept;
-  /// After setup.
-  [[nodiscard]] const RuleSet& rules() const noexcept { return evaluator_->rules(); }
-
- private:
-  std::vector<std::string> rule_paths_;
-  std::string alert_path_ = "/dev/stdout";
-  std::shared_ptr<const Evaluator> evaluator_;
-  EvaluatorScratch scratch_;
-  std::unique_ptr<EveWriter> alerts_;
-};
 
 /// The CPU twin: Hyperscan on every packet.
 class Nids final : public NetworkFunction {
@@ -44,7 +18,12 @@ class Nids final : public NetworkFunction {
   Result<void> setup(NfContext& context) override { return inspector_.setup(context); }
   void process_burst(std::span<rte_mbuf* const> burst,
                      std::span<Verdict> verdicts) noexcept override;
+  /// New rules come into force where no packet comes, too.
+  void tick(std::uint64_t /*now_ns*/) noexcept override { inspector_.take_new_rules(); }
   void flush() noexcept override { inspector_.flush(); }
+  Result<std::string> reload(std::span<const std::string> args) override {
+    return inspector_.reload(args);
+  }
   void tear_down() noexcept override { inspector_.finish(); }
 
  private:
@@ -56,7 +35,7 @@ class Nids final : public NetworkFunction {
 class NidsOnGpu final : public GpuNetworkFunction {
  public:
   void add_options(CLI::App& app) override { inspector_.add_options(app); }
-  Result<void> setup(NfContext& context) override { return inspector_.setup(context); }
+  Result<void> setup(NfContext& context) override;
   [[nodiscard]] std::string kernel() const override { return "nids"; }
   Result<std::vector<std::byte>> table() override;
   void on_copy(const CopyRecord& record, std::span<const std::uint8_t> bytes) noexcept override;

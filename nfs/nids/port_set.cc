@@ -56,7 +56,7 @@ Result<PortSet> PortSet::parse_element(std::string_view text) {
   return set;
 }
 
-Result<PortSet> parse_ports(std::string_view text, std::set<std::string>& variables) {
+Result<PortSet> parse_ports(std::string_view text, VariableUse& variables) {
   return SetExpressionParser<PortSet>(variables).parse(text);
 }
 

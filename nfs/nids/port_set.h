@@ -2,12 +2,12 @@
 #pragma once
 
 #include <cstdint>
-#include <set>
 #include <string>
 #include <string_view>
 
 #include "nf_lib/result.h"
 #include "nfs/nids/interval_set.h"
+#include "nfs/nids/variables.h"
 
 namespace hb::nids {
 
@@ -23,6 +23,9 @@ class PortSet {
   /// True for `any` and for variables: packets without ports match too. `0:65535` is not that.
   [[nodiscard]] bool is_any() const noexcept { return any_; }
 
+  /// Ascending and disjoint.
+  [[nodiscard]] const auto& intervals() const noexcept { return ports_.intervals(); }
+
   /// One element of a list: `80`, `80:90`, `1024:` or `:80`.
   static Result<PortSet> parse_element(std::string_view text);
 
@@ -32,6 +35,6 @@ class PortSet {
 };
 
 /// Parses ports as rule headers write them; lists, negation and variables as in parse_addresses.
-Result<PortSet> parse_ports(std::string_view text, std::set<std::string>& variables);
+Result<PortSet> parse_ports(std::string_view text, VariableUse& variables);
 
 }  // namespace hb::nids

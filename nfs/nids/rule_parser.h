@@ -6,6 +6,7 @@
 #include <string_view>
 
 #include "nfs/nids/rule.h"
+#include "nfs/nids/variables.h"
 
 namespace hb::nids {
 
@@ -18,10 +19,12 @@ struct ParsedRule {
   };
   Kind kind = Kind::kMalformed;
   Rule rule;
-  /// Names for the summary: an option (`pcre`, `content:!`), `action drop`, `protocol http`.
+  /// Names for the summary: an option (`http.uri`, `flowbits`), `action log`, `protocol http`.
   std::set<std::string> unsupported;
-  /// `$NAME`s met in the header; each was taken as `any`.
+  /// `$NAME`s met in the header that were taken as `any`.
   std::set<std::string> variables;
+  /// `$NAME`s that the variable file does not define; the rule is malformed then.
+  std::set<std::string> undefined;
   std::string why;
 };
 
@@ -30,7 +33,8 @@ struct ParsedRule {
 /// Grammar: Suricata's user guide, "Rules Format" and "Payload Keywords"; Snort 3's
 /// `content:"...",nocase` is taken too. A rule with an action or protocol that is not supported
 /// counts as unsupported whatever the rest of its header says.
-ParsedRule parse_rule(std::string_view text);
+/// @param variables  null: every variable means `any`
+ParsedRule parse_rule(std::string_view text, const Variables* variables = nullptr);
 
 /// True when the text begins with the name of a rule action (alert, drop, pass, ...).
 bool begins_like_rule(std::string_view text);

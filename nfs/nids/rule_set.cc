@@ -2,13 +2,14 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <cerrno>
 #include <cstring>
 #include <fstream>
 #include <utility>
 
 #include "nfs/nids/rule_parser.h"
-#include "nfs/nids/set_expression.h"
+#include "nfs/nids/rule_text.h"
 
 namespace hb::nids {
 namespace {
@@ -16,35 +17,45 @@ namespace {
 /// Collects the rules of all files; keeps one of those with the same gid and sid.
 class RuleSetBuilder {
  public:
-  void add(const std::string& where, std::string_view text) {
-    ParsedRule parsed = parse_rule(text);
+  explicit RuleSetBuilder(const Variables& variables) : variables_(variables) {}
+
+  /// @return an Error for a variable that is not defined; other bad rules are counted
+  Result<void> add(const std::string& where, std::string_view text) {
+    ParsedRule parsed = parse_rule(text, &variables_);
     LoadReport& report = set_.report;
     ++report.n_rules;
+    if (!parsed.undefined.empty()) {
+      return Error{fmt::format("{}: {}", where, parsed.why), "define it there, or give no --vars"};
+    }
     if (parsed.kind == ParsedRule::Kind::kMalformed) {
       ++report.n_malformed;
       report.malformed.push_back(fmt::format("{}: malformed rule: {}", where, parsed.why));
-      return;
+      return {};
     }
     if (parsed.kind == ParsedRule::Kind::kUnsupported) {
       ++report.n_skipped;
       for (const std::string& reason : parsed.unsupported) ++report.skipped_by[reason];
-      return;
+      report.skipped.push_back(fmt::format("{}: sid {}: {}", where, parsed.rule.sid,
+                                           fmt::join(parsed.unsupported, ", ")));
+      return {};
     }
     report.variables.merge(parsed.variables);
     const auto [at, is_new] =
         place_.try_emplace({parsed.rule.gid, parsed.rule.sid}, set_.rules.size());
     if (is_new) {
       set_.rules.push_back(std::move(parsed.rule));
-      return;
+      return {};
     }
     ++report.n_duplicates;
     Rule& kept = set_.rules[at->second];
     if (parsed.rule.rev > kept.rev) kept = std::move(parsed.rule);
+    return {};
   }
 
   RuleSet take() { return std::move(set_); }
 
  private:
+  const Variables& variables_;
   RuleSet set_;
   std::map<std::pair<std::uint32_t, std::uint32_t>, std::size_t> place_;
 };
@@ -100,7 +111,9 @@ Result<void> load_file(const std::string& path, RuleSetBuilder& builder) {
     const std::size_t at = contents.first_other_line != 0 ? contents.first_other_line : 1;
     return Error{fmt::format("rule file {}:{}: no rule in this file", path, at), fix};
   }
-  for (const auto& [number, text] : rules) builder.add(fmt::format("{}:{}", path, number), text);
+  for (const auto& [number, text] : rules) {
+    if (auto done = builder.add(fmt::format("{}:{}", path, number), text); !done) return done;
+  }
   return {};
 }
 
@@ -109,7 +122,7 @@ Result<void> load_file(const std::string& path, RuleSetBuilder& builder) {
 std::string LoadReport::summary(std::size_t n_in_use) const {
   std::string text = fmt::format("{} of {} rules in use", n_in_use, n_rules);
   if (n_skipped > 0) {
-    text += fmt::format("; {} skipped, not supported yet:", n_skipped);
+    text += fmt::format("; {} skipped, not supported:", n_skipped);
     const char* separator = " ";
     for (const auto& [reason, count] : skipped_by) {
       text += fmt::format("{}{} {}", std::exchange(separator, ", "), reason, count);
@@ -124,8 +137,14 @@ std::string LoadReport::summary(std::size_t n_in_use) const {
   return text;
 }
 
-Result<RuleSet> load_rule_files(std::span<const std::string> paths) {
-  RuleSetBuilder builder;
+bool RuleSet::can_drop() const noexcept {
+  return std::any_of(rules.begin(), rules.end(), [](const Rule& rule) {
+    return rule.action == Action::kDrop || rule.action == Action::kReject;
+  });
+}
+
+Result<RuleSet> load_rule_files(std::span<const std::string> paths, const Variables& variables) {
+  RuleSetBuilder builder(variables);
   for (const std::string& path : paths) {
     if (Result<void> done = load_file(path, builder); !done) return done.error();
   }

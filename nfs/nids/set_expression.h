@@ -3,29 +3,21 @@
 
 #include <fmt/format.h>
 
-#include <cctype>
-#include <set>
 #include <string>
 #include <string_view>
 
 #include "nf_lib/result.h"
+#include "nfs/nids/rule_text.h"
+#include "nfs/nids/variables.h"
 
 namespace hb::nids {
-
-/// The text without spaces at both ends.
-inline std::string_view trimmed(std::string_view text) noexcept {
-  constexpr std::string_view kBlank = " \t\r\n\f\v";
-  const std::size_t first = text.find_first_not_of(kBlank);
-  if (first == std::string_view::npos) return {};
-  return text.substr(first, text.find_last_not_of(kBlank) - first + 1);
-}
 
 /// Recursive descent over one set expression; see parse_addresses for its meaning.
 /// @tparam Set  has all(), add(), subtract(), empty() and parse_element(text)
 template <typename Set>
 class SetExpressionParser {
  public:
-  explicit SetExpressionParser(std::set<std::string>& variables) : variables_(variables) {}
+  explicit SetExpressionParser(VariableUse& variables) : variables_(variables) {}
 
   /// Every error names the part of the text that is wrong.
   Result<Set> parse(std::string_view text) {
@@ -43,11 +35,12 @@ class SetExpressionParser {
 
  private:
   static constexpr int kMaxDepth = 16;
+  static constexpr int kMaxExpanded = 4096;  ///< variables in one expression, all depths together
 
   struct Term {
     Set set;  ///< without the negation
     bool negated = false;
-    bool has_variable = false;
+    bool has_variable = false;  ///< one that means `any`
   };
 
   Result<Term> parse_term(std::string_view text, int depth) {
@@ -64,10 +57,7 @@ class SetExpressionParser {
       return parse_list(text.substr(1, text.size() - 2), depth + 1, std::move(term));
     }
     if (text.starts_with('$')) {
-      variables_.emplace(text);
-      term.set = Set::all();
-      term.has_variable = true;
-      return term;
+      return parse_variable(text, depth, std::move(term));
     }
     if (text == "any" || text == "ANY") {
       if (term.negated) return Error{"'!any' matches nothing", ""};
@@ -102,6 +92,35 @@ class SetExpressionParser {
     return term;
   }
 
+  /// @param name  with its `$`
+  Result<Term> parse_variable(std::string_view name, int depth, Term term) {
+    const Variables* const known = variables_.variables;
+    if (known == nullptr || known->all_are_any()) {
+      variables_.taken_as_any.emplace(name);
+      term.set = Set::all();
+      term.has_variable = true;
+      return term;
+    }
+    const std::string* const value = known->find(name.substr(1));
+    if (value == nullptr) {
+      variables_.undefined.emplace(name);
+      return Error{fmt::format("{} is not defined in {}", name, known->path()), ""};
+    }
+    if (depth == kMaxDepth || ++n_expanded_ > kMaxExpanded) {
+      return Error{
+          fmt::format("{} is defined by itself, or too deeply, in {}", name, known->path()), ""};
+    }
+    Result<Term> inner = parse_term(trimmed(*value), depth + 1);
+    if (!inner) return Error{fmt::format("{}: {}", name, inner.error().what), ""};
+    if (inner->negated) {
+      term.set = Set::all();
+      term.set.subtract(inner->set);
+    } else {
+      term.set = std::move(inner->set);
+    }
+    return term;
+  }
+
   /// Where the first member ends: at a comma outside inner lists, or at the end.
   static std::size_t member_end(std::string_view members) noexcept {
     int depth = 0;
@@ -113,7 +132,8 @@ class SetExpressionParser {
     return members.size();
   }
 
-  std::set<std::string>& variables_;
+  VariableUse& variables_;
+  int n_expanded_ = 0;
 };
 
 }  // namespace hb::nids

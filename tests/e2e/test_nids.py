@@ -8,6 +8,9 @@ import naive_nids
 from harness import HERE, all_captures, read_capture, write_capture
 
 RULES = HERE / "rules" / "words.rules"
+LANGUAGE = HERE / "rules" / "language.rules"
+VARIABLES = HERE / "rules" / "home.vars"
+EMERGING = sorted((HERE.parent / "data" / "rules").glob("emerging-*.rules"))
 MBUF_BYTES = 2048
 
 
@@ -17,15 +20,23 @@ def events(path):
     return [(line["pcap_cnt"], line["alert"]["signature_id"]) for line in lines], lines
 
 
-def expected_alerts(capture, rules=(RULES,)):
-    """(pcap_cnt, sid) pairs, without the packets that do not fit and so never reach an NF."""
-    too_big = {number for number, frame in enumerate(read_capture(capture), 1)
-               if len(frame) > MBUF_BYTES}
-    return {(number, sid) for number, sid in naive_nids.alert_set(capture, list(map(str, rules)))
-            if number not in too_big}
+def judged(capture, rules=(RULES,), variables=None):
+    """(Packet, View, rules that alert, dropped) for each IP packet; those that do not fit never
+    reach an NF."""
+    parsed = naive_nids.load_rules(list(map(str, rules)),
+                                   naive_nids.load_variables(variables) if variables else None)
+    packets = [packet for packet in naive_nids.read_packets(capture)
+               if len(packet.data) <= MBUF_BYTES]
+    return list(naive_nids.judgements(packets, parsed))
 
 
-def play(platform, capture, gpu_first, rules=(RULES,)):
+def expected_alerts(capture, rules=(RULES,), variables=None):
+    """(pcap_cnt, sid) pairs."""
+    return {(packet.number, rule.sid)
+            for packet, _, alerting, _ in judged(capture, rules, variables) for rule in alerting}
+
+
+def play(platform, capture, gpu_first, rules=(RULES,), variables=None):
     """Plays a capture through both twins, one after the other; returns their alert files."""
     on_gpu, on_cpu = platform.folder / "gpu.json", platform.folder / "cpu.json"
     target = platform.folder / "out.pcap"
@@ -33,6 +44,7 @@ def play(platform, capture, gpu_first, rules=(RULES,)):
     routes = platform.write("routes.csv", f"*, rx, {first}\n*, {first}, {second}\n"
                                           f"*, {second}, tx\n")
     options = [word for path in rules for word in ("--rules", path)]
+    options += ["--vars", variables] if variables else []
     stats = platform.run(
         ["--port", f"pcap:rx={capture},tx={target}", "--routes", routes],
         [("nids", *options, "--alerts", on_gpu, {"service": "gpu", "gpu": True}),
@@ -43,9 +55,9 @@ def play(platform, capture, gpu_first, rules=(RULES,)):
     return on_gpu, on_cpu
 
 
-def check(platform, capture, gpu_first=True, rules=(RULES,)):
-    expected = expected_alerts(capture, rules)
-    for twin in play(platform, capture, gpu_first, rules):
+def check(platform, capture, gpu_first=True, rules=(RULES,), variables=None):
+    expected = expected_alerts(capture, rules, variables)
+    for twin in play(platform, capture, gpu_first, rules, variables):
         found, _ = events(twin)
         assert len(found) == len(set(found)), f"{twin}: an alert is given twice"
         assert set(found) == expected, f"{twin}: wrong {sorted(set(found) ^ expected)}"
@@ -67,6 +79,31 @@ def test_all_captures_in_one(platform):
     frames = [frame for path in all_captures() for frame in read_capture(path)]
     n = check(platform, write_capture(platform.folder / "all.pcap", frames))
     assert n > 1000
+
+
+@pytest.mark.parametrize("name", ["zeek-wikipedia.pcap", "zeek-nmap-vsn.pcap",
+                                  "sv-issue-5466-alert-then-pass-01.pcap",
+                                  "zeek-tunnels_gre-within-gre.pcap"])
+def test_every_option_means_the_same_to_all(platform, name):
+    """With the captures' own times, which thresholds count by."""
+    capture, = [path for path in all_captures() if path.name == name]
+    assert check(platform, capture, rules=(LANGUAGE,), variables=VARIABLES) > 0
+
+
+def test_every_option_on_all_captures_in_one(platform):
+    frames = [frame for path in all_captures() for frame in read_capture(path)]
+    capture = write_capture(platform.folder / "all.pcap", frames)
+    sids = {sid for _, sid in expected_alerts(capture, (LANGUAGE,), VARIABLES)}
+    assert sids == set(range(100, 149)) - {145, 146}, "each but the pass rules alerts somewhere"
+    check(platform, capture, rules=(LANGUAGE,), variables=VARIABLES)
+
+
+def test_emerging_threats_rules_on_all_captures_in_one(platform):
+    frames = [frame for path in all_captures() for frame in read_capture(path)]
+    capture = write_capture(platform.folder / "all.pcap", frames)
+    sids = {sid for _, sid in expected_alerts(capture, EMERGING)}
+    assert sids >= {2001219, 2018383}, "password guessing and Heartbleed are seen"
+    check(platform, capture, rules=EMERGING, gpu_first=False)
 
 
 def test_the_comparisons_mean_something():
@@ -92,18 +129,30 @@ def test_alert_lines_are_eve_json(platform):
             expected = dict(wanted[key])
             number = expected.pop("protocol")
             assert line["proto"] == {1: "ICMP", 6: "TCP", 17: "UDP", 58: "IPv6-ICMP"}[number]
+            alert = {"gid": 1, "rules_version": 1, "severity": 3, "category": "",
+                     **expected.pop("alert")}
+            assert line["alert"] == alert
             for field, value in expected.items():
                 assert line[field] == value, (field, line)
 
 
-def test_rules_that_are_not_supported_are_summed_up_in_one_line(platform):
+def test_rules_that_are_not_used_are_summed_up_and_listed(platform):
     capture, = [path for path in all_captures() if path.name == "zeek-web.pcap"]
-    play(platform, capture, gpu_first=True)
-    for process in platform.processes:
-        if process.name.endswith(("gpu", "cpu")):
-            lines = [line for line in process.stderr.splitlines() if "skipped" in line]
-            assert len(lines) == 1, process.report()
-            assert "offset" in lines[0] and "depth" in lines[0], lines
+    routes = platform.write("routes.csv", "*, rx, nids\n*, nids, drop\n")
+    platform.run(["--port", f"pcap:rx={capture}", "--routes", routes],
+                 [("nids", "--rules", RULES, "--rules", LANGUAGE, "--list-skipped",
+                   "--alerts", platform.folder / "alerts.json")])
+    nids, = [process for process in platform.processes if process.name.endswith("nids")]
+    lines = nids.stderr.splitlines()
+    summary, = [line for line in lines if "skipped" in line]
+    assert ("69 of 73 rules in use; 4 skipped, not supported: flowbits 1, http.method 1, "
+            "http.uri 1, protocol http 1, urilen 1") in summary
+    listed = [line.split("not used: ")[1] for line in lines if "not used: " in line]
+    number = RULES.read_text().splitlines().index(
+        'alert tcp any any -> any any (msg:"not in use"; http.method; content:"GET"; urilen:3; '
+        "sid:21; rev:1;)") + 1
+    assert listed[0] == f"{RULES}:{number}: sid 21: http.method, urilen"
+    assert len(listed) == 4
 
 
 def test_each_capture_port_counts_its_own_packets(platform):

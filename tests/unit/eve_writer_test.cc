@@ -28,24 +28,34 @@ Rule rule_with(std::uint32_t sid, const std::string& msg) {
 }
 
 json line_of(const std::vector<std::uint8_t>& frame, const std::string& msg = "m") {
-  const std::string line = eve_line(
-      make_alert(decode_packet(frame), 0, 1'700'000'000'123'456'789, 42), rule_with(7, msg));
+  RuleSet rules;
+  rules.rules.push_back(rule_with(7, msg));
+  rules.version = 3;
+  Alert alert = make_alert(decode_packet(frame), 0, 1'700'000'000'123'456'789, 42);
+  alert.rules = &rules;
+  const std::string line = eve_line(alert);
   EXPECT_EQ(line.find('\n'), line.size() - 1);
   return json::parse(line);
 }
 
 TEST(EveRecord, HasTheFieldsOfATcpAlert) {
-  const json expected = {
-      {"timestamp", "2023-11-14T22:13:20.123456+0000"},
-      {"event_type", "alert"},
-      {"src_ip", "10.0.0.1"},
-      {"src_port", 1234},
-      {"dest_ip", "192.168.1.2"},
-      {"dest_port", 80},
-      {"proto", "TCP"},
-      {"pcap_cnt", 42},
-      {"alert",
-       {{"signature_id", 7}, {"rev", 4}, {"signature", "a \"b\" \\"}, {"action", "allowed"}}}};
+  const json expected = {{"timestamp", "2023-11-14T22:13:20.123456+0000"},
+                         {"event_type", "alert"},
+                         {"src_ip", "10.0.0.1"},
+                         {"src_port", 1234},
+                         {"dest_ip", "192.168.1.2"},
+                         {"dest_port", 80},
+                         {"proto", "TCP"},
+                         {"pcap_cnt", 42},
+                         {"alert",
+                          {{"signature_id", 7},
+                           {"rev", 4},
+                           {"gid", 1},
+                           {"signature", "a \"b\" \\"},
+                           {"action", "allowed"},
+                           {"category", ""},
+                           {"severity", 3},
+                           {"rules_version", 3}}}};
   EXPECT_EQ(line_of(FrameBuilder().ipv4(6).tcp(1234, 80).done(), "a \"b\" \\"), expected);
 }
 
@@ -80,21 +90,21 @@ class EveWriterTest : public testing::Test {
     path_ = std::filesystem::path(testing::TempDir()) /
             ("eve_writer_test." + std::to_string(getpid()) + ".json");
     std::filesystem::remove(path_);
-    auto rules = std::make_shared<RuleSet>();
-    rules->rules.push_back(rule_with(7, "seven"));
-    rules_ = rules;
+    rules_.rules.push_back(rule_with(7, "seven"));
   }
   void TearDown() override { std::filesystem::remove(path_); }
 
   std::unique_ptr<EveWriter> open(std::uint32_t capacity, bool wait) {
-    auto writer = EveWriter::open(
-        {.path = path_.string(), .capacity = capacity, .wait_when_full = wait}, rules_);
+    auto writer =
+        EveWriter::open({.path = path_.string(), .capacity = capacity, .wait_when_full = wait});
     EXPECT_TRUE(writer.ok());
     return *std::move(writer);
   }
-  static Alert alert(std::uint64_t number) {
+  [[nodiscard]] Alert alert(std::uint64_t number) const {
     static const auto frame = FrameBuilder().ipv4(6).tcp(1, 2).done();
-    return make_alert(decode_packet(frame), 0, number * 1000, number);
+    Alert alert = make_alert(decode_packet(frame), 0, number * 1000, number);
+    alert.rules = &rules_;
+    return alert;
   }
   std::vector<std::uint64_t> numbers() {
     std::vector<std::uint64_t> numbers;
@@ -105,7 +115,7 @@ class EveWriterTest : public testing::Test {
   }
 
   std::filesystem::path path_;
-  std::shared_ptr<const RuleSet> rules_;
+  RuleSet rules_;
 };
 
 TEST_F(EveWriterTest, LosslessProducerWaitsAndNothingIsLost) {
@@ -163,14 +173,14 @@ TEST_F(EveWriterTest, TwoWritersShareAFile) {
 }
 
 TEST_F(EveWriterTest, AFileThatCannotBeOpenedIsAnErrorThatNamesIt) {
-  const auto writer = EveWriter::open({.path = "/nonexistent/eve.json"}, rules_);
+  const auto writer = EveWriter::open({.path = "/nonexistent/eve.json"});
   ASSERT_FALSE(writer.ok());
   EXPECT_NE(writer.error().what.find("/nonexistent/eve.json"), std::string::npos);
 }
 
 TEST_F(EveWriterTest, AFullDiskCountsAsLostAndDoesNotStop) {
   if (access("/dev/full", W_OK) != 0) GTEST_SKIP() << "no /dev/full here";
-  const auto writer = *EveWriter::open({.path = "/dev/full", .wait_when_full = true}, rules_);
+  const auto writer = *EveWriter::open({.path = "/dev/full", .wait_when_full = true});
   for (std::uint64_t i = 0; i < 10; ++i) writer->push(alert(i));
   writer->flush();
   EXPECT_EQ(writer->n_lost(), 10u);

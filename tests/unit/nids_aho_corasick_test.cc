@@ -234,17 +234,20 @@ TEST(NidsKernel, NeverMissesAnAlertOfTheEvaluator) {
       if (frame.size() < 60) continue;
       const std::size_t at = 20 + rng() % (frame.size() - 30);
       const std::size_t length = std::min<std::size_t>(frame.size() - at, 3 + rng() % 50);
-      rule.contents.push_back(
-          {.bytes = std::string(frame.begin() + static_cast<std::ptrdiff_t>(at),
-                                frame.begin() + static_cast<std::ptrdiff_t>(at + length))});
-      rule.contents.push_back({.bytes = "e", .nocase = true});
+      Content content;
+      content.bytes.assign(frame.begin() + static_cast<std::ptrdiff_t>(at),
+                           frame.begin() + static_cast<std::ptrdiff_t>(at + length));
+      Content letter;
+      letter.bytes = "e";
+      letter.nocase = true;
+      rule.buffers.push_back({.steps = {content, letter}});
       set.rules.push_back(rule);
     }
     Table table(*build_nids_table(set));
     ASSERT_TRUE(table.valid());
     Patterns patterns;
     for (const Rule& rule : set.rules)
-      patterns.emplace_back(rule.contents[fast_content_idx(rule)].bytes);
+      patterns.push_back(fast_bytes(std::get<Content>(rule.buffers[0].steps[0])));
     auto evaluator = *Evaluator::create(std::make_shared<const RuleSet>(set));
     auto scratch = *std::move(evaluator->make_scratch());
     std::vector<u64> slots;

@@ -150,6 +150,10 @@ TEST(Evaluator, NoRulesAndNoPayloadAreHarmless) {
   EXPECT_TRUE(some.sids(FrameBuilder().ipv4(17).udp(1, 2).done()).empty());
 }
 
+std::vector<PayloadStep> steps_of(const Rule& rule) {
+  return rule.buffers.empty() ? std::vector<PayloadStep>{} : rule.buffers[0].steps;
+}
+
 /// The plainest scan: every rule, every offset, byte by byte; `any` addresses and ports only.
 Sids naive_sids(const RuleSet& set, const Frame& frame) {
   const DecodedPacket packet = decode_packet(frame);
@@ -171,7 +175,8 @@ Sids naive_sids(const RuleSet& set, const Frame& frame) {
     const std::size_t begin = is_ip ? packet.ip_payload_offset : packet.l4_payload_offset;
     const std::size_t end = begin + (is_ip ? packet.ip_payload_length : packet.l4_payload_length);
     bool all = true;
-    for (const Content& content : rule.contents) {
+    for (const PayloadStep& step : steps_of(rule)) {
+      const auto& content = std::get<Content>(step);
       bool found = false;
       for (std::size_t at = begin; !found && at + content.bytes.size() <= end; ++at) {
         found = true;
@@ -203,13 +208,16 @@ RuleSet rules_from_packets(const std::vector<Frame>& frames, std::mt19937& rng,
       const std::string bytes(
           frame.begin() + static_cast<std::ptrdiff_t>(at),
           frame.begin() + static_cast<std::ptrdiff_t>(std::min(at + length, frame.size())));
-      Content content{.bytes = bytes, .nocase = rng() % 2 == 0};
+      Content content;
+      content.bytes = bytes;
+      content.nocase = rng() % 2 == 0;
       if (content.nocase) {
         for (char& c : content.bytes) c = to_lower_ascii(c);
       }
-      parsed.rule.contents.push_back(content);
+      if (parsed.rule.buffers.empty()) parsed.rule.buffers.emplace_back();
+      parsed.rule.buffers[0].steps.emplace_back(content);
     }
-    if (parsed.rule.contents.empty()) continue;
+    if (parsed.rule.buffers.empty()) continue;
     parsed.rule.sid = static_cast<std::uint32_t>(set.rules.size() + 1);
     set.rules.push_back(parsed.rule);
   }

@@ -23,29 +23,33 @@ ParsedRule with_options(const std::string& options) {
 /// A rule with the given header; it is accepted unless the header is wrong.
 ParsedRule with_header(const std::string& header) { return parse_rule(header + " (sid:1;)"); }
 
+const Content& content(const ParsedRule& parsed, std::size_t i) {
+  return std::get<Content>(parsed.rule.buffers.at(0).steps.at(i));
+}
+
 std::uint32_t v4(std::uint8_t a, std::uint8_t b, std::uint8_t c, std::uint8_t d) {
   const std::uint8_t bytes[] = {a, b, c, d};
   return ipv4_number(bytes);
 }
 
 AddressSet addresses(const std::string& text) {
-  std::set<std::string> variables;
+  VariableUse variables;
   Result<AddressSet> set = parse_addresses(text, variables);
   EXPECT_TRUE(set.ok()) << text;
   return set.ok() ? *set : AddressSet{};
 }
 PortSet ports(const std::string& text) {
-  std::set<std::string> variables;
+  VariableUse variables;
   Result<PortSet> set = parse_ports(text, variables);
   EXPECT_TRUE(set.ok()) << text;
   return set.ok() ? *set : PortSet{};
 }
 bool ports_are_wrong(const std::string& text) {
-  std::set<std::string> variables;
+  VariableUse variables;
   return !parse_ports(text, variables).ok();
 }
 bool addresses_are_wrong(const std::string& text) {
-  std::set<std::string> variables;
+  VariableUse variables;
   return !parse_addresses(text, variables).ok();
 }
 
@@ -62,11 +66,13 @@ TEST(RuleParser, ReadsAWholeRule) {
   EXPECT_EQ(rule.msg, "a \"b\"; c");
   EXPECT_EQ(rule.header.protocol, RuleProtocol::kUdp);
   EXPECT_TRUE(rule.header.bidirectional);
-  ASSERT_EQ(rule.contents.size(), 2u);
-  EXPECT_EQ(rule.contents[0].bytes, "x\0\xffy"s);
-  EXPECT_TRUE(rule.contents[0].nocase);
-  EXPECT_FALSE(rule.contents[1].nocase);
-  EXPECT_EQ(fast_content_idx(rule), 0u);
+  ASSERT_EQ(rule.buffers.size(), 1u);
+  EXPECT_EQ(content(parsed, 0).bytes, "x\0\xffy"s);
+  EXPECT_TRUE(content(parsed, 0).nocase);
+  EXPECT_FALSE(content(parsed, 1).nocase);
+  EXPECT_EQ(fast_content_place(rule)->step, 0u);
+  EXPECT_EQ(rule.priority, 2u);
+  EXPECT_EQ(rule.classtype, "misc");
 }
 
 TEST(RuleParser, ResolvesContentEscapesAndHex) {
@@ -80,7 +86,7 @@ TEST(RuleParser, ResolvesContentEscapesAndHex) {
   for (const auto& [text, bytes] : cases) {
     const ParsedRule parsed = with_options("content:\""s + text + "\";");
     ASSERT_EQ(parsed.kind, Kind::kRule) << text << ": " << parsed.why;
-    EXPECT_EQ(parsed.rule.contents.at(0).bytes, bytes) << text;
+    EXPECT_EQ(content(parsed, 0).bytes, bytes) << text;
   }
 }
 
@@ -95,23 +101,27 @@ TEST(RuleParser, WrongContentsAreMalformed) {
 TEST(RuleParser, NocaseFoldsAsciiOfThePrecedingContentOnly) {
   const ParsedRule parsed = with_options("content:\"AbC|C4 5A|\"; nocase; content:\"DeF\";");
   ASSERT_EQ(parsed.kind, Kind::kRule);
-  EXPECT_EQ(parsed.rule.contents[0].bytes, "abc\xc4z");
-  EXPECT_EQ(parsed.rule.contents[1].bytes, "DeF");
-  EXPECT_EQ(with_options("content:\"A\",nocase;").rule.contents.at(0).bytes, "a");
+  EXPECT_EQ(content(parsed, 0).bytes, "abc\xc4z");
+  EXPECT_EQ(content(parsed, 1).bytes, "DeF");
+  EXPECT_EQ(content(with_options("content:\"A\",nocase;"), 0).bytes, "a");
   EXPECT_EQ(with_options("nocase; content:\"a\";").kind, Kind::kMalformed);
   EXPECT_EQ(with_options("content:\"a\"; nocase:1;").kind, Kind::kMalformed);
 }
 
-TEST(RuleParser, NamesEverythingThatIsNotSupportedYet) {
+TEST(RuleParser, NamesEverythingThatIsNotSupported) {
   const ParsedRule parsed = parse_rule(
-      "drop http $A any -> any any (msg:\"m\"; flow:to_server; http.uri; content:!\"x\"; "
-      "content:\"y\",depth 3,nocase; pcre:\"/a;\\\"b/\"; distance:0; sid:1;)");
-  EXPECT_EQ(parsed.kind, Kind::kUnsupported);
-  const std::set<std::string> expected = {"action drop", "protocol http", "flow", "http.uri",
-                                          "content:!",   "depth",         "pcre", "distance"};
+      "log http $A any -> any any (msg:\"m\"; flowbits:set,x; http.uri; content:!\"x\"; "
+      "content:\"y\",depth 3,nocase,width 16; pcre:\"/a\\;\\\"b/U\"; byte_test:2,>,len,0; "
+      "flow:only_stream; sid:1;)");
+  EXPECT_EQ(parsed.kind, Kind::kUnsupported) << parsed.why;
+  const std::set<std::string> expected = {
+      "action log", "protocol http",           "flowbits",        "http.uri", "content,width",
+      "pcre:/U",    "byte_test of a variable", "flow:only_stream"};
   EXPECT_EQ(parsed.unsupported, expected);
-  EXPECT_EQ(with_options("content:\"a\"; fast_pattern;").kind, Kind::kUnsupported);
   EXPECT_EQ(parse_rule("alert http (sid:1;)").kind, Kind::kUnsupported);
+  // The content belongs to the buffer: it must not be taken for one of the payload.
+  EXPECT_EQ(with_options("http.uri; content:\"a\";").kind, Kind::kUnsupported);
+  EXPECT_EQ(with_options("content:\"a\"; http_uri;").kind, Kind::kUnsupported);
 }
 
 TEST(RuleParser, RulesThatAreNoneAreMalformed) {
@@ -211,14 +221,14 @@ TEST(RuleAddresses, KnowsMasksRangesAndIpv6) {
 }
 
 TEST(RuleAddresses, VariablesAreAnyEvenNegated) {
-  std::set<std::string> variables;
+  VariableUse variables;
   for (const char* text : {"$HOME_NET", "!$HOME_NET", "[$HOME_NET,$DNS]", "[!$HOME_NET]",
                            "![$HOME_NET,10.0.0.1]", "[10.0.0.1,$HOME_NET]"}) {
     const auto set = parse_addresses(text, variables);
     ASSERT_TRUE(set.ok()) << text;
     EXPECT_TRUE(set->is_all()) << text;
   }
-  EXPECT_EQ(variables, (std::set<std::string>{"$HOME_NET", "$DNS"}));
+  EXPECT_EQ(variables.taken_as_any, (std::set<std::string>{"$HOME_NET", "$DNS"}));
   EXPECT_FALSE(addresses("[10.0.0.1,!$X]").contains(v4(10, 0, 0, 2)));
   EXPECT_FALSE(addresses("[$X,!10.0.0.1]").contains(v4(10, 0, 0, 1)));
 }
@@ -283,6 +293,129 @@ TEST(RuleHeaders, ListsMayHoldBlanks) {
   EXPECT_EQ(with_header("ALERT TCP any any -> any any").kind, Kind::kRule);
 }
 
+TEST(RuleOptions, ContentPlacesThatContradictThemselvesAreMalformed) {
+  for (const char* options :
+       {"content:\"abc\"; depth:2;", "content:\"abc\"; within:2;", "content:\"a\"; offset:-1;",
+        "content:\"a\"; offset:4294967295;", "content:\"a\"; depth:0;",
+        "content:\"a\"; distance:4294967296;", "content:\"a\"; distance:1; offset:2;",
+        "content:\"a\"; startswith; depth:5;", "content:\"a\"; startswith; within:5;",
+        "content:\"a\"; offset:1; offset:2;", "content:\"a\"; startswith:1;", "offset:1;",
+        "content:\"abc\"; fast_pattern:2,2;", "content:\"abc\"; fast_pattern:x;",
+        "content:!\"abc\"; fast_pattern:only;", "content:\"a\"; fast_pattern:only; distance:0;",
+        "content:\"a\"; fast_pattern; content:\"b\"; fast_pattern;",
+        "content:\"a\"; fast_pattern:only; content:\"b\"; distance:0;"}) {
+    EXPECT_EQ(with_options(options).kind, Kind::kMalformed) << options;
+  }
+}
+
+TEST(RuleOptions, WrongValuesAreMalformed) {
+  for (const char* options : {"dsize:x;",
+                              "dsize:5<>5;",
+                              "dsize:<0;",
+                              "dsize:65536;",
+                              "dsize:1; dsize:2;",
+                              "ttl:256;",
+                              "itype:-1;",
+                              "flags:X;",
+                              "flags:;",
+                              "flags:S,;",
+                              "flow:sideways;",
+                              "flow:to_server,to_client;",
+                              "ip_proto:nothing;",
+                              "threshold:type limit;",
+                              "threshold:type never,track by_src,count 1,seconds 1;",
+                              "threshold:type limit,track by_src,count 0,seconds 1;",
+                              "detection_filter:track by_src,count 1;",
+                              "byte_test:0,=,1,0;",
+                              "byte_test:9,=,1,0;",
+                              "byte_test:1,~,1,0;",
+                              "byte_test:1,=,1;",
+                              "byte_test:24,=,1,0,string;",
+                              "byte_test:1,=,1,0,hex;",
+                              "byte_test:1,=,1,0,sideways;",
+                              "byte_jump:4;",
+                              "byte_jump:4,99999999999;",
+                              "byte_jump:4,0,multiplier 0;",
+                              "isdataat:-1;",
+                              "isdataat:99999999999;",
+                              "isdataat:1,sideways;",
+                              "pcre:\"abc\";",
+                              "pcre:\"/(/\";",
+                              "pcre:\"/a/q\";",
+                              "pcre:/a/;",
+                              "priority:0;"}) {
+    EXPECT_EQ(with_options(options).kind, Kind::kMalformed) << options;
+    EXPECT_FALSE(with_options(options).why.empty()) << options;
+  }
+}
+
+TEST(RuleOptions, ActionsAndVersionsOfTheHeader) {
+  EXPECT_EQ(with_header("drop tcp any any -> any any").rule.action, Action::kDrop);
+  EXPECT_EQ(with_header("pass ip any any -> any any").rule.action, Action::kPass);
+  EXPECT_EQ(with_header("reject udp any any -> any any").rule.action, Action::kReject);
+  EXPECT_EQ(with_header("alert ip6 any any -> any any").rule.tests.ip_version, 6);
+  EXPECT_EQ(with_header("alert tcp-pkt any any -> any any").rule.header.protocol,
+            RuleProtocol::kTcp);
+  for (const char* protocol : {"http", "tls", "dns", "smb", "tcp-stream", "sctp"}) {
+    EXPECT_EQ(with_header("alert "s + protocol + " any any -> any any").kind, Kind::kUnsupported);
+  }
+}
+
+TEST(RuleOptions, TheFastPatternIsTheNamedOrTheLongestThatIsNotNegated) {
+  const auto fast = [](const std::string& options) {
+    const ParsedRule parsed = with_options(options);
+    const auto place = fast_content_place(parsed.rule);
+    return place ? std::string(
+                       fast_bytes(std::get<Content>(parsed.rule.buffers[0].steps[place->step])))
+                 : "none"s;
+  };
+  EXPECT_EQ(fast("content:\"ab\"; content:\"abcd\"; content:\"xyz\";"), "abcd");
+  EXPECT_EQ(fast("content:\"ab\"; fast_pattern; content:\"abcd\";"), "ab");
+  EXPECT_EQ(fast("content:\"abcdef\"; fast_pattern:2,3; content:\"abcd\";"), "cde");
+  EXPECT_EQ(fast("content:!\"abcdef\"; fast_pattern; content:\"ab\";"), "ab");
+  EXPECT_EQ(fast("content:!\"abcdef\";"), "none");
+  EXPECT_EQ(fast("pcre:\"/a/\";"), "none");
+}
+
+TEST(RuleVariables, AreExpandedAndNegated) {
+  const auto vars = Variables::parse(
+      "%YAML 1.1\n---\nvars:\n  address-groups:\n    HOME_NET: \"[10.0.0.0/8, 192.168.0.0/16]\"\n"
+      "    EXTERNAL_NET: '!$HOME_NET'  # the rest\n  port-groups:\n    HTTP_PORTS: \"[80,8080]\"\n"
+      "ipvar DNS [10.0.0.53]\nportvar HIGH 1024:\nA = $B\nB = $A\n",
+      "v");
+  ASSERT_TRUE(vars.ok()) << vars.error().line();
+  VariableUse use;
+  use.variables = &*vars;
+  const auto external = parse_addresses("$EXTERNAL_NET", use);
+  ASSERT_TRUE(external.ok());
+  EXPECT_FALSE(external->contains(v4(10, 1, 1, 1)));
+  EXPECT_TRUE(external->contains(v4(8, 8, 8, 8)));
+  const auto home = parse_addresses("!$EXTERNAL_NET", use);
+  ASSERT_TRUE(home.ok());
+  EXPECT_TRUE(home->contains(v4(192, 168, 1, 1)));
+  EXPECT_FALSE(home->contains(v4(8, 8, 8, 8)));
+  EXPECT_TRUE(parse_addresses("[$HOME_NET,!$DNS]", use)->contains(v4(10, 0, 0, 1)));
+  EXPECT_FALSE(parse_addresses("[$HOME_NET,!$DNS]", use)->contains(v4(10, 0, 0, 53)));
+  EXPECT_TRUE(parse_ports("[$HTTP_PORTS,$HIGH]", use)->contains(8080));
+  EXPECT_FALSE(parse_ports("!$HTTP_PORTS", use)->contains(80));
+  EXPECT_FALSE(parse_ports("$A", use).ok());  // for ever
+  EXPECT_TRUE(use.undefined.empty());
+  EXPECT_FALSE(parse_ports("$NONE", use).ok());
+  EXPECT_EQ(use.undefined, std::set<std::string>{"$NONE"});
+  EXPECT_TRUE(use.taken_as_any.empty());
+}
+
+TEST(RuleVariables, WrongFilesNameTheLine) {
+  for (const char* text :
+       {"", "# nothing", "A: 1\nB", "A: 1\nA: 2", "A: 1\nvar B", "A: 1\nb c: 1", "A: 1\n: 2"}) {
+    const auto vars = Variables::parse(text, "v");
+    ASSERT_FALSE(vars.ok()) << text;
+    EXPECT_NE(vars.error().what.find("v:"), std::string::npos) << vars.error().what;
+  }
+  EXPECT_FALSE(Variables::load("/nonexistent").ok());
+  EXPECT_FALSE(Variables::load(testing::TempDir()).ok());
+}
+
 /// A file that ends with the test.
 class RuleFiles : public testing::Test {
  protected:
@@ -307,7 +440,7 @@ TEST_F(RuleFiles, CommentsBlankLinesContinuationsAndCrLf) {
   const auto rules = load_rule_files(std::vector{path});
   ASSERT_TRUE(rules.ok()) << rules.error().line();
   ASSERT_EQ(rules->rules.size(), 2u);
-  EXPECT_EQ(rules->rules[0].contents.at(0).bytes, "ab");
+  EXPECT_EQ(std::get<Content>(rules->rules[0].buffers.at(0).steps.at(0)).bytes, "ab");
   EXPECT_EQ(rules->report.n_rules, 2u);
 }
 
@@ -329,8 +462,8 @@ TEST_F(RuleFiles, TheHigherRevisionOfADuplicateWins) {
 
 TEST_F(RuleFiles, SkippedAndMalformedRulesAreCountedAndNamed) {
   const std::string path = write("a",
-                                 "alert tcp any any -> any any (pcre:\"/a/\"; flow:x; sid:1;)\n"
-                                 "drop tcp any any -> any any (pcre:\"/a/\"; sid:2;)\n"
+                                 "alert tcp any any -> any any (http.uri; urilen:3; sid:1;)\n"
+                                 "log tcp any any -> any any (http.uri; sid:2;)\n"
                                  "\n"
                                  "alert tcp any any -> any any (msg:\"no number\";)\n"
                                  "alert tcp $HOME_NET any -> any any (sid:3;)\n");
@@ -339,8 +472,21 @@ TEST_F(RuleFiles, SkippedAndMalformedRulesAreCountedAndNamed) {
   ASSERT_EQ(rules->report.malformed.size(), 1u);
   EXPECT_EQ(rules->report.malformed[0], path + ":4: malformed rule: sid is missing");
   EXPECT_EQ(rules->report.summary(rules->rules.size()),
-            "1 of 4 rules in use; 2 skipped, not supported yet: action drop 1, flow 1, pcre 2; "
+            "1 of 4 rules in use; 2 skipped, not supported: action log 1, http.uri 2, urilen 1; "
             "1 malformed; taken as any: $HOME_NET");
+  EXPECT_EQ(rules->report.skipped, (std::vector{path + ":1: sid 1: http.uri, urilen",
+                                                path + ":2: sid 2: action log, http.uri"}));
+}
+
+TEST_F(RuleFiles, AVariableThatIsNotDefinedIsAnErrorWithItsLine) {
+  const std::string path = write("a",
+                                 "alert tcp $HOME_NET any -> any $HTTP_PORTS (sid:1;)\n"
+                                 "alert tcp any any -> $OTHER any (sid:2;)\n");
+  const auto vars = Variables::parse("HOME_NET: \"[10.0.0.0/8]\"\nHTTP_PORTS: 80\n", "v.yaml");
+  ASSERT_TRUE(vars.ok());
+  const auto rules = load_rule_files(std::vector{path}, *vars);
+  ASSERT_FALSE(rules.ok());
+  EXPECT_EQ(rules.error().what, path + ":2: $OTHER is not defined in v.yaml");
 }
 
 TEST_F(RuleFiles, FilesWithoutRulesAreErrorsThatNameTheLine) {
