@@ -31,12 +31,66 @@ DEVICE u32 hb_nids_found(GLOBAL const u8* bytes, u32 length, GLOBAL const u8* ta
   return 0;
 }
 
+DEVICE u32 hb_nids_be16(GLOBAL const u8* bytes) { return ((u32)bytes[0] << 8) | bytes[1]; }
+
+DEVICE u32 hb_nids_bit(GLOBAL const u32* bits, u32 i) { return (bits[i >> 5] >> (i & 31)) & 1; }
+
+/// 1 when a rule without a content may match a packet whose TCP, UDP or ICMP header starts at `at`.
+DEVICE u32 hb_nids_l4_marked(GLOBAL const u8* packet, u32 length, u32 at, u32 protocol,
+                             u32 icmp_protocol, GLOBAL const HbNidsHeaders* marks) {
+  if (protocol == icmp_protocol) return (marks->protocols & HB_NIDS_ICMP) != 0;
+  if (at + 8 > length) return 0;
+  const u32 source = hb_nids_be16(packet + at);
+  const u32 destination = hb_nids_be16(packet + at + 2);
+  if (protocol == 17) {
+    return (marks->protocols & HB_NIDS_UDP) != 0 &&
+           hb_nids_bit(marks->ports[HB_NIDS_UDP_SOURCE], source) &&
+           hb_nids_bit(marks->ports[HB_NIDS_UDP_DESTINATION], destination);
+  }
+  if (protocol != 6 || at + 20 > length) return 0;
+  return (marks->protocols & HB_NIDS_TCP) != 0 && hb_nids_bit(marks->tcp_flags, packet[at + 13]) &&
+         hb_nids_bit(marks->ports[HB_NIDS_TCP_SOURCE], source) &&
+         hb_nids_bit(marks->ports[HB_NIDS_TCP_DESTINATION], destination);
+}
+
+/// 1 when a rule without a content may match the packet, by its headers: a superset of what
+/// nf_lib/decode.h says. IPv6 with extension headers is left to the control process.
+DEVICE u32 hb_nids_headers_marked(GLOBAL const u8* packet, u32 length, GLOBAL const u8* table) {
+  const u64 offset = ((GLOBAL const HbNidsTable*)table)->headers_offset;
+  if (offset == 0 || length < 14) return 0;
+  GLOBAL const HbNidsHeaders* marks = (GLOBAL const HbNidsHeaders*)(table + offset);
+  u32 at = 12;
+  u32 ethertype = hb_nids_be16(packet + at);
+  for (u32 tag = 0; tag < 2; ++tag) {
+    if (ethertype != 0x8100 && ethertype != 0x88a8 && ethertype != 0x9100) break;
+    if (at + 6 > length) return 0;
+    at += 4;
+    ethertype = hb_nids_be16(packet + at);
+  }
+  at += 2;
+  if (ethertype == 0x0800) {
+    if (at + 20 > length) return 0;
+    if ((hb_nids_be16(packet + at + 6) & 0x3fff) != 0) return 0;  // a fragment: `ip` rules only
+    return hb_nids_l4_marked(packet, length, at + (packet[at] & 15u) * 4, packet[at + 9], 1, marks);
+  }
+  if (ethertype == 0x86dd) {
+    if (at + 40 > length) return 0;
+    const u32 next = packet[at + 6];
+    if (next == 6 || next == 17 || next == 58) {
+      return hb_nids_l4_marked(packet, length, at + 40, next, 58, marks);
+    }
+    return marks->protocols != 0;
+  }
+  return 0;
+}
+
 /// 1 when the control process must see the packet. A block that is no nids table (none was loaded)
 /// says nothing about the packet, so all are seen.
 DEVICE u32 hb_nids_suspect(GLOBAL const u8* packet, u32 length, GLOBAL const u8* table) {
   GLOBAL const HbNidsTable* header = (GLOBAL const HbNidsTable*)table;
   if (header->magic != HB_NIDS_TABLE_MAGIC || header->version != HB_NIDS_TABLE_VERSION) return 1;
   if ((header->flags & HB_NIDS_COPY_ALL) != 0) return 1;
+  if (hb_nids_headers_marked(packet, length, table)) return 1;
   if (length <= HB_NIDS_SCAN_OFFSET) return 0;
   return hb_nids_found(packet + HB_NIDS_SCAN_OFFSET, length - HB_NIDS_SCAN_OFFSET, table);
 }

@@ -5,6 +5,7 @@
 // n_states rows of n_columns entries, each 16 or 32 bits wide. Row 0 is the start. Bytes that no
 // pattern holds share column 0, and 'A'..'Z' share the columns of 'a'..'z': the automaton finds a
 // superset of what the rules want, and the evaluator on the CPU says which rules match.
+// Bytes may share a column for want of room as well, which widens the superset.
 // There is no row for "found": an entry with that meaning is HB_NIDS_FOUND_16 or HB_NIDS_FOUND_32.
 #ifndef HB_KERNELS_NIDS_TABLE_H
 #define HB_KERNELS_NIDS_TABLE_H
@@ -12,9 +13,9 @@
 #include "platform.h"
 
 #define HB_NIDS_TABLE_MAGIC 0x5344494eu  ///< "NIDS", little endian
-#define HB_NIDS_TABLE_VERSION 1u
+#define HB_NIDS_TABLE_VERSION 2u
 
-#define HB_NIDS_COPY_ALL 1u  ///< a rule matches without any content: every packet is copied
+#define HB_NIDS_COPY_ALL 1u  ///< an `ip` rule matches without any content: every packet is copied
 #define HB_NIDS_WIDE \
   2u  ///< entries are 32 bits: the next row's first entry, row * n_columns.
       ///< Otherwise 16 bits: the next row's number
@@ -33,11 +34,31 @@ typedef struct HbNidsTable {
   u32 n_columns;  ///< 1..256
   u32 n_states;   ///< rows; at least 1
   u32 n_patterns;
-  u32 reserved[6];
+  u64 headers_offset;  ///< of the HbNidsHeaders, 64-byte aligned; 0: there are none
+  u32 reserved[4];
   u8 columns[256];  ///< columns[byte] < n_columns
 } HbNidsTable;
 
 HB_STATIC_ASSERT(sizeof(HbNidsTable) == 64 + 256, nids_table_header_size);
+
+/// Which packets some rule without a content may match: such a packet's protocol, both ports and
+/// TCP flags are all marked. A superset, as of several rules the marks are joined.
+typedef struct HbNidsHeaders {
+  u32 protocols;  ///< HB_NIDS_TCP and so on
+  u32 reserved[7];
+  u32 tcp_flags[8];    ///< a bit for each value of TCP's flags byte
+  u32 ports[4][2048];  ///< a bit for each port; by HB_NIDS_TCP_SOURCE and so on
+} HbNidsHeaders;
+
+#define HB_NIDS_TCP 1u
+#define HB_NIDS_UDP 2u
+#define HB_NIDS_ICMP 4u  ///< ICMP over IPv4, ICMPv6 over IPv6
+#define HB_NIDS_TCP_SOURCE 0u
+#define HB_NIDS_TCP_DESTINATION 1u
+#define HB_NIDS_UDP_SOURCE 2u
+#define HB_NIDS_UDP_DESTINATION 3u
+
+HB_STATIC_ASSERT(sizeof(HbNidsHeaders) == 64 + 4 * 8192, nids_headers_size);
 
 /// Packets are searched from here on: behind the Ethernet header nothing is skipped, because every
 /// payload that the evaluator searches starts later.
@@ -62,6 +83,12 @@ inline bool nids_table_valid(const u8* table, u64 size) noexcept {
   if (header.transitions_offset < sizeof header || header.transitions_offset % 64 != 0)
     return false;
   if (header.transitions_offset > size) return false;
+  if (header.headers_offset != 0 &&
+      (header.headers_offset < sizeof header || header.headers_offset % 64 != 0 ||
+       header.headers_offset > header.transitions_offset ||
+       header.transitions_offset - header.headers_offset < sizeof(HbNidsHeaders))) {
+    return false;
+  }
   if (size - header.transitions_offset != n_entries * entry_bytes) return false;
   if (n_entries >= (wide ? u64{HB_NIDS_FOUND_32} : u64{HB_NIDS_FOUND_16} * header.n_columns)) {
     return false;

@@ -6,6 +6,8 @@
 #include <array>
 #include <cstdint>
 #include <cstring>
+#include <iterator>
+#include <memory>
 #include <string>
 
 #include "kernels/nids_table.h"
@@ -18,6 +20,8 @@ namespace {
 constexpr std::uint32_t kFound = 0xffffffff;
 constexpr std::uint32_t kMissing = 0xfffffffe;
 constexpr std::uint64_t kMaxEntries = 0xffffff00;
+/// Of kMaxColumns, those that several bytes share.
+constexpr std::uint32_t kSharedColumns = 8;
 
 std::uint8_t byte_of(char c) noexcept { return static_cast<std::uint8_t>(to_lower_ascii(c)); }
 
@@ -33,7 +37,7 @@ class AutomatonBuilder {
     add_row();
   }
 
-  Result<std::vector<std::byte>> build(bool copy_all) {
+  Result<std::vector<std::byte>> build(const NidsMarks& marks) {
     for (const std::string_view pattern : patterns_) {
       if (rows_.size() + pattern.size() * n_columns_ > kMaxEntries) {
         return Error{fmt::format("the automaton of {} contents is too large", patterns_.size()),
@@ -42,19 +46,34 @@ class AutomatonBuilder {
       insert(pattern);
     }
     complete();
-    return emit(copy_all);
+    return emit(marks);
   }
 
  private:
-  /// Column 0 is for bytes that no pattern holds.
+  /// Column 0 is for bytes that no pattern holds. The more often a byte stands in patterns, the
+  /// more it says, and the sooner it has a column of its own.
   void assign_columns() {
-    std::array<bool, 256> used{};
+    std::array<std::size_t, 256> n_used{};
+    std::size_t most_rows = 1;
     for (const std::string_view pattern : patterns_) {
-      for (const char c : pattern) used[byte_of(c)] = true;
+      for (const char c : pattern) ++n_used[byte_of(c)];
+      most_rows += pattern.size();
     }
-    // With all 230 bytes in use (26 letters are folded) column 0 stays within 8 bits.
+    std::vector<std::uint8_t> bytes;  // with all 230 in use (26 letters are folded) 8 bits suffice
     for (std::size_t byte = 0; byte < 256; ++byte) {
-      if (used[byte]) columns_[byte] = static_cast<std::uint8_t>(n_columns_++);
+      if (n_used[byte] != 0) bytes.push_back(static_cast<std::uint8_t>(byte));
+    }
+    std::uint32_t n_own = static_cast<std::uint32_t>(bytes.size());
+    n_columns_ = n_own + 1;
+    if (n_columns_ > kMaxColumns && most_rows * n_columns_ * 4 > kMaxExactTableBytes) {
+      std::stable_sort(bytes.begin(), bytes.end(),
+                       [&](auto a, auto b) { return n_used[a] > n_used[b]; });
+      n_columns_ = kMaxColumns;
+      n_own = n_columns_ - 1 - kSharedColumns;
+    }
+    for (std::uint32_t i = 0; i < bytes.size(); ++i) {
+      const std::uint32_t column = i < n_own ? i : n_own + (i - n_own) % kSharedColumns;
+      columns_[bytes[i]] = static_cast<std::uint8_t>(column + 1);
     }
     for (char c = 'A'; c <= 'Z'; ++c) columns_[static_cast<std::uint8_t>(c)] = columns_[byte_of(c)];
   }
@@ -108,7 +127,7 @@ class AutomatonBuilder {
   }
 
   /// Writes the rows that are alive, breadth first: the start's surroundings stay in the cache.
-  std::vector<std::byte> emit(bool copy_all) {
+  std::vector<std::byte> emit(const NidsMarks& marks) {
     const auto n_states = static_cast<std::uint32_t>(order_.size());
     const bool wide = n_states >= HB_NIDS_FOUND_16;
     std::vector<std::uint32_t> renumbered(rows_.size() / n_columns_, 0);
@@ -117,8 +136,13 @@ class AutomatonBuilder {
     HbNidsTable header{};
     header.magic = HB_NIDS_TABLE_MAGIC;
     header.version = HB_NIDS_TABLE_VERSION;
-    header.transitions_offset = (sizeof header + 63) / 64 * 64;
-    header.flags = (wide ? HB_NIDS_WIDE : 0) | (copy_all ? HB_NIDS_COPY_ALL : 0);
+    static_assert(sizeof header % 64 == 0 && sizeof(HbNidsHeaders) % 64 == 0);
+    header.transitions_offset = sizeof header;
+    if (marks.headers != nullptr) {
+      header.headers_offset = sizeof header;
+      header.transitions_offset += sizeof(HbNidsHeaders);
+    }
+    header.flags = (wide ? HB_NIDS_WIDE : 0) | (marks.copy_all ? HB_NIDS_COPY_ALL : 0);
     header.n_columns = n_columns_;
     header.n_states = n_states;
     header.n_patterns = static_cast<std::uint32_t>(patterns_.size());
@@ -129,6 +153,9 @@ class AutomatonBuilder {
 
     std::vector<std::byte> table(header.total_bytes);
     std::memcpy(table.data(), &header, sizeof header);
+    if (marks.headers != nullptr) {
+      std::memcpy(table.data() + header.headers_offset, marks.headers, sizeof *marks.headers);
+    }
     std::byte* out = table.data() + header.transitions_offset;
     for (const std::uint32_t row : order_) {
       for (std::uint32_t column = 0; column < n_columns_; ++column, out += entry_bytes) {
@@ -153,30 +180,69 @@ class AutomatonBuilder {
   std::vector<std::uint32_t> order_;  // the rows that are reached, breadth first
 };
 
+void mark_ports(u32 (&bits)[2048], const PortSet& ports) {
+  if (ports.is_any()) {
+    std::fill(std::begin(bits), std::end(bits), ~0u);
+    return;
+  }
+  for (const auto& interval : ports.intervals()) {
+    for (std::uint32_t port = interval.first; port <= interval.last; ++port) {
+      bits[port / 32] |= 1u << (port % 32);
+    }
+  }
+}
+
+/// Marks the packets of TCP, UDP or ICMP that the rule, which has no content, may match.
+void mark_rule(HbNidsHeaders& marks, const Rule& rule) {
+  if (rule.header.protocol == RuleProtocol::kIcmp) {
+    marks.protocols |= HB_NIDS_ICMP;
+    return;
+  }
+  const bool is_tcp = rule.header.protocol == RuleProtocol::kTcp;
+  marks.protocols |= is_tcp ? HB_NIDS_TCP : HB_NIDS_UDP;
+  u32(&source)[2048] = marks.ports[is_tcp ? HB_NIDS_TCP_SOURCE : HB_NIDS_UDP_SOURCE];
+  u32(&destination)[2048] = marks.ports[is_tcp ? HB_NIDS_TCP_DESTINATION : HB_NIDS_UDP_DESTINATION];
+  mark_ports(source, rule.header.src_ports);
+  mark_ports(destination, rule.header.dst_ports);
+  if (rule.header.bidirectional) {
+    mark_ports(source, rule.header.dst_ports);
+    mark_ports(destination, rule.header.src_ports);
+  }
+  for (std::uint32_t flags = 0; is_tcp && flags < 256; ++flags) {
+    if (!rule.tests.flags || rule.tests.flags->matches(static_cast<std::uint8_t>(flags))) {
+      marks.tcp_flags[flags / 32] |= 1u << (flags % 32);
+    }
+  }
+}
+
 }  // namespace
 
 Result<std::vector<std::byte>> build_nids_table(std::span<const std::string_view> patterns,
-                                                bool copy_all) {
+                                                const NidsMarks& marks) {
   std::vector<std::string_view> cut;
   cut.reserve(patterns.size());
   for (const std::string_view pattern : patterns) {
     cut.push_back(pattern.substr(0, kMaxDevicePatternBytes));
   }
-  return AutomatonBuilder(std::move(cut)).build(copy_all);
+  return AutomatonBuilder(std::move(cut)).build(marks);
 }
 
 Result<std::vector<std::byte>> build_nids_table(const RuleSet& rules) {
   std::vector<std::string_view> patterns;
-  bool copy_all = false;
+  NidsMarks marks;
+  auto headers = std::make_unique<HbNidsHeaders>();
   for (const Rule& rule : rules.rules) {
     if (const auto place = fast_content_place(rule)) {
       patterns.push_back(
           fast_bytes(std::get<Content>(rule.buffers[place->buffer].steps[place->step])));
+    } else if (rule.header.protocol == RuleProtocol::kIp) {
+      marks.copy_all = true;
     } else {
-      copy_all = true;
+      mark_rule(*headers, rule);
+      marks.headers = headers.get();
     }
   }
-  return build_nids_table(patterns, copy_all);
+  return build_nids_table(patterns, marks);
 }
 
 }  // namespace hb::nids

@@ -21,6 +21,7 @@ namespace {
 using test::Frame;
 using test::FrameBuilder;
 
+using namespace std::string_literals;
 using Patterns = std::vector<std::string_view>;
 
 /// A table at 64-byte alignment, as the device has it.
@@ -32,7 +33,7 @@ class Table {
     std::ranges::transform(bytes, data_, [](std::byte byte) { return static_cast<u8>(byte); });
   }
   explicit Table(const Patterns& patterns, bool copy_all = false)
-      : Table(*build_nids_table(patterns, copy_all)) {}
+      : Table(*build_nids_table(patterns, NidsMarks{.copy_all = copy_all})) {}
   Table(const Table&) = delete;
   Table& operator=(const Table&) = delete;
 
@@ -124,12 +125,16 @@ TEST(NidsTable, TensOfThousandsOfPatternsUseWideEntriesAndFit) {
   Table table(patterns);
   ASSERT_TRUE(table.valid());
   EXPECT_NE(table.header().flags & HB_NIDS_WIDE, 0u);
-  EXPECT_LT(table.size(), 200u << 20);
+  EXPECT_EQ(table.header().n_columns, kMaxColumns);  // rare bytes share columns
+  EXPECT_LT(table.size(), 150u << 20);
+  std::size_t n_false = 0;
   for (std::size_t i = 0; i < texts.size(); i += 100) {
     ASSERT_TRUE(table.finds("  " + texts[i])) << i;
     const std::string cut = texts[i].substr(0, 5);
-    ASSERT_EQ(table.finds(cut), naive_finds(patterns, cut)) << i;
+    ASSERT_TRUE(table.finds(cut) || !naive_finds(patterns, cut)) << i;
+    n_false += table.finds(cut) && !naive_finds(patterns, cut);
   }
+  EXPECT_LT(n_false, 10u);
 }
 
 TEST(NidsTable, DamagedTablesAreRefused) {
@@ -144,7 +149,7 @@ TEST(NidsTable, DamagedTablesAreRefused) {
     table.data()[at] = value;
     return !table.valid();
   };
-  for (std::size_t at : {0u, 4u, 8u, 16u, 24u, 28u, 32u}) EXPECT_TRUE(damaged(at, 0xee)) << at;
+  for (std::size_t at : {0u, 4u, 8u, 16u, 24u, 28u, 32u, 40u}) EXPECT_TRUE(damaged(at, 0xee)) << at;
   EXPECT_TRUE(damaged(64 + 'a', 200));                           // a column that there is not
   EXPECT_TRUE(damaged(table.header().transitions_offset, 200));  // a row that there is not
 }
@@ -153,7 +158,7 @@ TEST(NidsTable, DamagedTablesAreRefused) {
 TEST(NidsTable, RandomlyDamagedTablesAreRefusedOrHarmless) {
   std::mt19937 rng(11);
   const Patterns patterns{"abc", "abd", "xyz", "yx"};
-  const std::vector<std::byte> good = *build_nids_table(patterns, false);
+  const std::vector<std::byte> good = *build_nids_table(patterns, NidsMarks{});
   std::string text(300, '\0');
   for (int trial = 0; trial < 20'000; ++trial) {
     std::vector<std::byte> bytes = good;
@@ -208,6 +213,40 @@ TEST(NidsKernel, RulesWithoutContentCopyEveryPacket) {
   EXPECT_EQ(HB_RESULT_FLAGS(results[1]), HB_RESULT_COPY_TO_CPU);
 }
 
+TEST(NidsKernel, RulesWithoutContentCopyPacketsWithTheirHeadersOnly) {
+  RuleSet set;
+  for (const char* text :
+       {"tcp any any -> any 22 (flags:S; sid:1;)", "udp any 53 -> any any (sid:2;)",
+        "icmp any any -> any any (itype:8; sid:3;)"}) {
+    set.rules.push_back(parse_rule("alert "s + text).rule);
+  }
+  Table table(*build_nids_table(set));
+  ASSERT_TRUE(table.valid());
+  Frame syn = FrameBuilder().ipv4(6).tcp(5, 22).done();
+  syn[14 + 20 + 13] = 0x02;
+  Frame tagged = FrameBuilder().vlan(0x8100, 1).ipv4(6, 8).tcp(5, 22).done();
+  tagged[18 + 28 + 13] = 0x02;
+  const std::vector<Frame> marked = {syn,
+                                     tagged,
+                                     FrameBuilder().ipv4(17).udp(53, 9).done(),
+                                     FrameBuilder().ipv4(1).icmp(8).done(),
+                                     FrameBuilder().ipv6(58).icmp(128).done(),
+                                     FrameBuilder().ipv6(0).zeros(8).udp(53, 9).done()};
+  const std::vector<Frame> others = {FrameBuilder().ipv4(6).tcp(5, 22).done(),  // PSH and ACK
+                                     FrameBuilder().ipv4(17).udp(9, 53).done(),
+                                     FrameBuilder().ipv4(17, 0, 0x2000).udp(53, 9).done(),
+                                     FrameBuilder().ipv4(58).icmp(128).done(),
+                                     FrameBuilder().be16(0x0806).zeros(40).done(),
+                                     Frame(13, 0),
+                                     Frame(syn.begin(), syn.begin() + 40)};
+  std::vector<u64> slots;
+  for (const u64 result : run_round(marked, table, slots)) {
+    if (result == 0) continue;  // the dummy packet
+    EXPECT_EQ(HB_RESULT_FLAGS(result), HB_RESULT_COPY_TO_CPU);
+  }
+  for (const u64 result : run_round(others, table, slots)) EXPECT_EQ(HB_RESULT_FLAGS(result), 0u);
+}
+
 TEST(NidsKernel, ABlockThatIsNoTableCopiesEveryPacket) {
   Table table(std::vector<std::byte>(16));
   std::vector<u64> slots;
@@ -243,11 +282,18 @@ TEST(NidsKernel, NeverMissesAnAlertOfTheEvaluator) {
       rule.buffers.push_back({.steps = {content, letter}});
       set.rules.push_back(rule);
     }
+    // Without a content, by ports and flags: what the kernel must not miss either.
+    for (const char* text :
+         {"tcp any any -> any 22 (flags:S; sid:1;)", "udp any 53 <> any 1024: (sid:1;)",
+          "icmp any any -> any any (itype:3; sid:1;)"}) {
+      if (trial % 2 == 0) set.rules.push_back(parse_rule("alert "s + text).rule);
+    }
     Table table(*build_nids_table(set));
     ASSERT_TRUE(table.valid());
     Patterns patterns;
     for (const Rule& rule : set.rules)
-      patterns.push_back(fast_bytes(std::get<Content>(rule.buffers[0].steps[0])));
+      if (!rule.buffers.empty())
+        patterns.push_back(fast_bytes(std::get<Content>(rule.buffers[0].steps[0])));
     auto evaluator = *Evaluator::create(std::make_shared<const RuleSet>(set));
     auto scratch = *std::move(evaluator->make_scratch());
     std::vector<u64> slots;
@@ -256,7 +302,8 @@ TEST(NidsKernel, NeverMissesAnAlertOfTheEvaluator) {
       const bool copied = HB_RESULT_FLAGS(results[i]) == HB_RESULT_COPY_TO_CPU;
       const std::string_view text(reinterpret_cast<const char*>(frames[i].data()),
                                   frames[i].size());
-      ASSERT_EQ(copied, text.size() > 14 && naive_finds(patterns, text.substr(14))) << i;
+      const bool holds = text.size() > 14 && naive_finds(patterns, text.substr(14));
+      ASSERT_TRUE(trial % 2 == 0 ? copied || !holds : copied == holds) << i;
       const bool alerts =
           !evaluator->evaluate(frames[i], decode_packet(frames[i]), scratch).empty();
       ASSERT_TRUE(copied || !alerts) << "trial " << trial << " frame " << i;

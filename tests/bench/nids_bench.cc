@@ -1,0 +1,311 @@
+// One core: what nids costs beyond the search itself. Baseline: Hyperscan alone over each packet's
+// payload, for one content of every rule, finding what it finds. Candidate: the CPU twin's
+// judgement (decode, search, rules in full). And the GPU twin's search, its kernel compiled for
+// this CPU.
+//   nids_bench [--quick] [RULE FILE]...
+#include <algorithm>
+#include <chrono>
+#include <cstdio>
+#include <cstring>
+#include <filesystem>
+#include <functional>
+#include <memory>
+#include <random>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#define HB_KERNEL_ON_HOST
+#include "kernels/nids.cl"
+#include "nfs/nids/aho_corasick.h"
+#include "nfs/nids/evaluator.h"
+#include "nfs/nids/rule_parser.h"
+#include "tests/unit/capture_reader.h"
+#include "tests/unit/frame_builder.h"
+
+namespace hb::nids {
+namespace {
+
+using Clock = std::chrono::steady_clock;
+using Frames = std::vector<test::Frame>;
+
+struct Effort {
+  int pairs = 15;
+  double seconds = 0.05;  ///< each timing, at least
+};
+
+double seconds_since(Clock::time_point start) {
+  return std::chrono::duration<double>(Clock::now() - start).count();
+}
+
+const Content& fast_content(const Rule& rule) {
+  const ContentPlace place = *fast_content_place(rule);
+  return std::get<Content>(rule.buffers[place.buffer].steps[place.step]);
+}
+
+// --- packets ------------------------------------------------------------------------------------
+test::Frame tcp_frame(const std::string& payload) {
+  return test::FrameBuilder().ipv4(6).tcp(40000, 80).text(payload).done();
+}
+
+Frames random_frames(std::mt19937& rng) {
+  Frames frames(256);
+  for (test::Frame& frame : frames) {
+    std::string payload(1400, '\0');
+    for (char& c : payload) c = static_cast<char>(rng());
+    frame = tcp_frame(payload);
+  }
+  return frames;
+}
+
+/// Requests with header lines out of made-up words.
+Frames http_frames(std::mt19937& rng) {
+  const auto word = [&](std::size_t most) {
+    std::string text(2 + rng() % most, '\0');
+    for (char& c : text)
+      c = "etaoinshrdlucmfwypvbgkqjxz0123456789-_"[std::min(rng() % 38, rng() % 38)];
+    return text;
+  };
+  Frames frames(256);
+  for (test::Frame& frame : frames) {
+    std::string payload = "GET /" + word(8) + "/" + word(12) + "?" + word(5) + "=" + word(9) +
+                          " HTTP/1.1\r\nHost: www." + word(10) + ".com\r\n";
+    while (payload.size() < 1300) payload += word(10) + ": " + word(20) + " " + word(30) + "\r\n";
+    frame = tcp_frame(payload + "\r\n");
+  }
+  return frames;
+}
+
+Frames captured_frames() {
+  Frames frames;
+  for (const auto& path : test::capture_files()) {
+    for (test::Frame& frame : test::read_capture(path)) {
+      if (decode_packet(frame).l4_payload_length > 0) frames.push_back(std::move(frame));
+    }
+  }
+  return frames;
+}
+
+/// Each holds the contents of some rules and so sends them into the full evaluation.
+Frames hitting_frames(const RuleSet& rules, std::mt19937& rng) {
+  Frames frames(256);
+  for (test::Frame& frame : frames) {
+    std::string payload;
+    while (payload.size() < 1300) {
+      const Rule& rule = rules.rules[rng() % rules.rules.size()];
+      if (fast_content_place(rule)) payload += fast_content(rule).bytes;
+    }
+    frame = tcp_frame(payload.substr(0, 1400));
+  }
+  return frames;
+}
+
+// --- rules --------------------------------------------------------------------------------------
+RuleSet first_rules(const RuleSet& all, std::size_t n) {
+  RuleSet set;
+  for (const Rule& rule : all.rules) {
+    if (set.rules.size() < n && fast_content_place(rule)) set.rules.push_back(rule);
+  }
+  return set;
+}
+
+/// As many as the largest public rule sets have, of contents as long as theirs.
+RuleSet made_up_rules(std::size_t n, std::mt19937& rng) {
+  RuleSet set;
+  for (std::size_t i = 0; i < n; ++i) {
+    std::string content(6 + rng() % 18, '\0');
+    for (char& c : content) c = "abcdefghijklmnopqrstuvwxyz/.=-_&%0123456789"[rng() % 43];
+    set.rules.push_back(parse_rule("alert tcp any any -> any any (content:\"" + content +
+                                   "\"; sid:" + std::to_string(i + 1) + ";)")
+                            .rule);
+  }
+  return set;
+}
+
+// --- both sides ---------------------------------------------------------------------------------
+/// Hyperscan over the payloads with the contents of all rules whose header may fit.
+struct Alone {
+  Matcher tcp, udp, icmp;
+  MatcherScratch scratch;
+
+  static Matcher compile(const RuleSet& rules, RuleProtocol protocol) {
+    std::vector<Pattern> patterns;
+    for (const Rule& rule : rules.rules) {
+      if (!fast_content_place(rule)) continue;
+      if (rule.header.protocol != protocol && rule.header.protocol != RuleProtocol::kIp) continue;
+      const Content& content = fast_content(rule);
+      patterns.push_back(
+          {fast_bytes(content).substr(0, Matcher::kMaxPatternBytes), content.nocase});
+    }
+    return *std::move(Matcher::compile(patterns));
+  }
+  explicit Alone(const RuleSet& rules)
+      : tcp(compile(rules, RuleProtocol::kTcp)),
+        udp(compile(rules, RuleProtocol::kUdp)),
+        icmp(compile(rules, RuleProtocol::kIcmp)) {
+    for (const Matcher* matcher : {&tcp, &udp, &icmp}) (void)matcher->grow(scratch);
+  }
+};
+
+struct Prepared {
+  std::span<const std::uint8_t> payload;
+  const Matcher* matcher;
+};
+
+template <int Copy>
+[[gnu::noinline]] std::uint64_t scan_alone(const std::vector<Prepared>& packets,
+                                           const MatcherScratch& scratch) {
+  std::uint64_t n = 0;
+  auto count = [&n](std::uint32_t) { ++n; };
+  for (const Prepared& packet : packets) packet.matcher->scan(packet.payload, scratch, count);
+  return n;
+}
+
+[[gnu::noinline]] std::uint64_t judge(const Frames& frames, const Evaluator& evaluator,
+                                      EvaluatorScratch& scratch) {
+  std::uint64_t n = 0;
+  for (const test::Frame& frame : frames) {
+    n += evaluator.evaluate(frame, decode_packet(frame), scratch).size();
+  }
+  return n;
+}
+
+[[gnu::noinline]] std::uint64_t walk(const Frames& frames, const u8* table) {
+  std::uint64_t n = 0;
+  for (const test::Frame& frame : frames) {
+    n += hb_nids_suspect(frame.data(), static_cast<u32>(frame.size()), table);
+  }
+  return n;
+}
+
+struct Quartiles {
+  double low, median, high;
+};
+Quartiles quartiles(std::vector<double> values) {
+  std::ranges::sort(values);
+  const auto at = [&](double part) {
+    return values[static_cast<std::size_t>(part * static_cast<double>(values.size() - 1))];
+  };
+  return {at(0.25), at(0.5), at(0.75)};
+}
+
+void report(const char* name, const Effort& effort, double bits, const std::function<void()>& base,
+            const std::function<void()>& candidate) {
+  const auto timed = [&](const std::function<void()>& run) {
+    std::uint32_t n = 0;
+    const auto start = Clock::now();
+    do {
+      run();
+      ++n;
+    } while (seconds_since(start) < effort.seconds);
+    return seconds_since(start) / n;
+  };
+  std::vector<double> ratios, base_rates, rates;
+  for (int pair = 0; pair < effort.pairs; ++pair) {
+    double a = 0;
+    if (pair % 2 == 0) a = timed(base);
+    const double b = timed(candidate);
+    if (pair % 2 != 0) a = timed(base);
+    ratios.push_back(a / b);
+    base_rates.push_back(bits / a / 1e9);
+    rates.push_back(bits / b / 1e9);
+  }
+  const Quartiles ratio = quartiles(ratios);
+  std::printf("  %-34s %5.2fx [%4.2f .. %4.2f]   %6.2f -> %6.2f Gbps\n", name, ratio.median,
+              ratio.low, ratio.high, quartiles(base_rates).median, quartiles(rates).median);
+  std::fflush(stdout);
+}
+
+void measure(const char* title, const RuleSet& set, const Effort& effort, std::mt19937& rng,
+             const Frames& captured) {
+  auto rules = std::make_shared<const RuleSet>(set);
+  const auto start = Clock::now();
+  const auto evaluator = Evaluator::create(rules);
+  const double compile_s = seconds_since(start);
+  const auto table_start = Clock::now();
+  const std::vector<std::byte> table = *build_nids_table(*rules);
+  const double table_s = seconds_since(table_start);
+  struct alignas(64) Line {
+    u8 bytes[64];
+  };
+  std::vector<Line> aligned((table.size() + 63) / 64);
+  std::memcpy(aligned.data(), table.data(), table.size());
+  const auto* const device = reinterpret_cast<const u8*>(aligned.data());
+  std::printf("%s: %zu rules; compiled in %.2f s, device table %.1f MB in %.2f s\n", title,
+              rules->rules.size(), compile_s, static_cast<double>(table.size()) / 1e6, table_s);
+  const Alone alone(*rules);
+  auto scratch = *std::move((*evaluator)->make_scratch());
+  const std::pair<const char*, Frames> sets[] = {{"random bytes", random_frames(rng)},
+                                                 {"HTTP-like", http_frames(rng)},
+                                                 {"captured", captured},
+                                                 {"every packet hits", hitting_frames(set, rng)}};
+  for (const auto& [name, frames] : sets) {
+    std::vector<Prepared> prepared;
+    double bits = 0;
+    for (const test::Frame& frame : frames) {
+      const DecodedPacket packet = decode_packet(frame);
+      const Matcher* const matcher = packet.l4 == L4Kind::kTcp   ? &alone.tcp
+                                     : packet.l4 == L4Kind::kUdp ? &alone.udp
+                                                                 : &alone.icmp;
+      prepared.push_back(
+          {std::span(frame).subspan(packet.l4_payload_offset, packet.l4_payload_length), matcher});
+      bits += 8.0 * packet.l4_payload_length;
+    }
+    const std::uint64_t hits = scan_alone<0>(prepared, alone.scratch);
+    const std::uint64_t tried_before = scratch.n_tried();
+    const std::uint64_t alerts = judge(frames, **evaluator, scratch);
+    std::printf(
+        " %s: %zu packets, %.2f contents found, %.2f rules tried, %.2f alerts a packet; "
+        "%.0f %% marked by the device\n",
+        name, frames.size(), static_cast<double>(hits) / static_cast<double>(frames.size()),
+        static_cast<double>(scratch.n_tried() - tried_before) / static_cast<double>(frames.size()),
+        static_cast<double>(alerts) / static_cast<double>(frames.size()),
+        100.0 * static_cast<double>(walk(frames, device)) / static_cast<double>(frames.size()));
+    const auto base = [&] { scan_alone<0>(prepared, alone.scratch); };
+    report("Hyperscan alone, against its copy", effort, bits, base,
+           [&] { scan_alone<1>(prepared, alone.scratch); });
+    report("judgement of the CPU twin", effort, bits, base,
+           [&] { judge(frames, **evaluator, scratch); });
+    report("GPU kernel's search, on this CPU", effort, bits, base, [&] { walk(frames, device); });
+  }
+}
+
+int run(int argc, char** argv) {
+  Effort effort;
+  std::vector<std::string> paths;
+  bool quick = false;
+  for (int i = 1; i < argc; ++i) {
+    if (std::string_view(argv[i]) == "--quick") {
+      quick = true;
+      effort = {.pairs = 3, .seconds = 0.001};
+    } else {
+      paths.emplace_back(argv[i]);
+    }
+  }
+#ifndef NDEBUG
+  std::fprintf(stderr, "nids_bench: an unoptimised build measures nothing\n");
+  return 1;
+#endif
+  if (paths.empty()) {
+    for (const auto& entry : std::filesystem::directory_iterator(test::data_dir() / "rules")) {
+      if (entry.path().filename().string().starts_with("emerging-")) paths.push_back(entry.path());
+    }
+    std::ranges::sort(paths);
+  }
+  const auto all = load_rule_files(paths);
+  if (!all) {
+    std::fprintf(stderr, "nids_bench: %s\n", all.error().line().c_str());
+    return 1;
+  }
+  std::mt19937 rng(147);
+  const Frames captured = captured_frames();
+  measure("147 rules", first_rules(*all, 147), effort, rng, captured);
+  measure("all rules", *all, effort, rng, captured);
+  measure("made-up rules", made_up_rules(quick ? 2000 : 30'000, rng), effort, rng, captured);
+  return 0;
+}
+
+}  // namespace
+}  // namespace hb::nids
+
+int main(int argc, char** argv) { return hb::nids::run(argc, argv); }
