@@ -20,7 +20,8 @@ struct RuleSources {
 /// A rule set with all that is made of it. Rules are versioned: each alert says by which they were.
 struct Generation {
   std::shared_ptr<const Evaluator> evaluator;
-  EvaluatorScratch scratch;  ///< for the one thread that evaluates
+  EvaluatorScratch scratch;                     ///< for the one thread that evaluates
+  std::unique_ptr<Generation> replaced_before;  ///< Inspector's list of those that are replaced
 
   [[nodiscard]] const RuleSet& rules() const noexcept { return evaluator->rules(); }
 };

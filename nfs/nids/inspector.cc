@@ -127,12 +127,23 @@ void Inspector::take_new_rules() noexcept {
   if (prepared_.load(std::memory_order_relaxed) == nullptr) return;
   // Acquire: pairs with the release store in reload(), so that the rules are whole.
   Generation* const next = prepared_.exchange(nullptr, std::memory_order_acquire);
+  if (next == nullptr) return;  // reload() has thought better of it
   Generation* const old = current_.release();
   current_.reset(next);
-  // Release: pairs with the acquire load in reload(): nothing of the old rules is used from here
-  // on, but by alerts that are queued by now.
-  replaced_.store(old, std::memory_order_release);
-  replaced_.notify_one();
+  Generation* before = replaced_.load(std::memory_order_relaxed);
+  do {
+    (void)old->replaced_before.release();
+    old->replaced_before.reset(before);
+    // Release: pairs with the acquire exchange in reload(): nothing of the old rules is used from
+    // here on, but by alerts that are queued by now.
+  } while (!replaced_.compare_exchange_weak(before, old, std::memory_order_release,
+                                            std::memory_order_relaxed));
+}
+
+Inspector::~Inspector() {
+  const std::unique_ptr<Generation> prepared(prepared_.load(std::memory_order_relaxed));
+  const std::unique_ptr<Generation> replaced(replaced_.load(std::memory_order_relaxed));
+  alerts_.reset();  // writes what is queued, which names rules
 }
 
 Result<std::string> Inspector::reload(std::span<const std::string> args) {
@@ -154,12 +165,15 @@ Result<std::string> Inspector::reload(std::span<const std::string> args) {
   const RuleSet& rules = (*loaded)->rules();
   const std::string summary = rules.report.summary(rules.rules.size());
   log_report(rules, list_skipped_);
-  // Release: pairs with the acquire exchange in take_new_rules().
-  prepared_.store(loaded->release(), std::memory_order_release);
-  replaced_.wait(nullptr, std::memory_order_acquire);
-  std::unique_ptr<Generation> old(replaced_.exchange(nullptr, std::memory_order_acquire));
+  // Acquire: pairs with the release in take_new_rules(). All alerts that name those rules are
+  // queued by now: they may go once these are written.
   std::erase_if(retired_, [&](const auto& entry) { return alerts_->has_written(entry.first); });
-  retired_.emplace_back(alerts_->n_pushed(), std::move(old));
+  if (std::unique_ptr<Generation> old{replaced_.exchange(nullptr, std::memory_order_acquire)}) {
+    retired_.emplace_back(alerts_->n_pushed(), std::move(old));
+  }
+  // Release: pairs with the acquire exchange in take_new_rules(). Rules that were never taken go.
+  const std::unique_ptr<Generation> superseded(
+      prepared_.exchange(loaded->release(), std::memory_order_acq_rel));
   return fmt::format("rules_version {}: {}", last_version_, summary);
 }
 

@@ -29,6 +29,11 @@ struct Judgement {
 /// One thread judges (inspect, flush, take_new_rules, finish); reload() has a thread of its own.
 class Inspector {
  public:
+  Inspector() = default;
+  ~Inspector();
+  Inspector(const Inspector&) = delete;
+  Inspector& operator=(const Inspector&) = delete;
+
   void add_options(CLI::App& app);
   /// Reads the rules, compiles them and opens the alert file; logs what was skipped.
   Result<void> setup(const NfContext& context);
@@ -39,7 +44,7 @@ class Inspector {
   /// Lets rules that reload() has prepared come into force. Between two packets.
   void take_new_rules() noexcept;
 
-  /// Prepares new rules and waits until take_new_rules() has taken them.
+  /// Prepares new rules: they are in force for every packet that is taken after this returns.
   /// @param args  `--rules FILE` and `--vars FILE` as on the command line; without --rules the same
   ///              files are read again, without --vars those of before
   Result<std::string> reload(std::span<const std::string> args);
@@ -70,7 +75,8 @@ class Inspector {
   std::unique_ptr<Generation> current_;
   /// Set by reload() (release), taken by take_new_rules() (acquire).
   std::atomic<Generation*> prepared_{nullptr};
-  /// Left by take_new_rules() (release) for reload(), so that nothing is freed between packets.
+  /// Left by take_new_rules() (release) for reload() (acquire), so that nothing is freed between
+  /// packets: the last one replaced, which names the one before it.
   std::atomic<Generation*> replaced_{nullptr};
   /// Replaced rules that queued alerts still name, and the alert from which on none does.
   std::vector<std::pair<std::uint32_t, std::unique_ptr<Generation>>> retired_;
