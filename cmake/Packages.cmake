@@ -7,6 +7,7 @@ find_package(Boost 1.74 REQUIRED)  # headers only: Interprocess
 pkg_check_modules(DPDK REQUIRED libdpdk>=22.11)
 pkg_check_modules(NUMA REQUIRED IMPORTED_TARGET numa)
 pkg_check_modules(PCAP REQUIRED IMPORTED_TARGET libpcap)
+pkg_check_modules(CJSON REQUIRED IMPORTED_TARGET libcjson)  # OpenNetVM's NFs use it
 find_path(CLI11_INCLUDE_DIR CLI/CLI.hpp REQUIRED)
 pkg_check_modules(PCRE2 REQUIRED IMPORTED_TARGET libpcre2-8)
 find_path(HS_INCLUDE_DIR hs/hs.h REQUIRED)

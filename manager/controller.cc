@@ -194,7 +194,11 @@ void Controller::on_message(int connection, const json& message, std::vector<int
     } else if (sender != p_.instances.end()) {
       if (op == "ready") on_nf_ready(**sender, message);
       if (op == "stop") leave(**sender);
-      if (op == "bye") (*sender)->said_bye = true;
+      if (op == "bye") {
+        (*sender)->said_bye = true;
+        // One of several instances of a process is done, and will not touch its context again.
+        if (message.value("process_goes_on", false)) on_nf_death(**sender);
+      }
       if (op == "reloaded") {
         if (const auto asker = relay_.take(message.value("id", 0ull), connection))
           server_.send(*asker, message);

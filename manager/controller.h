@@ -89,6 +89,8 @@ class Controller {
   void on_register(int connection, const nlohmann::json& message, std::vector<int>& fds);
   nlohmann::json register_nf(int connection, const nlohmann::json& message, int pidfd);
   Result<void> give_cpu_place(Instance& instance);
+  /// OpenNetVM's service ids lead to the service that took the number last.
+  void claim_number(std::uint32_t service, std::uint32_t number);
   Result<void> give_gpu_place(Instance& instance, std::uint32_t work_groups);
   void on_nf_ready(Instance& instance, const nlohmann::json& message);
   void add_slice(Instance& instance);

@@ -200,6 +200,8 @@ void Controller::stop_all_nfs() {
   for (Instance* const instance : order) {
     if (!instance->alive()) continue;
     instance->leaving = true;
+    // NFs that send to themselves have to know that it must come to an end.
+    if (instance->state == InstanceState::kRunning) set_state(*instance, InstanceState::kDraining);
     const auto ended = [this, instance] {
       if (instance->leaving) advance_one(*instance);
       return !instance->alive();

@@ -14,6 +14,8 @@
 #include <fstream>
 #include <sstream>
 
+#include "nf_lib/packet_meta.h"
+
 namespace hb {
 namespace {
 
@@ -200,6 +202,7 @@ void PacketPool::rebuild_header(rte_mbuf* mbuf) const noexcept {
   mbuf->priv_size = 0;
   mbuf->ol_flags = 0;
   mbuf->tx_offload = 0;
+  carried_word(mbuf) = 0;
   rte_mbuf_refcnt_set(mbuf, 1);
 }
 

@@ -98,7 +98,9 @@ void Recovery::collect_window(RingId id, WindowRule rule, Findings& found) const
     rte_mbuf* const mbuf = packets[(tail + i) & (size - 1)];
     if (platform_.view.check.is_packet(mbuf)) in_window.insert(mbuf);
   }
-  if (rule == WindowRule::kKeepUnused && moved == 0 && in_window.size() == n) {
+  const bool any_held = std::ranges::any_of(
+      in_window, [&](const rte_mbuf* mbuf) { return found.known.contains(mbuf); });
+  if (rule == WindowRule::kKeepUnused && moved == 0 && !any_held && in_window.size() == n) {
     // None of them has been originated: they stay for the next owner. But not those of a window
     // that has bad pointers, or is half rid of them and so has a packet twice.
     ring->cons.head = tail;

@@ -176,6 +176,8 @@ json Controller::register_nf(int connection, const json& message, int pidfd) {
   if (SupervisorLink* const supervisor = supervisor_by_pid(instance.supervisor);
       supervisor != nullptr && !succeeds && replaced == 0 && supervisor->n_asked != 0)
     --supervisor->n_asked;
+  if (const auto number = message.value("number", 0u); number != 0)
+    claim_number(service.id, number);
   InstanceEntry& entry = p_.control->registry().instances[instance.id];
   entry.compute = service.compute;
   entry.isolation = instance.isolation;
@@ -203,6 +205,14 @@ json Controller::register_nf(int connection, const json& message, int pidfd) {
     reply["copy_queues"] = std::move(queues);
   }
   return reply;
+}
+
+void Controller::claim_number(std::uint32_t service, std::uint32_t number) {
+  auto& services = p_.control->registry().services;
+  for (ServiceEntry& other : services)
+    if (other.number.load(std::memory_order_relaxed) == number)
+      other.number.store(0, std::memory_order_relaxed);
+  services[service].number.store(number, std::memory_order_relaxed);  // names nothing but itself
 }
 
 Result<void> Controller::give_cpu_place(Instance& instance) {

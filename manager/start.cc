@@ -149,6 +149,7 @@ void fill_registry(Platform& p, bool lossless) {
   registry.region = p.view.region.layout();
   registry.pool = p.pool->layout();
   registry.packet_meta_offset = packet_meta_offset;
+  registry.carried_word_offset = carried_word_offset;
   registry.manager_pid = getpid();
   registry.busy_polling = p.options.busy;
   registry.lossless = lossless;
@@ -271,7 +272,8 @@ Result<void> make_platform(Platform& p) {
   p.control = std::move(*control);
   if (const Result<void> started = start_eal(*args, o); !started) return started;
   packet_meta_offset = rte_mbuf_dynfield_register(&kPacketMetaField);
-  if (packet_meta_offset < 0)
+  carried_word_offset = rte_mbuf_dynfield_register(&kCarriedWordField);
+  if (packet_meta_offset < 0 || carried_word_offset < 0)
     return Error{"no room in the mbuf for the packet's metadata",
                  "use fewer drivers with fields of their own"};
   if (const Result<void> made = make_classifiers(p); !made) return made;

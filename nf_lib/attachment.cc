@@ -94,12 +94,16 @@ Result<void> Attachment::start_eal(const std::string& program, const EalOptions&
   std::vector<std::string> args = {program, "--no-pci", "--no-telemetry", "--log-level=*:critical"};
   Result<std::string> cpus = lcore_cpus(options.cores);
   if (!cpus) return cpus.error();
-  args.push_back("--lcores=0@(" + *cpus + ")");
+  std::string lcores;
+  for (const unsigned lcore : options.lcores)
+    lcores += fmt::format("{}{}@({})", lcores.empty() ? "" : ",", lcore, *cpus);
+  args.push_back("--lcores=" + lcores);
   if (options.isolation == Isolation::kPrivate) {
     args.insert(args.end(), {"--no-shconf", "--no-huge", "-m", std::to_string(options.memory_mb)});
   } else {
     args.insert(args.end(), {"--proc-type=secondary", "--file-prefix=hummingbird-" + prefix_});
   }
+  args.insert(args.end(), options.more.begin(), options.more.end());
   std::vector<char*> argv;
   for (std::string& arg : args) argv.push_back(arg.data());
   if (rte_eal_init(static_cast<int>(argv.size()), argv.data()) < 0)
@@ -130,6 +134,13 @@ Result<void> Attachment::map_packets() {
                              wanted, rte_strerror(rte_errno)),
                  "another library of this program has taken it"};
   packet_meta_offset = wanted;
+  const int carried = registry.carried_word_offset;
+  if (rte_mbuf_dynfield_register_offset(&kCarriedWordField, static_cast<size_t>(carried)) !=
+      carried)
+    return Error{fmt::format("the carried word can't be placed at offset {} of an mbuf: {}",
+                             carried, rte_strerror(rte_errno)),
+                 "another library of this program has taken it"};
+  carried_word_offset = carried;
   return {};
 }
 

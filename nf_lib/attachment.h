@@ -4,6 +4,7 @@
 #include <memory>
 #include <span>
 #include <string>
+#include <vector>
 
 #include "nf_lib/control_layout.h"
 #include "nf_lib/control_socket.h"
@@ -14,8 +15,10 @@ namespace hb {
 
 struct EalOptions {
   Isolation isolation = Isolation::kPrivate;
-  std::uint32_t memory_mb = 512;  ///< bound of a private EAL's memory
-  std::string cores;              ///< CPU list as taskset's, empty: where the process may run
+  std::uint32_t memory_mb = 512;       ///< bound of a private EAL's memory
+  std::string cores;                   ///< CPU list as taskset's, empty: where the process may run
+  std::vector<unsigned> lcores = {0};  ///< each runs on any of these CPUs; the first is main's
+  std::vector<std::string> more = {};  ///< further arguments for rte_eal_init
 };
 
 /// In the order open, start_eal, map_packets; map_context once the manager has named a page.

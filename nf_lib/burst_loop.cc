@@ -2,6 +2,7 @@
 
 #include <rte_prefetch.h>
 
+#include <algorithm>
 #include <array>
 #include <bit>
 #include <cstring>
@@ -146,12 +147,33 @@ std::uint32_t BurstLoop::originate(std::span<rte_mbuf*> out) noexcept {
   }
   for (std::uint32_t i = 0; i < n_fresh_; ++i) {
     out[i] = fresh_[i];
-    PacketMeta& meta = packet_meta(out[i]);
-    meta = PacketMeta{};
-    meta.capture_ns = wall_clock_ns();
-    meta.route_version = kJudgedByCurrent;
+    make_fresh(out[i]);
   }
   return n_fresh_;
+}
+
+void BurstLoop::make_fresh(rte_mbuf* mbuf) const noexcept {
+  PacketMeta& meta = packet_meta(mbuf);
+  meta = PacketMeta{};
+  meta.capture_ns = wall_clock_ns();
+  meta.route_version = kJudgedByCurrent;
+}
+
+std::uint32_t BurstLoop::originate_held(std::span<rte_mbuf*> out) noexcept {
+  if (originated_.n != 0) return 0;
+  const auto wanted = std::min<std::size_t>({out.size(), kMaxBurst, kHeldSlots - held_.size()});
+  if (wanted == 0) return 0;
+  rte_ring* const ring = view_.region.ring(fill_ring_);
+  const Window window = peek(ring, static_cast<std::uint32_t>(wanted));
+  if (window.n == 0) return 0;
+  const std::uint32_t n = take_window(window, out.data());
+  for (std::uint32_t i = 0; i < n; ++i) {
+    make_fresh(out[i]);
+    held_.hold(out[i]);
+  }
+  // All of the window is held: the commit moves nothing, and says that all were originated.
+  commit(ring, window);
+  return n;
 }
 
 void BurstLoop::send_originated(std::span<const Verdict> verdicts) noexcept {

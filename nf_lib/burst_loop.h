@@ -42,10 +42,16 @@ class BurstLoop final : public NfContext {
   [[nodiscard]] std::uint32_t n_held() const noexcept override { return held_.size(); }
   [[nodiscard]] std::uint32_t originate(std::span<rte_mbuf*> out) noexcept override;
   void send_originated(std::span<const Verdict> verdicts) noexcept override;
+  /// Fresh packets, empty, and held from the start: the NF fills them and releases them when it
+  /// likes. Allowed wherever originate() is, but not between that and send_originated().
+  /// @return how many of out (at most kMaxBurst) it got; fewer when the manager is behind or the
+  ///         held area is full
+  [[nodiscard]] std::uint32_t originate_held(std::span<rte_mbuf*> out) noexcept;
 
  private:
   void take_burst(NetworkFunction& nf, RingId id, rte_ring* ring) noexcept;
   std::uint32_t take_window(const Window& window, rte_mbuf** packets) noexcept;
+  void make_fresh(rte_mbuf* mbuf) const noexcept;
   void release_chunk(rte_mbuf* const* packets, const Verdict* verdicts, std::uint32_t n) noexcept;
 
   PlatformView view_;

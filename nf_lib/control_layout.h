@@ -53,6 +53,7 @@ enum class InstanceState : std::uint32_t {
 
 struct ServiceEntry {
   char name[kNameBytes];
+  std::atomic<std::uint32_t> number;  ///< OpenNetVM's service id, 0: none
   std::uint32_t n_reasons;
   char reasons[kMaxNfReasons][kNameBytes];
 };
@@ -101,6 +102,7 @@ struct Registry {
   RegionLayout region;
   PoolLayout pool;
   std::int32_t packet_meta_offset;
+  std::int32_t carried_word_offset;
   std::int32_t rx_timestamp_offset;
   std::int32_t manager_pid;
   std::uint32_t busy_polling;  ///< --idle busy

@@ -52,6 +52,18 @@ Result<std::unique_ptr<NfSession>> NfSession::start(Attachment attachment,
                                                     std::uint32_t work_groups) {
   std::unique_ptr<NfSession> session(new NfSession(std::move(attachment)));
   session->service_ = service;
+  Attachment& own = session->attachment_;
+  Result<Registration> registration = register_instance(
+      own.socket(), own, description, service, compute, isolation, {{"work_groups", work_groups}});
+  if (!registration) return registration.error();
+  session->registration_ = std::move(*registration);
+  session->instance_ = &own.registry().instances[session->registration_.instance.value];
+  return session;
+}
+
+Result<Registration> register_instance(const ControlSocket& socket, Attachment& attachment,
+                                       const NfDescription& description, const std::string& service,
+                                       Compute compute, Isolation isolation, const json& more) {
   json message = register_message("nf");
   message.update({{"service", service},
                   {"program", description.name},
@@ -65,37 +77,58 @@ Result<std::unique_ptr<NfSession>> NfSession::start(Attachment attachment,
                   {"idempotent", description.idempotent},
                   {"supervisor", own_supervisor()},
                   {"replaces", replaced_process()},
-                  {"surviving_bytes", description.surviving_bytes},
-                  {"work_groups", work_groups}});
+                  {"surviving_bytes", description.surviving_bytes}});
   if (description.sets_types) message["sets_types"] = *description.sets_types;
   if (description.names_services) message["names_services"] = *description.names_services;
+  message.update(more);
   const int pidfd = open_own_pidfd();
   if (pidfd < 0) return Error{"this kernel has no pidfd_open", "Linux 5.3 or later is needed"};
-  const Result<void> sent = session->attachment_.socket().send(message, std::array{pidfd});
+  const Result<void> sent = socket.send(message, std::array{pidfd});
   close(pidfd);
   if (!sent) return sent.error();
-  auto received = session->attachment_.socket().receive(std::nullopt);
+  auto received = socket.receive(std::nullopt);
   if (!received) return received.error();
   if (!*received) return Error{"interrupted while registering", ""};
   const json& reply = **received;
   if (!reply.value("ok", false)) return refusal(reply);
-  Registration& r = session->registration_;
+  Registration r;
   r.context = ContextId(reply.value("context", 0u) % kMaxContexts);
   r.endpoint = EndpointId(reply.value("endpoint", 0u) % kMaxEndpoints);
   r.service = ServiceId(reply.value("service_id", 0u) % kMaxServices);
   r.instance = InstanceId(reply.value("instance", 0u) % kMaxInstances);
   r.copy_queues = reply.value("copy_queues", std::vector<std::uint32_t>{});
-  Result<ContextPage*> page = session->attachment_.map_context(reply.value("page", ""));
+  Result<ContextPage*> page = attachment.map_context(reply.value("page", ""));
   if (!page) return page.error();
   r.page = *page;
   if (description.surviving_bytes != 0) {
-    const auto block = session->attachment_.map_surviving(reply.value("surviving", ""),
-                                                          description.surviving_bytes);
+    const auto block =
+        attachment.map_surviving(reply.value("surviving", ""), description.surviving_bytes);
     if (!block) return block.error();
     r.surviving = *block;
   }
-  session->instance_ = &session->attachment_.registry().instances[r.instance.value];
-  return session;
+  return r;
+}
+
+Result<void> say_ready(const ControlSocket& socket, const json& message) {
+  if (const Result<void> sent = socket.send(message); !sent) return sent.error();
+  auto received = socket.receive(std::nullopt);
+  if (!received) return received.error();
+  if (!*received) return Error{"interrupted while starting", ""};
+  if ((**received).value("op", "") == "stop")
+    return Error{"the manager ended before this NF was running", "start it again with the manager"};
+  if (!(**received).value("ok", false)) return refusal(**received);
+  return {};
+}
+
+void say_bye(const ControlSocket& socket, const json& message) {
+  if (!socket.send(message)) return;
+  // A socket that is closed with a message unread resets the connection, and the manager would miss
+  // the goodbye: read on until the manager has closed its end.
+  shutdown(socket.fd(), SHUT_WR);
+  for (;;) {
+    const auto received = socket.receive(kByeLimit);
+    if (!received || !*received) return;
+  }
 }
 
 NfSession::~NfSession() {
@@ -113,13 +146,7 @@ Result<void> NfSession::ready(const std::string& kernel, int table_fd, std::size
   // The manager hands the table on to gpu_host by this process' descriptor, so the descriptor
   // stays open until the reply.
   if (table_fd >= 0) message["table"] = fmt::format("/proc/{}/fd/{}", getpid(), table_fd);
-  if (const Result<void> sent = attachment_.socket().send(message); !sent) return sent.error();
-  auto received = attachment_.socket().receive(std::nullopt);
-  if (!received) return received.error();
-  if (!*received) return Error{"interrupted while starting", ""};
-  if ((**received).value("op", "") == "stop")
-    return Error{"the manager ended before this NF was running", "start it again with the manager"};
-  if (!(**received).value("ok", false)) return refusal(**received);
+  if (const Result<void> ready = say_ready(attachment_.socket(), message); !ready) return ready;
 
   block_stop_signals();
   const sigset_t signals = stop_signals();
@@ -219,15 +246,7 @@ void NfSession::stop_listening() {
 
 void NfSession::finish() {
   stop_listening();
-  const ControlSocket& socket = attachment_.socket();
-  if (orphaned() || !socket.send({{"op", "bye"}})) return;
-  // A socket that is closed with a message unread resets the connection, and the manager would miss
-  // the goodbye: read on until the manager has closed its end.
-  shutdown(socket.fd(), SHUT_WR);
-  for (;;) {
-    const auto received = socket.receive(kByeLimit);
-    if (!received || !*received) return;
-  }
+  if (!orphaned()) say_bye(attachment_.socket(), {{"op", "bye"}});
 }
 
 }  // namespace hb

@@ -30,6 +30,17 @@ struct Registration {
 /// up, when there is nothing to finish.
 void block_stop_signals(bool block = true);
 
+/// Registers one instance over a connection of its own; blocks until the manager has answered.
+/// @param more  further fields of the message
+Result<Registration> register_instance(const ControlSocket& socket, Attachment& attachment,
+                                       const NfDescription& description, const std::string& service,
+                                       Compute compute, Isolation isolation,
+                                       const nlohmann::json& more);
+/// Says that packets may come, and waits until the manager agrees.
+Result<void> say_ready(const ControlSocket& socket, const nlohmann::json& message);
+/// Says that the instance is done, and waits until the manager has heard it.
+void say_bye(const ControlSocket& socket, const nlohmann::json& message);
+
 /// One registered process. Its listener thread ends with it.
 class NfSession {
  public:

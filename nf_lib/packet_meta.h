@@ -46,6 +46,20 @@ inline constexpr rte_mbuf_dynfield kPacketMetaField = {
     .flags = 0,
 };
 
+/// A word that NFs of one kind pass on to each other with a packet; 0 when it leaves the pool.
+/// OpenNetVM's NFs keep their chain index, flags and source there.
+inline constexpr rte_mbuf_dynfield kCarriedWordField = {
+    .name = "hummingbird_carried_word",
+    .size = sizeof(std::uint32_t),
+    .align = alignof(std::uint32_t),
+    .flags = 0,
+};
+/// Its byte offset in an mbuf; set as packet_meta_offset is.
+inline int carried_word_offset = -1;
+inline std::uint32_t& carried_word(rte_mbuf* mbuf) noexcept {
+  return *RTE_MBUF_DYNFIELD(mbuf, carried_word_offset, std::uint32_t*);
+}
+
 /// Byte offset of PacketMeta in an mbuf; set once by who attaches, before any packet is touched.
 inline int packet_meta_offset = -1;
 

@@ -10,7 +10,7 @@ while (($#)); do case $1 in
   *) usage >&2; die "unknown option '$1'" ;;
 esac; done
 
-folders=(kernels nf_lib manager gpu_host nfs tools)
+folders=(kernels nf_lib manager gpu_host nfs onvm_compat tools)
 stamp=$build/.programs-built
 
 # Folders count too: one is newer when a file in it was added or removed.

@@ -8,7 +8,7 @@ source "$(dirname "$(readlink -f "$0")")/common.sh"
 build_packages=(
   build-essential g++ cmake ninja-build pkg-config ccache git
   libdpdk-dev ocl-icd-opencl-dev opencl-headers pocl-opencl-icd libnuma-dev libboost-dev
-  libspdlog-dev libgtest-dev libhyperscan-dev libpcre2-dev libpcap-dev libcli11-dev
+  libcjson-dev libspdlog-dev libgtest-dev libhyperscan-dev libpcre2-dev libpcap-dev libcli11-dev
   nlohmann-json3-dev libbsd-dev zlib1g-dev libipsec-mb-dev)
 test_packages=(spin python3-pytest python3-scapy iproute2 shellcheck clang-14 libclang-rt-14-dev
   libssl-dev tshark)

@@ -62,6 +62,7 @@ class PlainPlatform {
     base_ = static_cast<std::byte*>(std::aligned_alloc(kPage, bytes_));
     std::memset(base_, 0, bytes_);
     packet_meta_offset = offsetof(rte_mbuf, dynfield1) / 8 * 8 + 8;
+    carried_word_offset = offsetof(rte_mbuf, dynfield1);
     view.region = RegionView(base_, layout);
     view.region.format();
     view.registry = registry.get();

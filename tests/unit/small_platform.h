@@ -69,6 +69,7 @@ class SmallPlatform {
     }
     base_ = static_cast<std::byte*>(memory);
     packet_meta_offset = offsetof(rte_mbuf, dynfield1) / 8 * 8 + 8;
+    carried_word_offset = offsetof(rte_mbuf, dynfield1);
     view.region = RegionView(base_, layout);
     view.region.format();
     view.registry = registry.get();

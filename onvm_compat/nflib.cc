@@ -1,0 +1,411 @@
+// onvm_nflib.h.
+#include "onvm_compat/include/onvm_nflib.h"
+
+#include <fmt/format.h>
+#include <rte_errno.h>
+#include <rte_lpm.h>
+
+#include <csignal>
+#include <cstdlib>
+#include <memory>
+#include <new>
+#include <string>
+#include <thread>
+
+#include "nf_lib/nf_session.h"
+#include "onvm_compat/instance.h"
+#include "onvm_compat/process.h"
+#include "onvm_compat/statistics.h"
+
+uint8_t ONVM_NF_SHARE_CORES __attribute__((weak)) = ONVM_NF_SHARE_CORES_DEFAULT;
+
+namespace {
+
+using hb::Error;
+using hb::onvm::Instance;
+using hb::onvm::InstanceConfig;
+using hb::onvm::Process;
+
+/// A parent waits so long for its children before it ends without them.
+constexpr int kChildrenWaitS = NF_TERM_STOP_ITER_TIMES * NF_TERM_WAIT_TIME;
+
+int fail(const Error& error) {
+  fmt::print(stderr, "error: {}\n", error.line());
+  return -1;
+}
+
+std::string program_name(const char* path) {
+  const std::string_view whole(path);
+  return std::string(whole.substr(whole.rfind('/') + 1));
+}
+
+onvm_nf_init_cfg* new_cfg(const char* tag) {
+  auto* const cfg = static_cast<onvm_nf_init_cfg*>(rte_zmalloc("cfg", sizeof(onvm_nf_init_cfg), 0));
+  auto* const copy = static_cast<char*>(rte_zmalloc("tag", TAG_SIZE, 0));
+  if (cfg == nullptr || copy == nullptr) {
+    rte_free(cfg);
+    rte_free(copy);
+    return nullptr;
+  }
+  strncpy(copy, tag, TAG_SIZE - 1);
+  cfg->tag = copy;
+  cfg->instance_id = static_cast<uint16_t>(NF_NO_ID);
+  cfg->core = static_cast<uint16_t>(rte_lcore_id());
+  cfg->status = NF_WAITING_FOR_ID;
+  return cfg;
+}
+
+void free_cfg(onvm_nf_init_cfg* cfg) {
+  if (cfg == nullptr) return;
+  rte_free(cfg->tag);
+  rte_free(cfg);
+}
+
+/// What a scaled child's thread starts with.
+struct Child {
+  onvm_nf_init_cfg* cfg;
+  onvm_nf* parent;
+  void* data;
+  onvm_nf_function_table functions;
+};
+
+void run_child(std::unique_ptr<Child> child) {
+  onvm_nf* const parent = child->parent;
+  onvm_nf_local_ctx* const ctx = onvm_nflib_init_nf_local_ctx();
+  if (onvm_nflib_start_nf(ctx, child->cfg) == 0) {
+    ctx->nf->function_table = onvm_nflib_init_nf_function_table();
+    *ctx->nf->function_table = child->functions;
+    ctx->nf->data = child->data;
+    ctx->nf->thread_info.parent = parent->instance_id;
+    onvm_nflib_thread_main_loop(ctx);
+    onvm_nflib_stop(ctx);
+  } else {
+    free(ctx);
+    rte_atomic16_dec(&parent->thread_info.children_cnt);
+  }
+}
+
+onvm_nf* find_nf(uint16_t instance_id) {
+  for (unsigned slot = 1; slot <= hb::kMaxInstances; ++slot)
+    if (Instance* const found = Process::get().instance(static_cast<hb::onvm::Slot>(slot));
+        found != nullptr && found->nf()->instance_id == instance_id)
+      return found->nf();
+  return nullptr;
+}
+
+}  // namespace
+
+extern "C" {
+
+// --- life ----------------------------------------------------------------------------------------
+
+struct onvm_nf_local_ctx* onvm_nflib_init_nf_local_ctx(void) {
+  auto* const ctx = static_cast<onvm_nf_local_ctx*>(calloc(1, sizeof(onvm_nf_local_ctx)));
+  if (ctx == nullptr) {
+    fail(Error{"there is no memory for an NF's context", "free some"});
+    exit(EXIT_FAILURE);
+  }
+  rte_atomic16_init(&ctx->nf_init_finished);
+  rte_atomic16_init(&ctx->nf_stopped);
+  rte_atomic16_init(&ctx->keep_running);
+  rte_atomic16_set(&ctx->keep_running, 1);
+  return ctx;
+}
+
+struct onvm_nf_function_table* onvm_nflib_init_nf_function_table(void) {
+  auto* const table =
+      static_cast<onvm_nf_function_table*>(calloc(1, sizeof(onvm_nf_function_table)));
+  if (table == nullptr) {
+    fail(Error{"there is no memory for an NF's function table", "free some"});
+    exit(EXIT_FAILURE);
+  }
+  return table;
+}
+
+int onvm_nflib_start_signal_handler(struct onvm_nf_local_ctx* ctx, handle_signal_func handler) {
+  Process::get().set_main_context(ctx, handler);
+  struct sigaction action {};
+  action.sa_handler = onvm_nflib_handle_signal;
+  sigemptyset(&action.sa_mask);
+  sigaction(SIGINT, &action, nullptr);
+  sigaction(SIGTERM, &action, nullptr);
+  return 0;
+}
+
+void onvm_nflib_handle_signal(int signal) { Process::get().on_signal(signal); }
+
+int onvm_nflib_init(int argc, char* argv[], const char* nf_tag, struct onvm_nf_local_ctx* ctx,
+                    struct onvm_nf_function_table* function_table) {
+  const bool from_file = argc > 2 && strcmp(argv[1], "-F") == 0;
+  int words = argc;
+  char** list = argv;
+  if (from_file) {
+    cJSON* const config = onvm_config_parse_file(argv[2]);
+    if (config == nullptr) exit(EXIT_FAILURE);
+    const int made = onvm_config_create_nf_arg_list(config, &words, &list, argc, argv);
+    cJSON_Delete(config);
+    if (made != 0)
+      exit(fail(Error{fmt::format("'{}' does not say how to start an NF", argv[2]),
+                      "it needs \"dpdk\" with \"corelist\" and \"memory_channels\", "
+                      "and \"onvm\" with \"serviceid\""}) != 0);
+  }
+  const auto line = hb::onvm::parse_command_line(words, list);
+  if (!line) {
+    fail(line.error());
+    exit(EXIT_FAILURE);
+  }
+  Process& process = Process::get();
+  if (process.main_context() == nullptr) process.set_main_context(ctx, nullptr);
+  if (const auto attached = process.attach(*line, program_name(argv[0])); !attached)
+    return fail(attached.error());
+
+  onvm_nf_init_cfg* const cfg = new_cfg(nf_tag);
+  if (cfg == nullptr) return fail(Error{"there is no memory for an NF's configuration", ""});
+  cfg->service_id = line->service;
+  if (line->instance != 0) cfg->instance_id = line->instance;
+  cfg->time_to_live = line->time_to_live;
+  cfg->pkt_limit = line->pkt_limit;
+  if (line->manual_core) cfg->init_options |= 1u << MANUAL_CORE_ASSIGNMENT_BIT;
+  if (line->share_core) cfg->init_options |= 1u << SHARE_CORE_BIT;
+  const int started = onvm_nflib_start_nf(ctx, cfg);
+  if (started != 0) return started;
+  ctx->nf->function_table = function_table;
+  if (!from_file) return line->consumed;
+  return 3;
+}
+
+int onvm_nflib_start_nf(struct onvm_nf_local_ctx* ctx, struct onvm_nf_init_cfg* cfg) {
+  if (ctx == nullptr || cfg == nullptr) return -1;
+  uint16_t core = cfg->core;
+  uint8_t flags = 0;
+  if (ONVM_CHECK_BIT(cfg->init_options, MANUAL_CORE_ASSIGNMENT_BIT)) flags = 1;
+  if (const int chosen = onvm_threading_get_core(&core, flags, nullptr); chosen != 0) {
+    free_cfg(cfg);
+    return -chosen;
+  }
+  const auto instance = Process::get().start_instance({.tag = cfg->tag,
+                                                       .service = cfg->service_id,
+                                                       .core = core,
+                                                       .init_options = cfg->init_options,
+                                                       .time_to_live = cfg->time_to_live,
+                                                       .pkt_limit = cfg->pkt_limit});
+  free_cfg(cfg);
+  // From here on SIGINT and SIGTERM come to the listener's thread, in this thread's children too.
+  hb::block_stop_signals();
+  if (Process::get().main_is_ending()) return ONVM_SIGNAL_TERMINATION;
+  if (!instance) return fail(instance.error());
+  ctx->nf = (*instance)->nf();
+  rte_atomic16_set(&ctx->nf_init_finished, 1);
+  return 0;
+}
+
+void* onvm_nflib_thread_main_loop(void* arg) {
+  auto* const ctx = static_cast<onvm_nf_local_ctx*>(arg);
+  Instance* const instance = Process::get().find(ctx->nf);
+  if (instance == nullptr || ctx->nf->function_table == nullptr ||
+      ctx->nf->function_table->pkt_handler == nullptr) {
+    fail(Error{"an NF without a packet handler can't be run",
+               "set pkt_handler, or poll rings after onvm_nflib_nf_ready"});
+    return nullptr;
+  }
+  if (ONVM_CHECK_BIT(ctx->nf->flags.init_options, MANUAL_CORE_ASSIGNMENT_BIT))
+    onvm_threading_core_affinitize(ctx->nf->thread_info.core);
+  if (const auto ran = instance->run(ctx); !ran) fail(ran.error());
+  return nullptr;
+}
+
+int onvm_nflib_run(struct onvm_nf_local_ctx* ctx) {
+  if (ctx == nullptr || Process::get().find(ctx->nf) == nullptr) return -1;
+  std::thread(onvm_nflib_thread_main_loop, ctx).join();
+  return 0;
+}
+
+int onvm_nflib_nf_ready(struct onvm_nf* nf) {
+  Instance* const instance = Process::get().find(nf);
+  if (instance == nullptr) return -1;
+  onvm_nf_local_ctx* const main = Process::get().main_context();
+  onvm_nf_local_ctx* const own = main != nullptr && main->nf == nf ? main : nullptr;
+  const auto ready = instance->start_pump(own);
+  return ready ? 0 : fail(ready.error());
+}
+
+void onvm_nflib_stop(struct onvm_nf_local_ctx* ctx) {
+  if (ctx == nullptr || rte_atomic16_test_and_set(&ctx->nf_stopped) == 0) return;
+  rte_atomic16_set(&ctx->keep_running, 0);
+  Process& process = Process::get();
+  onvm_nf* const nf = ctx->nf;
+  if (process.main_context() == ctx && nf != nullptr) {
+    for (int i = 0; i < kChildrenWaitS * 100; ++i) {
+      if (rte_atomic16_read(&nf->thread_info.children_cnt) <= 0) break;
+      std::this_thread::sleep_for(std::chrono::milliseconds(10));
+    }
+  }
+  const bool is_main = process.main_context() == ctx;
+  if (is_main) process.set_main_context(nullptr, nullptr);
+  const bool orphaned = process.orphaned();
+  if (Instance* const instance = nf != nullptr ? process.find(nf) : nullptr) {
+    instance->stop_pump();
+    hb::onvm::write_statistics(*nf);
+    rte_free(nf->data);
+    nf->data = nullptr;
+    free(nf->function_table);
+    nf->function_table = nullptr;
+    onvm_nf* const parent = nf->thread_info.parent != 0 ? find_nf(nf->thread_info.parent) : nullptr;
+    process.end_instance(instance);
+    if (parent != nullptr) rte_atomic16_dec(&parent->thread_info.children_cnt);
+  }
+  free(ctx);
+  if (is_main && orphaned) _exit(EXIT_FAILURE);
+}
+
+// --- packets -------------------------------------------------------------------------------------
+
+int onvm_nflib_return_pkt(struct onvm_nf* nf, struct rte_mbuf* pkt) {
+  return onvm_nflib_return_pkt_bulk(nf, &pkt, 1);
+}
+
+int onvm_nflib_return_pkt_bulk(struct onvm_nf* nf, struct rte_mbuf** pkts, uint16_t n) {
+  if (nf == nullptr || pkts == nullptr || pkts[0] == nullptr || n == 0) return -1;
+  auto** const objects = reinterpret_cast<void**>(pkts);
+  if (rte_ring_mp_enqueue_bulk(nf->tx_q, objects, n, nullptr) == 0) {
+    nf->stats.tx_drop = nf->stats.tx_drop + n;
+    rte_pktmbuf_free_bulk(pkts, n);
+    return -ENOBUFS;
+  }
+  nf->stats.tx_returned = nf->stats.tx_returned + n;
+  return 0;
+}
+
+// --- children ------------------------------------------------------------------------------------
+
+struct onvm_nf_init_cfg* onvm_nflib_init_nf_init_cfg(const char* tag) {
+  return new_cfg(tag);
+}
+
+struct onvm_nf_init_cfg* onvm_nflib_inherit_parent_init_cfg(struct onvm_nf* parent) {
+  onvm_nf_init_cfg* const cfg = new_cfg(parent->tag);
+  if (cfg == nullptr) return nullptr;
+  cfg->service_id = parent->service_id;
+  cfg->core = parent->thread_info.core;
+  cfg->init_options = parent->flags.init_options;
+  cfg->time_to_live = parent->flags.time_to_live;
+  cfg->pkt_limit = parent->flags.pkt_limit;
+  return cfg;
+}
+
+struct onvm_nf_scale_info* onvm_nflib_get_empty_scaling_config(struct onvm_nf* parent) {
+  auto* const info =
+      static_cast<onvm_nf_scale_info*>(rte_zmalloc("scale", sizeof(onvm_nf_scale_info), 0));
+  if (info != nullptr) info->parent = parent;
+  return info;
+}
+
+struct onvm_nf_scale_info* onvm_nflib_inherit_parent_config(struct onvm_nf* parent, void* data) {
+  onvm_nf_scale_info* const info = onvm_nflib_get_empty_scaling_config(parent);
+  if (info == nullptr) return nullptr;
+  info->nf_init_cfg = onvm_nflib_inherit_parent_init_cfg(parent);
+  info->data = data;
+  info->function_table = parent->function_table;
+  return info;
+}
+
+int onvm_nflib_scale(struct onvm_nf_scale_info* info) {
+  if (info == nullptr || info->nf_init_cfg == nullptr || info->parent == nullptr ||
+      info->function_table == nullptr || info->function_table->pkt_handler == nullptr)
+    return -1;
+  auto child = std::make_unique<Child>(
+      Child{info->nf_init_cfg, info->parent, info->data, *info->function_table});
+  // The child has a table of its own; one that is not the parent's was made for this call.
+  if (info->function_table != info->parent->function_table) free(info->function_table);
+  rte_atomic16_inc(&info->parent->thread_info.children_cnt);
+  rte_free(info);
+  std::thread(run_child, std::move(child)).detach();
+  return 0;
+}
+
+// --- messages and tables
+// ---------------------------------------------------------------------------
+
+int onvm_nflib_handle_msg(struct onvm_nf_msg* msg, struct onvm_nf_local_ctx* ctx) {
+  switch (msg->msg_type) {
+    case MSG_STOP:
+      rte_atomic16_set(&ctx->keep_running, 0);
+      break;
+    case MSG_SCALE:
+      onvm_nflib_scale(static_cast<onvm_nf_scale_info*>(msg->msg_data));
+      break;
+    case MSG_FROM_NF:
+      if (ctx->nf->function_table != nullptr && ctx->nf->function_table->msg_handler != nullptr)
+        ctx->nf->function_table->msg_handler(msg->msg_data, ctx);
+      break;
+    case MSG_CHANGE_CORE:
+      if (msg->msg_data != nullptr) {
+        ctx->nf->thread_info.core = *static_cast<uint16_t*>(msg->msg_data);
+        onvm_threading_core_affinitize(ctx->nf->thread_info.core);
+        rte_free(msg->msg_data);
+      }
+      break;
+    default:
+      break;
+  }
+  return 0;
+}
+
+int onvm_nflib_send_msg_to_nf(uint16_t destination_service, void* data) {
+  Process& process = Process::get();
+  if (Instance* const own = process.find_service(destination_service))
+    return own->post(MSG_FROM_NF, data);
+  const uint32_t service = process.service_of(destination_service);
+  if (service == hb::kMaxServices) return -ENOENT;
+  size_t bytes = 0;
+  if (data != nullptr && rte_malloc_validate(data, &bytes) != 0) return -EINVAL;
+  const hb::Registry& registry = process.attachment().registry();
+  Instance* sender = nullptr;
+  for (unsigned slot = 1; slot <= hb::kMaxInstances && sender == nullptr; ++slot)
+    sender = process.instance(static_cast<hb::onvm::Slot>(slot));
+  if (sender == nullptr) return -EINVAL;
+  const hb::InstanceEntry* first = nullptr;
+  for (const hb::InstanceEntry& entry : registry.instances)
+    if (entry.service == service &&
+        entry.state.load(std::memory_order_acquire) == hb::InstanceState::kRunning &&
+        (first == nullptr || entry.number < first->number))
+      first = &entry;
+  if (first == nullptr) return -ENOENT;
+  const int sent =
+      sender->send_foreign(static_cast<uint32_t>(first - registry.instances), data, bytes);
+  if (sent == 0) rte_free(data);
+  return sent;
+}
+
+int onvm_nflib_request_lpm(struct lpm_request* req) {
+  if (req == nullptr || memchr(req->name, '\0', sizeof(req->name)) == nullptr) return -EINVAL;
+  rte_lpm_config config{};
+  config.max_rules = req->max_num_rules;
+  config.number_tbl8s = req->num_tbl8s;
+  const bool made = rte_lpm_find_existing(req->name) != nullptr ||
+                    rte_lpm_create(req->name, SOCKET_ID_ANY, &config) != nullptr;
+  req->status = made ? 0 : -rte_errno;
+  return req->status;
+}
+
+int onvm_nflib_request_ft(struct rte_hash_parameters* params) {
+  if (params == nullptr || params->name == nullptr) return -EINVAL;
+  if (rte_hash_find_existing(params->name) != nullptr) return 0;
+  return rte_hash_create(params) != nullptr ? 0 : -rte_errno;
+}
+
+struct onvm_service_chain* onvm_nflib_get_default_chain(void) {
+  return default_chain;
+}
+
+struct onvm_configuration* onvm_nflib_get_onvm_config(void) {
+  static onvm_configuration config{};
+  config.flags.ONVM_NF_SHARE_CORES = ONVM_NF_SHARE_CORES_DEFAULT;
+  return &config;
+}
+
+void onvm_nflib_stats_summary_output(uint16_t instance_id) {
+  if (const onvm_nf* const nf = find_nf(instance_id)) hb::onvm::print_statistics(*nf);
+}
+
+}  // extern "C"
