@@ -5,7 +5,7 @@ function(onvm_nf name)
   target_include_directories(${name} SYSTEM PRIVATE ${DPDK_INCLUDE_DIRS} ${CJSON_INCLUDE_DIRS})
   target_include_directories(${name} PRIVATE ${CMAKE_SOURCE_DIR}/onvm_compat/include)
   target_compile_options(${name} PRIVATE -march=x86-64-v2 -include rte_config.h
-    -include ${CMAKE_SOURCE_DIR}/onvm_compat/include/onvm_compat_shim.h)
+    "SHELL:-include ${CMAKE_SOURCE_DIR}/onvm_compat/include/onvm_compat_shim.h")
   target_link_libraries(${name} PRIVATE onvm_compat ${DPDK_LIBRARIES} ${CJSON_LIBRARIES} pthread m)
   set_target_properties(${name} PROPERTIES C_STANDARD 11 C_EXTENSIONS ON)
 endfunction()

@@ -116,12 +116,6 @@ void Controller::retry_waiting_registrations() {
 json Controller::register_nf(int connection, const json& message, int pidfd) {
   if (ending_) return refusal(Error{"the manager is ending", ""});
   if (const Result<void> good = check_description(message); !good) return refusal(good.error());
-  std::string surviving;
-  if (const auto bytes = message.value("surviving_bytes", std::uint64_t{0}); bytes != 0) {
-    const Result<std::string> kept = p_.control->keep_surviving(name, bytes);
-    if (!kept) return refusal(kept.error());
-    surviving = *kept;
-  }
   const Result<Instance*> place = place_in_service(message);
   if (!place) return refusal(place.error());
   Instance& instance = **place;
