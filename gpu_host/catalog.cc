@@ -5,6 +5,7 @@
 #include <cstring>
 #include <string>
 
+#include "kernels/limit.h"
 #include "kernels/nids_table.h"
 
 namespace hb {
@@ -62,6 +63,25 @@ SelfTest nids_self_test() {
   return test;
 }
 
+SelfTest limit_read_self_test() {
+  return {.table = {}, .cases = {unchanged(std::string(1000, 'x'), 0), unchanged("", 0)}};
+}
+
+/// Whole lines are inverted; what is left over behind them is not.
+SelfTest limit_write_self_test() {
+  SelfTest test;
+  for (const std::size_t bytes : {0, 15, 16, 64, 1000}) {
+    SelfTestCase one;
+    one.packet.resize(bytes);
+    for (std::size_t i = 0; i < bytes; ++i) one.packet[i] = static_cast<std::uint8_t>(i * 7);
+    one.expected = one.packet;
+    for (std::size_t i = 0; i < bytes / 16 * 16; ++i)
+      one.expected[i] = static_cast<std::uint8_t>(~one.packet[i]);
+    test.cases.push_back(std::move(one));
+  }
+  return test;
+}
+
 constexpr std::array kCatalog = {
     KernelEntry{.name = "forward",
                 .number = HB_GPU_NF_FORWARD,
@@ -71,6 +91,15 @@ constexpr std::array kCatalog = {
                 .number = HB_GPU_NF_NIDS,
                 .table_valid = nids_valid,
                 .self_test = nids_self_test},
+    KernelEntry{.name = "limit_read",
+                .number = HB_GPU_NF_LIMIT_READ,
+                .table_valid = no_table,
+                .self_test = limit_read_self_test},
+    KernelEntry{.name = "limit_write",
+                .number = HB_GPU_NF_LIMIT_WRITE,
+                .writes_packets = true,
+                .table_valid = no_table,
+                .self_test = limit_write_self_test},
 };
 
 }  // namespace

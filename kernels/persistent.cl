@@ -6,6 +6,7 @@
 
 #include "forward.cl"
 #include "layout.h"
+#include "limit.cl"
 #include "litmus.cl"
 #include "nids.cl"
 
@@ -15,6 +16,12 @@ DEVICE void hb_round(u32 nf, const HbRound* round) {
   switch (nf) {
     case HB_GPU_NF_NIDS:
       hb_round_nids(round);
+      break;
+    case HB_GPU_NF_LIMIT_READ:
+      hb_round_limit(round, 0);
+      break;
+    case HB_GPU_NF_LIMIT_WRITE:
+      hb_round_limit(round, 1);
       break;
     default:
       hb_round_forward(round);

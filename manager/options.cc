@@ -56,7 +56,8 @@ ParsedOptions parse_options(int argc, char** argv) {
       "manager.sh");
   app.add_option("--port", o.ports,
                  "a port: pcap:rx=FILE[,tx=FILE] | tap:NAME | af_packet:IFACE | "
-                 "null[:size=BYTES] | pci:BDF | vdev:STRING; may be repeated")
+                 "null[:size=BYTES] | gen:size=BYTES|imix[,flows=N][,payload=FILE][,rate=PPS] | "
+                 "pci:BDF | vdev:STRING; may be repeated")
       ->expected(1)
       ->take_all()
       ->allow_extra_args(false)

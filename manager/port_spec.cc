@@ -30,8 +30,8 @@ namespace {
 namespace fs = std::filesystem;
 
 constexpr char kForms[] =
-    "write pcap:rx=FILE[,tx=FILE], tap:NAME, af_packet:IFACE, null[:size=BYTES], pci:BDF or "
-    "vdev:STRING";
+    "write pcap:rx=FILE[,tx=FILE], tap:NAME, af_packet:IFACE, null[:size=BYTES], "
+    "gen:size=BYTES|imix[,...], pci:BDF or vdev:STRING";
 constexpr std::uint32_t kMinPacketBytes = 14;  // an Ethernet header
 constexpr std::uint32_t kDefaultNullBytes = 64;
 
@@ -237,6 +237,62 @@ Result<void> parse_null(std::optional<std::string_view> rest, unsigned index,
   return {};
 }
 
+Result<void> parse_gen(std::string_view rest, unsigned index, std::uint32_t max_packet_bytes,
+                       PortSpec& spec) {
+  spec.kind = PortKind::kGen;
+  constexpr char kForm[] = "write gen:size=BYTES|imix[,flows=N][,payload=FILE][,rate=PPS]";
+  GeneratorSpec& generator = spec.generator;
+  std::string seen;
+  while (true) {
+    const std::size_t comma = rest.find(',');
+    const std::string_view part = rest.substr(0, comma);
+    const std::size_t equals = std::min(part.find('='), part.size());
+    const std::string_view key = part.substr(0, equals);
+    const std::string_view value = part.substr(std::min(equals + 1, part.size()));
+    std::uint32_t number = 0;
+    const auto wrong = [&](std::uint32_t least, std::uint32_t most, const char* unit) {
+      return bad(spec, fmt::format("{}={} is out of range", key, value),
+                 fmt::format("give {} to {}{}", least, most, unit));
+    };
+    const auto in_range = [&](std::uint32_t least, std::uint32_t most) {
+      return parse_decimal(value, most, number) && number >= least;
+    };
+    if (seen.find(fmt::format(",{}=", key)) != std::string::npos)
+      return bad(spec, fmt::format("{} is given twice", key), kForm);
+    seen += fmt::format(",{}=", key);
+    if (key == "size" && value == "imix") {
+      generator.sizes = imix_sizes();
+      const std::uint16_t largest = *std::ranges::max_element(generator.sizes);
+      if (largest > max_packet_bytes)
+        return bad(spec, fmt::format("imix has packets of {} bytes", largest),
+                   "give the manager a larger --mbuf-size");
+    } else if (key == "size") {
+      if (!in_range(kGeneratedHeaderBytes, max_packet_bytes))
+        return wrong(kGeneratedHeaderBytes, max_packet_bytes, " (--mbuf-size) bytes, or imix");
+      generator.sizes = {static_cast<std::uint16_t>(number)};
+    } else if (key == "flows") {
+      if (!in_range(1, kMaxGeneratedFlows - 1)) return wrong(1, kMaxGeneratedFlows - 1, " flows");
+      generator.n_flows = number;
+    } else if (key == "rate") {
+      constexpr std::uint32_t kMost = 2'000'000'000;
+      if (!in_range(1, kMost)) return wrong(1, kMost, " packets a second");
+      generator.rate_pps = number;
+    } else if (key == "payload") {
+      spec.rx_file = generator.payload_file = value;
+      if (const Result<void> check = check_rx_file(spec); !check) return check;
+    } else {
+      return bad(spec, fmt::format("'{}' is no size=, flows=, payload= or rate=", part), kForm);
+    }
+    if (comma == std::string_view::npos) break;
+    rest.remove_prefix(comma + 1);
+  }
+  if (generator.sizes.empty()) return bad(spec, "size= is missing", kForm);
+  // net_null hands out the buffers; the generator's callback sets lengths and headers.
+  spec.device = fmt::format("net_null{}", index);
+  spec.eal_arg = fmt::format("--vdev={},size={}", spec.device, kMinPacketBytes);
+  return {};
+}
+
 /// "DDDD:BB:DD.F" in lower case from that or from "BB:DD.F"; empty when it is neither.
 std::string canonical_bdf(std::string_view text) {
   std::array<unsigned, 4> part{};
@@ -320,6 +376,7 @@ Result<PortSpec> parse_port_spec(const std::string& text, unsigned index,
   if (colon != std::string_view::npos) rest = view.substr(colon + 1);
   const auto parse = [&]() -> Result<void> {
     if (kind == "null") return parse_null(rest, index, max_packet_bytes, spec);
+    if (rest && kind == "gen") return parse_gen(*rest, index, max_packet_bytes, spec);
     if (rest && kind == "pcap") return parse_pcap(*rest, index, spec);
     if (rest && kind == "tap") return parse_tap(*rest, index, spec);
     if (rest && kind == "af_packet") return parse_af_packet(*rest, index, spec);

@@ -5,6 +5,7 @@
 #include <string>
 #include <vector>
 
+#include "manager/generator.h"
 #include "nf_lib/result.h"
 
 namespace hb {
@@ -14,6 +15,7 @@ enum class PortKind : std::uint8_t {
   kTap,       ///< tap:NAME
   kAfPacket,  ///< af_packet:IFACE
   kNull,      ///< null[:size=BYTES]
+  kGen,       ///< gen:size=BYTES|imix[,flows=N][,payload=FILE][,rate=PPS]
   kPci,       ///< pci:BDF
   kVdev,      ///< vdev:STRING
 };
@@ -21,12 +23,13 @@ enum class PortKind : std::uint8_t {
 /// One --port option.
 struct PortSpec {
   PortKind kind = PortKind::kNull;
-  std::string text;       ///< as the user gave it
-  std::string device;     ///< DPDK's name of the device, by which ports.h finds it
-  std::string eal_arg;    ///< for rte_eal_init: "--vdev=net_pcap0,..." or "--allow=0000:03:00.0"
-  bool lossless = false;  ///< a file: nothing of it may be lost, and an empty poll is its end
-  std::string rx_file;    ///< kPcap only
-  std::string tx_file;    ///< kPcap only; empty when what is sent is only counted
+  std::string text;         ///< as the user gave it
+  std::string device;       ///< DPDK's name of the device, by which ports.h finds it
+  std::string eal_arg;      ///< for rte_eal_init: "--vdev=net_pcap0,..." or "--allow=0000:03:00.0"
+  bool lossless = false;    ///< a file: nothing of it may be lost, and an empty poll is its end
+  std::string rx_file;      ///< kPcap: what is read; kGen: where payloads come from, or empty
+  std::string tx_file;      ///< kPcap only; empty when what is sent is only counted
+  GeneratorSpec generator;  ///< kGen only
 };
 
 /// Checks one SPEC and everything it names that can be checked without EAL: input files are

@@ -75,6 +75,15 @@ Result<void> start_port(Port& port, const PortOptions& options) {
   if (const int status = rte_eth_tx_queue_setup(port.id, 0, port.n_tx_desc, node, nullptr);
       status != 0)
     return failed(port.spec, "setting up the TX queue", status);
+  if (port.spec.kind == PortKind::kGen) {
+    Result<std::shared_ptr<Generator>> generator =
+        Generator::make(port.spec.generator, port.n_rx_queues);
+    if (!generator)
+      return Error{fmt::format("--port '{}': {}", port.spec.text, generator.error().what),
+                   generator.error().fix};
+    port.generator = std::move(*generator);
+    if (const Result<void> done = port.generator->attach(port.id); !done) return done;
+  }
   if (const int status = rte_eth_dev_start(port.id); status != 0)
     return failed(port.spec, "starting it", status);
   if (const Result<void> up = go_up(port); !up) return up;
@@ -101,6 +110,7 @@ Result<void> check_written(const Port& port, const rte_eth_stats& stats) {
 Result<void> close_port(const Port& port) {
   rte_eth_stats stats{};
   const bool has_stats = rte_eth_stats_get(port.id, &stats) == 0;
+  if (port.generator) port.generator->detach();
   const int stopped = rte_eth_dev_stop(port.id);
   const int closed = rte_eth_dev_close(port.id);
   if (stopped != 0) return failed(port.spec, "stopping it", stopped);

@@ -25,6 +25,7 @@
 #include <rte_mempool.h>
 
 #include <cstdint>
+#include <memory>
 #include <string>
 #include <vector>
 
@@ -53,6 +54,7 @@ struct Port {
   std::uint16_t mtu = 0;
   rte_ether_addr mac{};
   std::string driver;
+  std::shared_ptr<Generator> generator;  ///< of a gen: port, else null
 };
 
 /// Configures and starts the port of each spec: one TX queue, promiscuous, link up.

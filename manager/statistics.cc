@@ -59,6 +59,14 @@ json ports_json(const Platform& p) {
                      {"tx_bytes", get(tx.bytes)},
                      {"rx_missed", device.imissed + device.rx_nombuf + device.ierrors},
                      {"tx_dropped", get(tx.dropped)}});
+    if (p.ports[i].generator == nullptr) continue;
+    // Nobody may take this for traffic that came in from outside.
+    const LatencyHistogram& latency = p.ports[i].generator->latency();
+    ports.back()["generator"] = true;
+    ports.back()["latency"] = {{"n", latency.count()},
+                               {"p50_ns", latency.quantile_ns(0.5)},
+                               {"p99_ns", latency.quantile_ns(0.99)},
+                               {"p999_ns", latency.quantile_ns(0.999)}};
   }
   return ports;
 }

@@ -1,0 +1,125 @@
+// Traffic without a NIC: what a gen: port hands out, and how long it was on its way when it comes
+// back. Sits on net_null as callbacks of its queues, so RX and TX threads see a port like any
+// other.
+#pragma once
+
+#include <rte_mbuf.h>
+
+#include <array>
+#include <atomic>
+#include <cstdint>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "nf_lib/result.h"
+
+namespace hb {
+
+/// gen:size=BYTES|imix,flows=N[,payload=FILE][,rate=PPS]
+struct GeneratorSpec {
+  std::vector<std::uint16_t> sizes;  ///< of one packet after another, over and over; empty: no gen:
+  std::uint32_t n_flows = 1;
+  std::string payload_file;    ///< a capture; empty: what the buffer held before
+  std::uint32_t rate_pps = 0;  ///< of the port; 0: as fast as it is polled
+};
+
+/// Ethernet, IPv4, UDP: what every generated packet begins with, and its least size.
+inline constexpr std::uint32_t kGeneratedHeaderBytes = 42;
+inline constexpr std::uint32_t kMaxGeneratedFlows = 1u << 24;
+
+/// Twelve packets of the simple IMIX: 64, 594 and 1518 bytes as 7 : 4 : 1.
+std::vector<std::uint16_t> imix_sizes();
+
+/// The layer-4 payloads of a capture's TCP and UDP packets, one after the other.
+/// @return an Error if it can't be read or has none
+Result<std::vector<std::uint8_t>> load_payloads(const std::string& path);
+
+/// Times on the way from RX to TX, in buckets 1/16 of a power of two wide.
+class LatencyHistogram {
+ public:
+  /// One thread.
+  void add(std::uint64_t ns) noexcept {
+    std::atomic<std::uint64_t>& bucket = buckets_[index(ns)];
+    // One writer: readers want a whole number, not an order.
+    bucket.store(bucket.load(std::memory_order_relaxed) + 1, std::memory_order_relaxed);
+  }
+  [[nodiscard]] std::uint64_t count() const noexcept;
+  /// The upper edge of the bucket that holds this part of all values; 0 without any.
+  /// @param part  0..1
+  [[nodiscard]] std::uint64_t quantile_ns(double part) const noexcept;
+  /// Forgets all; values added meanwhile may be lost.
+  void clear() noexcept;
+
+  [[nodiscard]] static std::size_t index(std::uint64_t ns) noexcept;
+  [[nodiscard]] static std::uint64_t upper_edge(std::size_t bucket) noexcept;
+
+ private:
+  static constexpr std::size_t kBuckets = 61 * 16;
+  std::array<std::atomic<std::uint64_t>, kBuckets> buckets_{};
+};
+
+/// One RX queue's stream of packets. Flow f is 10.0.0.1 + f to 198.18.0.1, UDP 49152 to 9; a flow
+/// belongs to one queue, and its IPv4 identification counts the queue's packets.
+class GeneratorQueue {
+ public:
+  /// @param payload  at least as long as the largest packet, or empty; outlives this
+  GeneratorQueue(const GeneratorSpec& spec, const std::vector<std::uint8_t>& payload,
+                 std::uint32_t queue, std::uint32_t n_queues);
+
+  /// Makes the first packets of a burst.
+  /// @param tsc  now
+  /// @return how many: fewer than n if the rate allows no more
+  std::uint32_t fill(rte_mbuf** burst, std::uint32_t n, std::uint64_t tsc) noexcept;
+
+ private:
+  [[nodiscard]] std::uint32_t allowed(std::uint32_t n, std::uint64_t tsc) noexcept;
+  void write(std::uint8_t* packet, std::uint32_t size) noexcept;
+
+  const std::vector<std::uint16_t> sizes_;
+  const std::vector<std::uint8_t>& payload_;
+  const std::uint32_t first_flow_;
+  const std::uint32_t n_queues_;
+  const std::uint32_t n_flows_;
+  double per_cycle_ = 0;  ///< packets; 0: no limit
+  std::uint64_t started_ = 0;
+  std::uint64_t sent_ = 0;  ///< since started_
+  std::array<std::uint8_t, 64> header_{};
+  std::uint32_t header_sum_ = 0;  ///< of the IPv4 header's words that are the same in all packets
+  std::uint32_t flow_;
+  std::uint32_t size_idx_ = 0;
+  std::uint16_t number_ = 0;
+  std::size_t payload_at_ = 0;
+};
+
+/// A gen: port's generator and sink.
+class Generator {
+ public:
+  static Result<std::shared_ptr<Generator>> make(const GeneratorSpec& spec, std::uint32_t n_queues);
+
+  /// Puts itself on a net_null port that has not been started. Once.
+  Result<void> attach(std::uint16_t port_id);
+  /// Before the port stops; RX and TX threads have ended.
+  void detach() noexcept;
+
+  [[nodiscard]] const LatencyHistogram& latency() const noexcept { return latency_; }
+
+ private:
+  Generator() = default;
+  static std::uint16_t on_rx(std::uint16_t port, std::uint16_t queue, rte_mbuf** burst,
+                             std::uint16_t n, std::uint16_t most, void* generator) noexcept;
+  static std::uint16_t on_tx(std::uint16_t port, std::uint16_t queue, rte_mbuf** burst,
+                             std::uint16_t n, void* generator) noexcept;
+
+  struct Queue {
+    std::unique_ptr<GeneratorQueue> stream;  ///< the queue's RX thread alone uses it
+    const void* callback = nullptr;
+  };
+  std::uint16_t port_id_ = 0;
+  std::vector<std::uint8_t> payload_;
+  std::vector<Queue> queues_;
+  const void* tx_callback_ = nullptr;
+  LatencyHistogram latency_;  ///< the TX thread adds
+};
+
+}  // namespace hb

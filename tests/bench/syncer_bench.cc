@@ -1,0 +1,303 @@
+// What CPUSyncers move from ring to ring through a GPU NF that does nothing: the whole path of a
+// packet through gpu_host, without ports. Run by --litmus-peer and --build-program for itself.
+//   syncer_bench [--backend NAME] [--syncers N] [--work-groups N] [--seconds S]
+// A thread for each CPUSyncer takes what comes out and puts it back in front: packets never run
+// out.
+#include <pthread.h>
+#include <rte_mbuf.h>
+#include <rte_ring.h>
+
+#include <CLI/CLI.hpp>
+#include <algorithm>
+#include <array>
+#include <atomic>
+#include <bit>
+#include <chrono>
+#include <cstring>
+#include <thread>
+
+#include "gpu_host/backends.h"
+#include "gpu_host/device_choice.h"
+#include "gpu_host/kernel_source.h"
+#include "gpu_host/litmus.h"
+#include "gpu_host/slice_runner.h"
+#include "gpu_host/syncer.h"
+#include "nf_lib/idle.h"
+#include "tools/hb_doctor/measure.h"
+
+namespace {
+
+using Clock = std::chrono::steady_clock;
+
+constexpr std::uint32_t kHeadroom = 128;
+constexpr std::uint32_t kDataRoom = 512;
+constexpr std::uint32_t kStride = 768;
+constexpr std::uint32_t kService = 5;
+constexpr std::uint32_t kInstance = 7;
+
+struct Options {
+  std::string backend = "auto";
+  std::string kernel = "forward";
+  std::string kernel_dir;
+  std::uint32_t n_syncers = 1;
+  std::uint32_t work_groups = 16;
+  std::uint32_t work_group_size = 256;
+  std::uint32_t rounds = 4;
+  std::uint32_t device = 0;
+  double seconds = 3;
+  bool adaptive = false;
+  bool no_pin = false;
+  bool build_program = false;
+  std::vector<std::string> litmus_peer;
+};
+
+/// Contexts 1.. are the threads that feed, then come the CPUSyncers. Endpoints 1.. are the GPU
+/// NF's, one for each CPUSyncer, then come ports: type t leaves by port t.
+class World {
+ public:
+  static hb::Result<std::unique_ptr<World>> make(const Options& o) {
+    std::unique_ptr<World> world(new World(o.n_syncers));
+    world->pool_.stride_bytes = kStride;
+    world->pool_.size = o.n_syncers * 2 * o.work_groups * o.work_group_size * o.rounds;
+    world->pool_.data_room = kDataRoom;
+    world->pool_.headroom = kHeadroom;
+    world->pool_.mbuf_bytes = sizeof(rte_mbuf);
+    hb::RegionDemand demand;
+    demand.n_contexts = 1 + 2 * o.n_syncers;
+    demand.n_endpoints = 1 + 2 * o.n_syncers;
+    demand.ring_size = std::bit_ceil(2 * o.work_groups * o.work_group_size * o.rounds + 1);
+    demand.fill_size = 8;
+    demand.pool_size = world->pool_.size;
+    demand.n_work_groups = o.n_syncers * o.work_groups;
+    demand.work_group_size = o.work_group_size;
+    demand.n_rounds = o.rounds;
+    demand.packet_bytes = std::uint64_t{world->pool_.size} * 1024 + (4u << 20);  // any page size
+    auto region = hb::doctor::TestRegion::make(demand);
+    if (!region) return region.error();
+    world->region_ = std::move(*region);
+    world->set_up();
+    return world;
+  }
+
+  [[nodiscard]] const hb::PlatformView& view() const { return view_; }
+  [[nodiscard]] hb::RegionFile file() const { return region_->file(); }
+  [[nodiscard]] hb::ContextId feeder(std::uint32_t i) const { return hb::ContextId(1 + i); }
+  [[nodiscard]] hb::ContextId syncer(std::uint32_t i) const { return hb::ContextId(1 + n_ + i); }
+  [[nodiscard]] hb::EndpointId nf(std::uint32_t i) const { return hb::EndpointId(1 + i); }
+  [[nodiscard]] hb::EndpointId port(std::uint32_t i) const { return hb::EndpointId(1 + n_ + i); }
+
+ private:
+  explicit World(std::uint32_t n) : n_(n) {}
+
+  void set_up() {
+    const hb::RegionLayout& layout = region_->view().layout();
+    pool_.per_page = static_cast<std::uint32_t>(layout.page_bytes / kStride);
+    hb::packet_meta_offset = offsetof(rte_mbuf, dynfield1) / 8 * 8 + 8;
+    view_.region = region_->view();
+    view_.registry = registry_.get();
+    view_.routes = routes_.get();
+    view_.check =
+        hb::PacketCheck(layout, pool_, reinterpret_cast<std::uint64_t>(view_.region.base()));
+    registry_->region = layout;
+    registry_->pool = pool_;
+    registry_->n_ports = n_;
+    registry_->n_types = n_;
+    registry_->instances[kInstance].state = hb::InstanceState::kRunning;
+    for (std::uint32_t i = 0; i < n_; ++i)
+      registry_->endpoints[nf(i).value].producers[0] = 1u << feeder(i).value;
+    for (hb::RouteTable& table : routes_->table) {
+      for (std::uint32_t type = 0; type < n_; ++type) {
+        table.next[type][kService] = hb::make_hop(hb::HopKind::kPort, type);
+        table.port_endpoint[type] = static_cast<std::uint16_t>(port(type).value);
+      }
+    }
+    const std::uint32_t each = pool_.size / n_;
+    for (std::uint32_t i = 0; i < pool_.size; ++i) {
+      auto* const mbuf = reinterpret_cast<rte_mbuf*>(view_.region.base() + layout.packets +
+                                                     i / pool_.per_page * layout.page_bytes +
+                                                     i % pool_.per_page * kStride);
+      std::memset(static_cast<void*>(mbuf), 0, sizeof(*mbuf));
+      mbuf->data_off = kHeadroom;
+      mbuf->data_len = mbuf->pkt_len = 64;
+      mbuf->nb_segs = 1;
+      rte_mbuf_refcnt_set(mbuf, 1);
+      const std::uint32_t owner = std::min(i / each, n_ - 1);
+      hb::packet_meta(mbuf).type = static_cast<std::uint8_t>(owner);
+      n_left_out_ += rte_ring_sp_enqueue(view_.region.ring(nf(owner), feeder(owner)), mbuf) != 0;
+    }
+  }
+
+  std::uint32_t n_;
+  hb::PoolLayout pool_{};
+  std::unique_ptr<hb::doctor::TestRegion> region_;
+  std::unique_ptr<hb::Registry> registry_ = std::make_unique<hb::Registry>();
+  std::unique_ptr<hb::RouteTables> routes_ = std::make_unique<hb::RouteTables>();
+  hb::PlatformView view_;
+  std::uint64_t n_left_out_ = 0;  ///< packets for which the ring had no room: they stay unused
+};
+
+/// Moves what comes out of a CPUSyncer back in front of it. @return packets
+std::uint64_t feed(const World& world, std::uint32_t i, const std::atomic<bool>& stop) {
+  rte_ring* const from = world.view().region.ring(world.port(i), world.syncer(i));
+  rte_ring* const to = world.view().region.ring(world.nf(i), world.feeder(i));
+  std::array<void*, 256> burst;
+  std::uint64_t n_packets = 0;
+  while (!stop.load(std::memory_order_relaxed)) {
+    const unsigned n = rte_ring_sc_dequeue_burst(from, burst.data(), burst.size(), nullptr);
+    if (n == 0) {
+      rte_pause();
+      continue;
+    }
+    for (unsigned done = 0; done < n && !stop.load(std::memory_order_relaxed);)
+      done += rte_ring_sp_enqueue_burst(to, burst.data() + done, n - done, nullptr);
+    n_packets += n;
+  }
+  return n_packets;
+}
+
+void pin(std::jthread& thread, std::uint32_t cpu) {
+  cpu_set_t set;
+  CPU_ZERO(&set);
+  CPU_SET(cpu % std::thread::hardware_concurrency(), &set);
+  pthread_setaffinity_np(thread.native_handle(), sizeof(set), &set);
+}
+
+int fail(const hb::Error& error) {
+  std::fprintf(stderr, "syncer_bench: %s\n", error.line().c_str());
+  return 1;
+}
+
+int bench(const Options& o) {
+  const auto backends = hb::parse_backend(o.backend);
+  if (!backends) return fail(backends.error());
+  auto world = World::make(o);
+  if (!world) return fail(world.error());
+  const std::uint32_t n_work_groups = o.n_syncers * o.work_groups;
+  const hb::RegionView& region = (*world)->view().region;
+  auto opened = hb::open_device(*backends,
+                                {.work_group_size = o.work_group_size,
+                                 .max_resident = 2 * n_work_groups + 2,
+                                 .kernel_dir = o.kernel_dir,
+                                 .helper_program = "/proc/self/exe"},
+                                std::nullopt, (*world)->file(), nullptr);
+  if (!opened) return fail(opened.error());
+  hb::SliceSpec spec;
+  spec.n_work_groups = n_work_groups;
+  spec.kernel = hb::find_kernel(o.kernel);
+  if (spec.kernel == nullptr) return fail({"there is no kernel '" + o.kernel + "'", ""});
+  auto table = opened->backend->upload_table(spec.kernel->self_test().table);
+  if (!table) return fail(table.error());
+  spec.table = *table;
+  auto slice = opened->backend->make_slice(spec);
+  if (!slice) return fail(slice.error());
+  hb::SliceRunner runner((*world)->view().region, spec, std::move(*slice),
+                         [](const hb::Error& error) { _exit(fail(error)); });
+
+  std::vector<std::unique_ptr<hb::ContextPage>> pages;
+  std::vector<std::unique_ptr<hb::Syncer>> syncers;
+  for (std::uint32_t i = 0; i < o.n_syncers; ++i) {
+    pages.push_back(std::make_unique<hb::ContextPage>());
+    syncers.push_back(
+        std::make_unique<hb::Syncer>((*world)->view(), (*world)->syncer(i), pages.back().get()));
+    hb::ShareSpec share{.slice = 0,
+                        .service = hb::ServiceId(kService),
+                        .instance = hb::InstanceId(kInstance),
+                        .endpoint = (*world)->nf(i),
+                        .work_groups = {},
+                        .doorbell = &runner.doorbell()};
+    for (std::uint32_t k = 0; k < o.work_groups; ++k)
+      share.work_groups.push_back(i * o.work_groups + k);
+    if (const auto added = syncers.back()->add(share); !added) return fail(added.error());
+  }
+  runner.start();
+  std::atomic<bool> stop{false};
+  std::vector<std::uint64_t> moved(o.n_syncers);
+  std::vector<std::uint64_t> polls(o.n_syncers);
+  std::vector<std::jthread> threads;
+  for (std::uint32_t i = 0; i < o.n_syncers; ++i) {
+    threads.emplace_back([&, i] {
+      hb::Idle idle(!o.adaptive);  // as gpu_host does
+      while (!stop.load(std::memory_order_relaxed)) {
+        ++polls[i];
+        if (syncers[i]->poll())
+          idle.reset();
+        else
+          idle.wait();
+      }
+    });
+    if (!o.no_pin) pin(threads.back(), 2 * i);
+    threads.emplace_back([&, i] { moved[i] = feed(**world, i, stop); });
+    if (!o.no_pin) pin(threads.back(), 2 * i + 1);
+  }
+  const auto counted = [&] {
+    std::uint64_t sum = 0;
+    for (const auto& page : pages) sum += page->counters.slice_tx[0].load();
+    return sum;
+  };
+  std::this_thread::sleep_for(std::chrono::seconds(2));  // cores come up to speed
+  const auto rounds = [&] {
+    std::uint64_t sum = 0;
+    for (std::uint32_t i = 0; i < n_work_groups; ++i)
+      sum +=
+          std::atomic_ref(region.queue_control(i)->published.value).load(std::memory_order_relaxed);
+    return sum;
+  };
+  const std::uint64_t before = counted();
+  const std::uint64_t rounds_before = rounds();
+  const auto begin = Clock::now();
+  std::this_thread::sleep_for(std::chrono::duration<double>(o.seconds));
+  const std::uint64_t n = counted() - before;
+  const std::uint64_t n_rounds = rounds() - rounds_before;
+  const double seconds = std::chrono::duration<double>(Clock::now() - begin).count();
+  stop.store(true, std::memory_order_relaxed);
+  threads.clear();
+  runner.stop();
+  std::uint64_t n_polls = 0;
+  for (const std::uint64_t one : polls) n_polls += one;
+  std::printf("%.1f packets a round, %.0f rounds a second, %.2f M polls a second\n",
+              static_cast<double>(n) / static_cast<double>(std::max<std::uint64_t>(n_rounds, 1)),
+              static_cast<double>(n_rounds) / seconds,
+              1e-6 * static_cast<double>(n_polls) / (seconds + 2));
+  std::printf(
+      "%s on '%s' (%s, %s): %u CPUSyncers, %u work-groups of %u each, %u rounds: %.1f Mpps\n",
+      o.kernel.c_str(), opened->info.name.c_str(), opened->backend_name.c_str(),
+      to_string(opened->memory.mode), o.n_syncers, o.work_groups, o.work_group_size, o.rounds,
+      1e-6 * static_cast<double>(n) / seconds);
+  return n == 0 ? 1 : 0;
+}
+
+}  // namespace
+
+int main(int argc, char** argv) {
+  Options o;
+  o.kernel_dir = hb::default_kernel_dir();
+  CLI::App app("Rate of CPUSyncers, ring to ring.", "syncer_bench");
+  app.add_option("--backend", o.backend)->capture_default_str();
+  app.add_option("--kernel", o.kernel)->capture_default_str();
+  app.add_option("--kernels", o.kernel_dir)->capture_default_str();
+  app.add_option("--syncers", o.n_syncers)->check(CLI::Range(1, 8))->capture_default_str();
+  app.add_option("--work-groups", o.work_groups, "of each CPUSyncer")
+      ->check(CLI::Range(1, 128))
+      ->capture_default_str();
+  app.add_option("--workgroup-size", o.work_group_size)->capture_default_str();
+  app.add_option("--rounds", o.rounds)->check(CLI::IsMember({1, 2, 4, 8}))->capture_default_str();
+  app.add_option("--seconds", o.seconds)->check(CLI::Range(0.1, 60.0))->capture_default_str();
+  app.add_flag("--adaptive", o.adaptive, "naps when idle");
+  app.add_flag("--no-pin", o.no_pin, "threads may run on any CPU");
+  app.add_option("--device", o.device)->group("");
+  app.add_option("--litmus-peer", o.litmus_peer)->expected(2)->group("");
+  app.add_flag("--build-program", o.build_program)->group("");
+  CLI11_PARSE(app, argc, argv);
+  if (!o.litmus_peer.empty())
+    return hb::run_litmus_peer(o.litmus_peer[0],
+                               std::strtoull(o.litmus_peer[1].c_str(), nullptr, 10));
+  if (!o.build_program) return bench(o);
+  const auto backends = hb::parse_backend(o.backend);
+  if (!backends) return fail(backends.error());
+  hb::BackendOptions wanted;
+  wanted.device_idx = o.device;
+  wanted.work_group_size = o.work_group_size;
+  wanted.kernel_dir = o.kernel_dir;
+  const auto built = backends->front().make()->build_program(wanted);
+  return built ? 0 : fail(built.error());
+}

@@ -1,0 +1,52 @@
+"""gen: ports: what is offered is what is accounted for, marked as generated, at the rate asked for."""
+
+import pytest
+from harness import CAPTURES, assert_exact
+
+
+@pytest.mark.parametrize("threads", [1, 2])
+def test_a_generated_packet_is_like_any_other(platform, threads):
+    platform.start_manager("--port", "gen:size=imix,flows=1000,rate=20000", "--rx-threads", threads)
+    platform.start_nf("forward")
+    platform.wait_works("forward", packets=20000)
+    stats = platform.stop()
+    assert_exact(stats)
+    port = stats["ports"][0]
+    assert port["generator"] is True
+    assert port["spec"].startswith("gen:")
+    assert port["latency"]["n"] == port["tx_packets"] > 0
+    assert 0 < port["latency"]["p50_ns"] <= port["latency"]["p99_ns"] <= port["latency"]["p999_ns"]
+    # 64, 594 and 1518 bytes as 7 : 4 : 1, whatever of the last dozen was cut off.
+    assert port["rx_bytes"] / port["rx_packets"] == pytest.approx((7 * 64 + 4 * 594 + 1518) / 12,
+                                                                  rel=0.01)
+
+
+def test_the_rate_is_never_exceeded(platform):
+    platform.start_manager("--port", "gen:size=64,rate=30000")
+    platform.start_nf("forward")
+    platform.wait_works("forward", packets=1000)
+    before = platform.status()
+    platform.wait_for(lambda s: s["ports"][0]["rx_packets"]
+                      >= before["ports"][0]["rx_packets"] + 30000, "a second's packets")
+    # The first statistics that show them: more than a second's worth can't have come sooner.
+    assert platform.status()["ports"][0]["rx_packets"] < before["ports"][0]["rx_packets"] + 120000
+    assert_exact(platform.stop())
+
+
+def test_payloads_of_a_capture_raise_its_alerts(platform):
+    rules = platform.write("get.rules", 'alert udp any any -> any any '
+                           '(msg:"method"; content:"HTTP/1."; sid:1;)\n')
+    platform.start_manager("--port", f"gen:size=1472,flows=8,rate=2000,payload="
+                           f"{CAPTURES / 'zeek-http_methods.pcap'}")
+    nids = platform.start_nf("nids", "--rules", rules, "--alerts", platform.folder / "alerts.json")
+    platform.wait_works("nids", packets=2000)
+    assert_exact(platform.stop())
+    assert nids.status == 0
+    alerts = (platform.folder / "alerts.json").read_text().splitlines()
+    assert alerts and '"src_ip":"10.0.0.' in alerts[0].replace(" ", "")
+
+
+def test_a_port_that_is_no_generator_says_nothing_of_it(platform):
+    platform.start_manager("--port", "null")
+    assert "generator" not in platform.status()["ports"][0]
+    platform.stop()

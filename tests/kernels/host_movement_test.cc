@@ -1,0 +1,139 @@
+// Packets' way into local memory and back, as host threads.
+#include "tests/kernels/host_device.h"  // first: it decides how kernels/platform.h reads
+
+#include <gtest/gtest.h>
+
+#include <cstring>
+#include <random>
+
+#include "kernels/movement.h"
+
+namespace hb::test {
+namespace {
+
+constexpr std::uint32_t kLanes = 16;
+constexpr std::uint32_t kStride = 2048;
+
+/// A round of packets of random lengths at random offsets, some of them dummies.
+struct Round {
+  explicit Round(std::uint32_t seed) : memory(kLanes * kStride / sizeof(HbLine)) {
+    std::mt19937 random(seed);
+    for (HbLine& line : memory)
+      line = {static_cast<u32>(random()), static_cast<u32>(random()), static_cast<u32>(random()),
+              static_cast<u32>(random())};
+    for (std::uint32_t lane = 0; lane < kLanes; ++lane)
+      slots[lane] = random() % 5 == 0
+                        ? 0
+                        : HB_SLOT(lane * kStride / 64, random() % 1600, 128 + random() % 200);
+    slots[0] = 0;  // not at the region's start: slot 0 is the dummy
+    before = bytes();
+  }
+  [[nodiscard]] std::vector<u8> bytes() const {
+    const auto* from = reinterpret_cast<const u8*>(memory.data());
+    return {from, from + memory.size() * sizeof(HbLine)};
+  }
+  HbRound of(std::uint32_t lane) {
+    HbRound round{};
+    round.region = reinterpret_cast<u8*>(memory.data());
+    round.slots = slots;
+    round.results = results;
+    round.lane = lane;
+    round.n_lanes = kLanes;
+    return round;
+  }
+  std::vector<HbLine> memory;
+  u64 slots[kLanes];
+  u64 results[kLanes] = {};
+  std::vector<u8> before;
+};
+
+TEST(Movement, AWindowHoldsThePacketAndNoLineMore) {
+  HbLine lines[8] = {};
+  HbRound round{};
+  round.region = reinterpret_cast<u8*>(lines);
+  for (std::uint32_t offset = 0; offset < 40; ++offset) {
+    for (std::uint32_t length = 1; length < 40; ++length) {
+      const u64 slot = HB_SLOT(0, length, offset);
+      if (slot == 0) continue;
+      const HbWindow exact = hb_window(&round, slot);
+      const auto start =
+          static_cast<std::uint32_t>(reinterpret_cast<u8*>(exact.lines) - round.region);
+      EXPECT_EQ(start + exact.skip, offset);
+      EXPECT_LT(exact.skip, 16u);
+      EXPECT_GE(exact.n_lines * 16, exact.skip + length);
+      EXPECT_LT(exact.n_lines * 16, exact.skip + length + 16);
+    }
+  }
+  EXPECT_EQ(hb_window(&round, 0).n_lines, 0u);
+}
+
+TEST(Movement, EveryByteOfEveryPacketPassesThroughTheTile) {
+  for (std::uint32_t seed = 1; seed <= 20; ++seed) {
+    Round round(seed);
+    std::vector<u32> tile(HB_TILE_WORDS(kLanes));
+    const HbRound first = round.of(0);
+    std::uint32_t n_chunks = 0;
+    for (const u64 slot : round.slots) n_chunks = std::max(n_chunks, hb_n_chunks(&first, slot));
+    std::vector<std::vector<u8>> collected(kLanes);
+    run_work_groups(1, kLanes, [&] {
+      const HbRound own = round.of(LOCAL_ID());
+      const u64 slot = own.slots[own.lane];
+      const HbWindow window = hb_window(&own, slot);
+      HbCarried carried;
+      hb_chunk_fetch(&own, 0, &carried);
+      for (u32 chunk = 0; chunk < n_chunks; ++chunk) {
+        GROUP_BARRIER();
+        hb_chunk_put(&own, tile.data(), &carried);
+        if (chunk + 1 < n_chunks) hb_chunk_fetch(&own, chunk + 1, &carried);
+        GROUP_BARRIER();
+        // This lane works on its own packet's bytes, and changes them.
+        u8* const row = reinterpret_cast<u8*>(tile.data() + own.lane * HB_TILE_ROW_WORDS);
+        for (u32 i = 0; i < HB_CHUNK_BYTES; ++i) {
+          const u32 at = chunk * HB_CHUNK_BYTES + i;
+          if (slot == 0 || at < window.skip || at >= window.skip + HB_SLOT_LENGTH(slot)) continue;
+          collected[own.lane].push_back(row[i]);
+          row[i] = static_cast<u8>(~row[i]);
+        }
+        GROUP_BARRIER();
+        hb_chunk_store(&own, tile.data(), chunk);
+      }
+    });
+    std::vector<u8> expected = round.before;
+    for (std::uint32_t lane = 0; lane < kLanes; ++lane) {
+      const u64 slot = round.slots[lane];
+      if (slot == 0) {
+        EXPECT_TRUE(collected[lane].empty());
+        continue;
+      }
+      const auto at = HB_SLOT_BASE(slot) + HB_SLOT_DATA_OFFSET(slot);
+      ASSERT_EQ(collected[lane].size(), HB_SLOT_LENGTH(slot));
+      for (u32 i = 0; i < HB_SLOT_LENGTH(slot); ++i) {
+        ASSERT_EQ(collected[lane][i], round.before[at + i]) << "seed " << seed << " byte " << i;
+        expected[at + i] = static_cast<u8>(~expected[at + i]);
+      }
+    }
+    EXPECT_EQ(round.bytes(), expected) << "bytes beside the packets changed, seed " << seed;
+  }
+}
+
+TEST(Limit, WholeLinesAreInvertedAndNothingElseChanges) {
+  for (std::uint32_t seed = 1; seed <= 10; ++seed) {
+    Round round(seed);
+    run_work_groups(1, kLanes, [&] {
+      const HbRound own = round.of(LOCAL_ID());
+      hb_round_limit(&own, 1);
+    });
+    std::vector<u8> expected = round.before;
+    for (const u64 slot : round.slots) {
+      if (slot == 0) continue;
+      const u64 start = HB_SLOT_BASE(slot) + HB_SLOT_DATA_OFFSET(slot);
+      const u64 end = (start + HB_SLOT_LENGTH(slot)) / 16 * 16;
+      for (u64 at = (start + 15) / 16 * 16; at < end; ++at)
+        expected[at] = static_cast<u8>(~expected[at]);
+    }
+    EXPECT_EQ(round.bytes(), expected) << "seed " << seed;
+  }
+}
+
+}  // namespace
+}  // namespace hb::test

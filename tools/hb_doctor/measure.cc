@@ -1,0 +1,266 @@
+#include "tools/hb_doctor/measure.h"
+
+#include <fcntl.h>
+#include <fmt/format.h>
+#include <mntent.h>
+#include <sched.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <array>
+#include <atomic>
+#include <chrono>
+#include <cstdio>
+#include <cstring>
+#include <thread>
+#include <vector>
+
+#include "gpu_host/slice_runner.h"
+
+namespace hb::doctor {
+namespace {
+
+using Clock = std::chrono::steady_clock;
+
+constexpr std::uint32_t kStride = 2048;
+constexpr std::uint32_t kDataOffset = 256;  ///< as behind an mbuf and its headroom
+constexpr std::uint32_t kMostTimed = 1u << 16;
+constexpr std::chrono::seconds kAnswerLimit{5};
+
+double us_since(Clock::time_point begin) {
+  return std::chrono::duration<double, std::micro>(Clock::now() - begin).count();
+}
+
+double quantile(std::vector<double>& sorted, double part) {
+  if (sorted.empty()) return 0;
+  return sorted[static_cast<std::size_t>(part * static_cast<double>(sorted.size() - 1))];
+}
+
+std::uint32_t load(u32& word) { return std::atomic_ref<u32>(word).load(std::memory_order_acquire); }
+
+std::string hugepage_folder() {
+  std::string folder;
+  FILE* const mounts = setmntent("/proc/mounts", "r");
+  if (mounts == nullptr) return folder;
+  while (const mntent* const entry = getmntent(mounts))
+    if (std::strcmp(entry->mnt_type, "hugetlbfs") == 0) folder = entry->mnt_dir;
+  endmntent(mounts);
+  return folder;
+}
+
+/// A slice that is launched as gpu_host launches it, and what its device said when it failed.
+struct Running {
+  std::unique_ptr<SliceRunner> runner;
+  std::atomic<bool> failed{false};
+  Error error;
+};
+
+Result<std::unique_ptr<Running>> run_slice(Backend& backend, const RegionView& view,
+                                           const SliceSpec& spec, bool staged) {
+  auto slice = staged ? backend.make_staged_slice(view, spec) : backend.make_slice(spec);
+  if (!slice) return slice.error();
+  auto running = std::make_unique<Running>();
+  Running* const raw = running.get();
+  running->runner =
+      std::make_unique<SliceRunner>(view, spec, std::move(*slice), [raw](const Error& error) {
+        raw->error = error;
+        raw->failed.store(true, std::memory_order_release);
+      });
+  running->runner->start();
+  return running;
+}
+
+/// Fills the queues first, first + step, ... of a slice until told to stop; then waits for answers.
+class Filler {
+ public:
+  Filler(const RegionView& view, Running& running, std::uint32_t first, std::uint32_t step)
+      : view_(view), running_(running) {
+    for (std::uint32_t i = first; i < view.layout().n_work_groups; i += step) {
+      HbQueueControl* const control = view.queue_control(i);
+      const std::uint32_t at = control->published.value;
+      queues_.push_back({control, at, at, {}});
+    }
+  }
+
+  void run(const std::atomic<bool>& stop) {
+    while (!stop.load(std::memory_order_relaxed) && !failed())
+      if (!turn(true)) sched_yield();
+    const auto begin = Clock::now();
+    while (in_flight() != 0 && !failed() && Clock::now() - begin < kAnswerLimit)
+      if (!turn(false)) sched_yield();
+  }
+
+  [[nodiscard]] std::uint64_t in_flight() const {
+    std::uint64_t n = 0;
+    for (const Queue& queue : queues_) n += queue.published - queue.seen;
+    return n;
+  }
+  std::uint64_t n_rounds = 0;
+  std::vector<double> times_us;
+
+ private:
+  struct Queue {
+    HbQueueControl* control;
+    std::uint32_t published;
+    std::uint32_t seen;
+    std::array<Clock::time_point, 16> handed_over;
+  };
+
+  [[nodiscard]] bool failed() const { return running_.failed.load(std::memory_order_acquire); }
+
+  /// @return true if anything moved
+  bool turn(bool publish) {
+    bool moved = false;
+    const std::uint32_t most = view_.layout().n_rounds;
+    for (Queue& queue : queues_) {
+      // Acquire: pairs with the kernel's release store of `completed`.
+      const std::uint32_t completed = load(queue.control->completed.value);
+      for (; queue.seen != completed; ++queue.seen, ++n_rounds, moved = true)
+        if (times_us.size() < kMostTimed)
+          times_us.push_back(us_since(queue.handed_over[queue.seen % most]));
+      for (; publish && queue.published - queue.seen < most; moved = true) {
+        queue.handed_over[queue.published % most] = Clock::now();
+        ++queue.published;
+        // Release: pairs with the kernel's acquire of `published`.
+        std::atomic_ref<u32>(queue.control->published.value)
+            .store(queue.published, std::memory_order_release);
+      }
+    }
+    if (moved) running_.runner->doorbell().ring();
+    return moved;
+  }
+
+  RegionView view_;
+  Running& running_;
+  std::vector<Queue> queues_;
+};
+
+Result<SliceSpec> spec_for(Backend& backend, const char* kernel, std::uint32_t n_work_groups) {
+  SliceSpec spec;
+  spec.n_work_groups = n_work_groups;
+  spec.kernel = find_kernel(kernel);
+  auto table = backend.upload_table(spec.kernel->self_test().table);
+  if (!table) return table.error();
+  spec.table = *table;
+  return spec;
+}
+
+}  // namespace
+
+RegionDemand demand_of(const Shape& shape) {
+  RegionDemand demand;
+  demand.n_contexts = 1;
+  demand.n_endpoints = 2;
+  demand.ring_size = demand.fill_size = demand.pool_size = 8;
+  demand.n_work_groups = shape.work_groups;
+  demand.work_group_size = shape.work_group_size;
+  demand.n_rounds = shape.n_rounds;
+  demand.packet_bytes = std::uint64_t{shape.n_packets} * kStride;
+  return demand;
+}
+
+Result<std::unique_ptr<TestRegion>> TestRegion::make(RegionDemand demand) {
+  std::unique_ptr<TestRegion> region(new TestRegion);
+  std::string why;
+  for (const auto& [folder, page] :
+       {std::pair{hugepage_folder(), 2ul << 20}, std::pair{std::string("/dev/shm"), 4096ul}}) {
+    if (folder.empty()) continue;
+    demand.page_bytes = page;
+    const RegionLayout layout = plan_region(demand);
+    region->path_ = fmt::format("{}/hb-doctor-{}", folder, getpid());
+    const int fd = open(region->path_.c_str(), O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
+    if (fd < 0) continue;
+    Result<std::byte*> base = Error{"too little memory", ""};
+    if (ftruncate(fd, static_cast<off_t>(layout.total_bytes)) == 0)
+      base = map_region(fd, layout.total_bytes);
+    close(fd);
+    if (base) {
+      region->view_ = RegionView(*base, layout);
+      region->view_.format();
+      std::memset(*base + layout.packets, 0x5a, layout.packet_bytes);
+      return region;
+    }
+    why = base.error().what;
+    unlink(region->path_.c_str());
+  }
+  region->path_.clear();
+  return Error{"no memory for a test region: " + why, "free some, or use a smaller --work-groups"};
+}
+
+TestRegion::~TestRegion() {
+  if (view_.base() != nullptr) munmap(view_.base(), view_.layout().total_bytes);
+  if (!path_.empty()) unlink(path_.c_str());
+}
+
+Result<Rate> measure_rate(Backend& backend, const RegionView& view, const Shape& shape,
+                          const char* kernel, bool staged, std::uint32_t packet_bytes) {
+  std::uint64_t next = 0;
+  for (std::uint32_t i = 0; i < shape.work_groups; ++i)
+    for (std::uint32_t slot = 0; slot < view.slots_per_queue(); ++slot, ++next)
+      view.slots(i)[slot] = HB_SLOT((view.layout().packets + next % shape.n_packets * kStride) / 64,
+                                    packet_bytes, kDataOffset);
+  const Result<SliceSpec> spec = spec_for(backend, kernel, shape.work_groups);
+  if (!spec) return spec.error();
+  auto running = run_slice(backend, view, *spec, staged);
+  if (!running) return running.error();
+
+  std::vector<Filler> fillers;
+  for (std::uint32_t i = 0; i < shape.n_threads; ++i)
+    fillers.emplace_back(view, **running, i, shape.n_threads);
+  std::atomic<bool> stop{false};
+  const auto begin = Clock::now();
+  std::vector<std::jthread> threads;
+  for (Filler& filler : fillers) threads.emplace_back([&] { filler.run(stop); });
+  std::this_thread::sleep_for(std::chrono::duration<double>(shape.seconds));
+  stop.store(true, std::memory_order_relaxed);
+  threads.clear();
+  const double seconds = us_since(begin) * 1e-6;
+  (*running)->runner->stop();
+  if ((*running)->failed.load(std::memory_order_acquire)) return (*running)->error;
+
+  Rate rate;
+  std::vector<double> times;
+  rate.complete = true;
+  for (const Filler& filler : fillers) {
+    rate.n_rounds += filler.n_rounds;
+    rate.complete &= filler.in_flight() == 0;
+    times.insert(times.end(), filler.times_us.begin(), filler.times_us.end());
+  }
+  std::ranges::sort(times);
+  rate.round_p50_us = quantile(times, 0.5);
+  rate.round_p99_us = quantile(times, 0.99);
+  rate.mpps = 1e-6 * static_cast<double>(rate.n_rounds) * shape.work_group_size / seconds;
+  rate.gbps = rate.mpps * packet_bytes * 8e-3;
+  return rate;
+}
+
+Result<PingPong> measure_ping_pong(Backend& backend, const RegionView& view, std::uint32_t turns) {
+  std::fill_n(view.slots(0), view.slots_per_queue(), u64{0});
+  const Result<SliceSpec> spec = spec_for(backend, "forward", 1);
+  if (!spec) return spec.error();
+  auto running = run_slice(backend, view, *spec, false);
+  if (!running) return running.error();
+  HbQueueControl* const control = view.queue_control(0);
+  std::vector<double> times;
+  for (std::uint32_t turn = 0; turn < turns; ++turn) {
+    const std::uint32_t wanted = control->published.value + 1;
+    const auto begin = Clock::now();
+    std::atomic_ref<u32>(control->published.value).store(wanted, std::memory_order_release);
+    (*running)->runner->doorbell().ring();
+    while (load(control->completed.value) != wanted) {
+      if ((*running)->failed.load(std::memory_order_acquire)) return (*running)->error;
+      if (Clock::now() - begin > kAnswerLimit)
+        return Error{
+            fmt::format("round {} was not answered within {} s", turn, kAnswerLimit.count()),
+            "the device or its driver hangs: see the kernel's log"};
+      if (us_since(begin) > 100) sched_yield();  // the device may be this very core
+    }
+    times.push_back(us_since(begin));
+  }
+  (*running)->runner->stop();
+  std::ranges::sort(times);
+  return PingPong{quantile(times, 0.5), quantile(times, 0.99)};
+}
+
+}  // namespace hb::doctor

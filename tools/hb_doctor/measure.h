@@ -1,0 +1,67 @@
+// Rates of a device over the real queues: rounds that are always full, answered by a kernel that
+// does as little as it can.
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <string>
+
+#include "gpu_host/backend.h"
+
+namespace hb::doctor {
+
+/// Shape of what is measured.
+struct Shape {
+  std::uint32_t work_groups = 66;
+  std::uint32_t work_group_size = 256;
+  std::uint32_t n_rounds = 4;
+  std::uint32_t n_packets = 65536;  ///< of 2 KiB each; the rounds go through all of them
+  std::uint32_t n_threads = 1;      ///< that fill queues
+  double seconds = 0.5;             ///< of each figure
+};
+
+/// A region in a file of its own: in hugepages where there are enough, else in shared memory.
+class TestRegion {
+ public:
+  /// @param demand  its page_bytes is chosen here
+  static Result<std::unique_ptr<TestRegion>> make(RegionDemand demand);
+  ~TestRegion();
+  TestRegion(const TestRegion&) = delete;
+  TestRegion& operator=(const TestRegion&) = delete;
+
+  [[nodiscard]] RegionFile file() const { return {path_, view_}; }
+  [[nodiscard]] const RegionView& view() const { return view_; }
+  [[nodiscard]] std::uint64_t page_bytes() const { return view_.layout().page_bytes; }
+
+ private:
+  TestRegion() = default;
+  std::string path_;
+  RegionView view_;
+};
+
+/// What measure_rate() needs a region to hold.
+RegionDemand demand_of(const Shape& shape);
+
+struct Rate {
+  double mpps = 0;
+  double gbps = 0;          ///< of packets' bytes
+  double round_p50_us = 0;  ///< from handing a round over to seeing it answered
+  double round_p99_us = 0;
+  std::uint64_t n_rounds = 0;
+  bool complete = false;  ///< every round that was handed over was answered
+};
+
+/// Runs a kernel over full rounds for a while.
+/// @param staged        copy in and out, whatever mode the region has
+/// @param packet_bytes  16..1536
+Result<Rate> measure_rate(Backend& backend, const RegionView& view, const Shape& shape,
+                          const char* kernel, bool staged, std::uint32_t packet_bytes);
+
+/// One round of one work-group at a time, there and back.
+struct PingPong {
+  double p50_us = 0;
+  double p99_us = 0;
+};
+Result<PingPong> measure_ping_pong(Backend& backend, const RegionView& view, std::uint32_t turns);
+
+}  // namespace hb::doctor
