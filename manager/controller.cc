@@ -187,6 +187,10 @@ void Controller::on_message(int connection, const json& message, std::vector<int
       if (op == "ready") on_nf_ready(**sender, message);
       if (op == "stop") leave(**sender);
       if (op == "bye") (*sender)->said_bye = true;
+      if (op == "reloaded") {
+        if (const auto asker = relay_.take(message.value("id", 0ull), connection))
+          server_.send(*asker, message);
+      }
     } else if (op == "status") {
       json status = statistics(p_, nullptr);
       status["routes"] = json::array();
@@ -198,6 +202,8 @@ void Controller::on_message(int connection, const json& message, std::vector<int
       server_.send(connection, {{"ok", true}, {"status", std::move(status)}});
     } else if (op == "audit") {
       server_.send(connection, {{"ok", true}, {"audit", quiesced_audit()}});
+    } else if (op == "reload_nf") {
+      on_reload_request(connection, message);
     } else if (op == "stop_service") {
       const std::string name = message.value("service", "");
       const std::vector<Instance*> instances = find_instances(name);
@@ -223,7 +229,30 @@ void Controller::on_message(int connection, const json& message, std::vector<int
   fds.clear();
 }
 
+void Controller::on_reload_request(int connection, const json& message) {
+  const std::string name = message.value("service", "");
+  std::vector<Instance*> running = find_instances(name);
+  std::erase_if(running, [](const Instance* i) {
+    return i->state != InstanceState::kRunning || i->connection < 0;
+  });
+  if (running.size() != 1) {
+    const Error error =
+        running.empty()
+            ? Error{fmt::format("no NF '{}' is running", name), "hbctl nfs shows those that are"}
+            : Error{fmt::format("{} instances of '{}' are running", running.size(), name),
+                    fmt::format("name one of them, like {}", running[0]->name())};
+    server_.send(connection, refusal(error));
+    return;
+  }
+  const int nf = running[0]->connection;
+  server_.send(nf, {{"op", "reload"},
+                    {"id", relay_.add(connection, nf)},
+                    {"args", message.value("args", std::vector<std::string>{})}});
+}
+
 void Controller::on_close(int connection) {
+  for (const int asker : relay_.on_close(connection))
+    server_.send(asker, refusal(Error{"the NF ended before it answered", "see what it printed"}));
   for (const auto& instance : p_.instances)
     if (instance->connection == connection) instance->connection = -1;
   if (rolling_ && rolling_->connection == connection) rolling_->connection = -1;

@@ -1,4 +1,4 @@
-// hbctl: shows what a running platform does, and stops network functions.
+// hbctl: shows what a running platform does, stops network functions and reloads them.
 // Exit status: 0; 1 on any error; 2 when an audit finds packets lost or in two places.
 #include <fmt/format.h>
 
@@ -25,9 +25,10 @@ struct Options {
   bool as_json = false;
   std::string file;         ///< a statistics file instead of a running manager
   double rate_s = 0;        ///< time between two looks, for rates; 0: one look
-  std::string service;      ///< of stop, scale and restart
+  std::string service;      ///< of stop, scale, restart and reload
   unsigned instances = 0;   ///< of scale
   unsigned timeout_s = 60;  ///< of restart
+  std::vector<std::string> reload_args;
   ReadyDemand ready;
 };
 
@@ -104,6 +105,34 @@ int stop(const Options& options) {
   return 0;
 }
 
+/// @return the names to reload one after the other: all running instances of a service
+std::vector<std::string> instances_of(const std::string& service, const json& status) {
+  std::vector<std::string> names;
+  for (const json& nf : status.value("nfs", json::array()))
+    if (nf.value("service", "") == service && nf.value("state", "") == "running")
+      names.push_back(fmt::format("{}/{}", service, nf.value("instance", 0)));
+  if (names.size() < 2) names = {service};
+  return names;
+}
+
+int reload(const Options& options) {
+  const Result<json> answer = ask(options.prefix, {{"op", "status"}});
+  if (!answer) return fail(answer.error());
+  int status = 0;
+  for (const std::string& name : instances_of(options.service, answer->at("status"))) {
+    const Result<json> done =
+        ask(options.prefix, {{"op", "reload_nf"}, {"service", name}, {"args", options.reload_args}},
+            kLongLimit);
+    if (!done)
+      status = fail(done.error());
+    else if (options.as_json)
+      print(*done);
+    else
+      fmt::print("{}: {}\n", name, done->value("result", "reloaded"));
+  }
+  return status;
+}
+
 int scale(const Options& options) {
   const Result<json> answer =
       ask(options.prefix,
@@ -174,6 +203,17 @@ int run(int argc, char** argv) {
   command("stop", "stop a network function once its rings are empty", stop)
       ->add_option("NF", options.service, "a service, or one instance of it like router/1")
       ->required();
+  CLI::App* const reloading =
+      command("reload", "give a running NF new configuration; packets go on", reload);
+  reloading->add_option("NF", options.service, "its service, as in hbctl nfs")->required();
+  // What hbctl does not know is the NF's, like --rules FILE: it must not fall through.
+  reloading->fallthrough(false)->allow_extras();
+  reloading->add_option("--prefix", options.prefix, "the manager's prefix");
+  reloading->add_flag("--json", options.as_json, "print JSON");
+  reloading->callback([&status, &options, reloading] {
+    options.reload_args = reloading->remaining();
+    status = reload(options);
+  });
   CLI::App* const scaled = command("scale", "let so many processes share a service", scale);
   scaled->add_option("NF", options.service, "its service, started by start_nf.sh")->required();
   scaled->add_option("N", options.instances, "instances; the newest leave first")->required();
