@@ -66,8 +66,9 @@ static __device__ inline void hb_store_release(volatile u32* word, u32 v) {
 #define ATOMIC_LOAD_RELAXED(word) hb_load_relaxed(word)
 #define ATOMIC_ACQUIRED(word) asm volatile("fence.acq_rel.sys;" ::: "memory")
 #define ATOMIC_STORE_RELEASE(word, v) hb_store_release((word), (v))
-// No fence of its own: a release store after it covers what all work-items wrote before it, as PTX's
-// causality order goes through barriers. A fence here would cost each of them a trip to the host.
+// No fence of its own: a release store after it covers what all work-items wrote before it, as
+// PTX's causality order goes through barriers. A fence here would cost each of them a trip to the
+// host.
 #define GROUP_BARRIER() __syncthreads()
 #define LOCAL_WORDS(name, n) __shared__ u32 name[n]
 #define GROUP_ID() ((u32)blockIdx.x)
