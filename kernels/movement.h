@@ -3,8 +3,9 @@
 // gets what the bus can give, a work-item that walks its own packet a sixth of that (docs/gpu.md).
 //
 // A packet's data need not be aligned: its *window* is the lines that hold any of it, and the first
-// byte lies HB_WINDOW's `skip` bytes in. Lines are whole, so a load and a store touch up to 15 bytes
-// on either side; they are the packet's own head- and tailroom, and are stored as they were loaded.
+// byte lies HB_WINDOW's `skip` bytes in. Lines are whole, so a load and a store touch up to 15
+// bytes on either side; they are the packet's own head- and tailroom, and are stored as they were
+// loaded.
 #ifndef HB_KERNELS_MOVEMENT_H
 #define HB_KERNELS_MOVEMENT_H
 

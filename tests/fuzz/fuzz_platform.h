@@ -81,7 +81,6 @@ class FuzzPlatform {
     registry.pool = p.pool->layout();
     p.view.registry = &registry;
     p.view.routes = &p.control->routes();
-    p.endpoint_service.fill(kMaxServices);
     p.flow.n_rx_threads = 0;
     p.tx_thread = std::make_unique<TxThread>(TxSetup{.view = p.view,
                                                      .ports = &p.ports,
