@@ -2,6 +2,7 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <atomic>
 #include <cstring>
 
@@ -50,7 +51,7 @@ Result<void> run_self_test(Backend& backend, const KernelEntry& kernel,
   // The last work-item gets the dummy packet, all others a case each, over and over.
   for (std::uint32_t lane = 0; lane + 1 < work_group_size; ++lane) {
     const auto& packet = case_of(lane).packet;
-    std::memcpy(packet_at(lane), packet.data(), packet.size());
+    std::ranges::copy(packet, reinterpret_cast<std::uint8_t*>(packet_at(lane)));
     const std::uint64_t base = (layout.packets + std::uint64_t{lane} * kPacketBytes) / 64;
     view.slots(0)[lane] = HB_SLOT(base, packet.size(), kDataOffset);
   }
