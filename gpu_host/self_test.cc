@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <atomic>
 #include <cstring>
+#include <span>
 
 namespace hb {
 namespace {
@@ -75,7 +76,8 @@ Result<void> run_self_test(Backend& backend, const KernelEntry& kernel,
     if (HB_RESULT_LENGTH(result) != wanted.expected.size())
       return wrong(kernel, lane, fmt::format("length {}", HB_RESULT_LENGTH(result)));
     const std::byte* data = packet_at(lane) - kDataOffset + HB_RESULT_DATA_OFFSET(result);
-    if (std::memcmp(data, wanted.expected.data(), wanted.expected.size()) != 0)
+    if (!std::ranges::equal(wanted.expected, std::span(reinterpret_cast<const std::uint8_t*>(data),
+                                                       wanted.expected.size())))
       return wrong(kernel, lane, "bytes");
   }
   return {};
