@@ -120,7 +120,8 @@ def test_messages_pass_between_processes_and_within_one(platform):
     first = start(platform, "messages", "-d", "2", "-n", "300", "-e", "200", service=1, wait=False)
     second = start(platform, "messages", "-d", "1", "-n", "200", "-e", "300", service=2,
                    wait=False)
-    alone = start(platform, "messages", "-d", "3", "-n", "500", "-e", "500", service=3, wait=False)
+    alone = start(platform, "messages", "-d", "3", "-n", "500", "-e", "500", "-q", service=3,
+                  wait=False)
     for nf in (first, second, alone):
         nf.expect(0)
     assert "sent 300, received 200" in first.stdout
