@@ -15,6 +15,7 @@
 
 #include "nf_lib/control_socket.h"
 #include "onvm_compat/include/onvm_sc_mgr.h"
+#include "onvm_compat/plain_key.h"
 
 struct onvm_ft* sdn_ft = nullptr;
 struct onvm_ft** sdn_ft_p = &sdn_ft;
@@ -42,7 +43,7 @@ namespace {
 constexpr std::uint64_t kMagic = 0x3157'4f4c'464d'564e;  // "NVMFLOW1"
 
 struct FlowValue {
-  onvm_ft_ipv4_5tuple key;
+  PlainKey key;
   std::uint8_t chain_length;
   std::uint8_t actions[ONVM_MAX_CHAIN_LENGTH];
   std::uint8_t pad[3];
@@ -50,21 +51,6 @@ struct FlowValue {
 };
 static_assert(sizeof(FlowValue) <= sizeof(SharedFlow::words) && sizeof(FlowValue) % 4 == 0);
 constexpr std::size_t kWords = sizeof(FlowValue) / 4;
-
-onvm_ft_ipv4_5tuple clean(const onvm_ft_ipv4_5tuple& key) noexcept {
-  onvm_ft_ipv4_5tuple plain;
-  std::memset(&plain, 0, sizeof(plain));
-  plain.src_addr = key.src_addr;
-  plain.dst_addr = key.dst_addr;
-  plain.src_port = key.src_port;
-  plain.dst_port = key.dst_port;
-  plain.proto = key.proto;
-  return plain;
-}
-
-bool same_key(const onvm_ft_ipv4_5tuple& a, const onvm_ft_ipv4_5tuple& b) noexcept {
-  return std::memcmp(&a, &b, sizeof(a)) == 0;
-}
 
 /// @return false if the slot is being written
 bool read_flow(const SharedFlow& flow, FlowValue& value, bool& used) noexcept {
@@ -149,7 +135,8 @@ void FlowDirector::take_over() noexcept {
     FlowValue value;
     bool used = false;
     if (!read_flow(flow, value, used) || !used) continue;
-    onvm_ft_ipv4_5tuple key = clean(value.key);
+    onvm_ft_ipv4_5tuple key;
+    std::memcpy(&key, &value.key, sizeof(key));
     char* data = nullptr;
     std::int32_t index = onvm_ft_lookup_key(table_, &key, &data);
     if (index >= 0 && touched_[static_cast<std::size_t>(index)]) continue;  // this NF's own word
@@ -163,7 +150,7 @@ void FlowDirector::take_over() noexcept {
     if (entry->key == nullptr)
       entry->key = static_cast<onvm_ft_ipv4_5tuple*>(rte_malloc(nullptr, sizeof(key), 0));
     if (entry->sc == nullptr || entry->key == nullptr) continue;
-    *entry->key = key;
+    std::memcpy(entry->key, &key, sizeof(key));
     entry->sc->chain_length = value.chain_length;
     for (int i = 0; i < ONVM_MAX_CHAIN_LENGTH; ++i)
       entry->sc->sc[i] = {value.destinations[i], value.actions[i]};
@@ -188,9 +175,8 @@ void FlowDirector::export_entry(std::int32_t index) noexcept {
   const auto* const entry =
       reinterpret_cast<const onvm_flow_entry*>(onvm_ft_get_data(table_, index));
   if (entry->sc == nullptr) return;
-  FlowValue value;
-  std::memset(&value, 0, sizeof(value));
-  value.key = clean(*static_cast<const onvm_ft_ipv4_5tuple*>(key));
+  FlowValue value{};
+  value.key = plain_key(*static_cast<const onvm_ft_ipv4_5tuple*>(key));
   value.chain_length = std::min<std::uint8_t>(entry->sc->chain_length, ONVM_MAX_CHAIN_LENGTH - 1);
   for (int i = 0; i < ONVM_MAX_CHAIN_LENGTH; ++i) {
     value.actions[i] = entry->sc->sc[i].action;
@@ -201,7 +187,7 @@ void FlowDirector::export_entry(std::int32_t index) noexcept {
     FlowValue there;
     bool used = false;
     if (!read_flow(flow, there, used)) continue;
-    if (used && same_key(clean(there.key), value.key)) {
+    if (used && there.key == value.key) {
       if (std::memcmp(&there, &value, sizeof(value)) == 0) return;
       place = &flow;
       break;
@@ -216,7 +202,7 @@ void FlowDirector::retract(const onvm_ft_ipv4_5tuple& key) noexcept {
   for (SharedFlow& flow : shared_->flows) {
     FlowValue there;
     bool used = false;
-    if (!read_flow(flow, there, used) || !used || !same_key(clean(there.key), clean(key))) continue;
+    if (!read_flow(flow, there, used) || !used || there.key != plain_key(key)) continue;
     if (write_flow(flow, nullptr)) shared_->generation.fetch_add(1, std::memory_order_release);
     return;
   }

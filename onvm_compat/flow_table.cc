@@ -8,6 +8,7 @@
 #include <atomic>
 #include <cstdlib>
 
+#include "onvm_compat/plain_key.h"
 #include "onvm_compat/toeplitz.h"
 
 uint8_t rss_symmetric_key[40] = {0x6d, 0x5a, 0x6d, 0x5a, 0x6d, 0x5a, 0x6d, 0x5a, 0x6d, 0x5a,
@@ -15,18 +16,15 @@ uint8_t rss_symmetric_key[40] = {0x6d, 0x5a, 0x6d, 0x5a, 0x6d, 0x5a, 0x6d, 0x5a,
                                  0x6d, 0x5a, 0x6d, 0x5a, 0x6d, 0x5a, 0x6d, 0x5a, 0x6d, 0x5a,
                                  0x6d, 0x5a, 0x6d, 0x5a, 0x6d, 0x5a, 0x6d, 0x5a, 0x6d, 0x5a};
 
+using hb::onvm::plain_key;
+using hb::onvm::PlainKey;
+
 namespace {
 
-/// What a caller leaves behind proto must not count.
-onvm_ft_ipv4_5tuple clean(const onvm_ft_ipv4_5tuple& key) {
-  onvm_ft_ipv4_5tuple plain;
-  memset(&plain, 0, sizeof(plain));
-  plain.src_addr = key.src_addr;
-  plain.dst_addr = key.dst_addr;
-  plain.src_port = key.src_port;
-  plain.dst_port = key.dst_port;
-  plain.proto = key.proto;
-  return plain;
+uint32_t hash_of_key(const void* key, uint32_t /*bytes*/, uint32_t /*init*/) {
+  onvm_ft_ipv4_5tuple tuple;
+  memcpy(&tuple, key, sizeof(tuple));
+  return hb::onvm::flow_hash(tuple);
 }
 
 }  // namespace
@@ -42,7 +40,8 @@ struct onvm_ft* onvm_ft_create(int cnt, int entry_size) {
   parameters.name = name;
   parameters.entries = static_cast<uint32_t>(cnt);
   parameters.key_len = sizeof(onvm_ft_ipv4_5tuple);
-  parameters.hash_func = onvm_ft_ipv4_hash_crc;
+  // The hash that callers find in hash.rss: the _with_hash functions must agree with the others.
+  parameters.hash_func = hash_of_key;
   parameters.socket_id = SOCKET_ID_ANY;
   auto* const table = static_cast<onvm_ft*>(rte_zmalloc("table", sizeof(onvm_ft), 0));
   if (table == nullptr) return nullptr;
@@ -66,7 +65,7 @@ void onvm_ft_free(struct onvm_ft* table) {
 
 int onvm_ft_add_key(struct onvm_ft* table, struct onvm_ft_ipv4_5tuple* key, char** data) {
   if (table == nullptr || key == nullptr) return -EINVAL;
-  const onvm_ft_ipv4_5tuple plain = clean(*key);
+  const PlainKey plain = plain_key(*key);
   const int index = rte_hash_add_key_with_hash(table->hash, &plain, onvm_softrss(key));
   if (index >= 0 && data != nullptr) *data = onvm_ft_get_data(table, index);
   return index;
@@ -74,7 +73,7 @@ int onvm_ft_add_key(struct onvm_ft* table, struct onvm_ft_ipv4_5tuple* key, char
 
 int onvm_ft_lookup_key(struct onvm_ft* table, struct onvm_ft_ipv4_5tuple* key, char** data) {
   if (table == nullptr || key == nullptr) return -EINVAL;
-  const onvm_ft_ipv4_5tuple plain = clean(*key);
+  const PlainKey plain = plain_key(*key);
   const int index = rte_hash_lookup_with_hash(table->hash, &plain, onvm_softrss(key));
   if (index >= 0 && data != nullptr) *data = onvm_ft_get_data(table, index);
   return index;
@@ -82,7 +81,7 @@ int onvm_ft_lookup_key(struct onvm_ft* table, struct onvm_ft_ipv4_5tuple* key, c
 
 int32_t onvm_ft_remove_key(struct onvm_ft* table, struct onvm_ft_ipv4_5tuple* key) {
   if (table == nullptr || key == nullptr) return -EINVAL;
-  const onvm_ft_ipv4_5tuple plain = clean(*key);
+  const PlainKey plain = plain_key(*key);
   return rte_hash_del_key_with_hash(table->hash, &plain, onvm_softrss(key));
 }
 
@@ -115,11 +114,8 @@ int32_t onvm_ft_iterate(struct onvm_ft* table, const void** key, void** data, ui
 uint32_t onvm_softrss(struct onvm_ft_ipv4_5tuple* key) { return hb::onvm::flow_hash(*key); }
 
 uint32_t onvm_ft_ipv4_hash_crc(const void* data, uint32_t /*bytes*/, uint32_t init) {
-  const onvm_ft_ipv4_5tuple plain = clean(*static_cast<const onvm_ft_ipv4_5tuple*>(data));
-  uint64_t words[2];  // which rte_hash_crc reads as such
-  static_assert(sizeof(words) == sizeof(plain));
-  memcpy(words, &plain, sizeof(words));
-  return rte_hash_crc(words, sizeof(words), init);
+  const PlainKey plain = plain_key(*static_cast<const onvm_ft_ipv4_5tuple*>(data));
+  return rte_hash_crc(plain.words.data(), sizeof(plain), init);
 }
 
 void _onvm_ft_print_key(struct onvm_ft_ipv4_5tuple* key) {

@@ -11,7 +11,6 @@
 #include "nf_lib/clock.h"
 #include "nf_lib/idle.h"
 #include "onvm_compat/drop_reasons.h"
-#include "onvm_compat/flow_director.h"
 #include "onvm_compat/include/onvm_nflib.h"
 #include "onvm_compat/process.h"
 #include "onvm_compat/service_name.h"
@@ -112,6 +111,7 @@ Result<void> Instance::become_ready(onvm_nf_local_ctx* ctx) {
   if (const Result<void> ready = say_ready(socket_, {{"op", "ready"}}); !ready) return ready;
   nf_.status = NF_RUNNING;
   started_ns_ = monotonic_ns();
+  is_ready_.store(true, std::memory_order_release);
   process_.listen_to(*this);
   return {};
 }
@@ -179,13 +179,15 @@ void Instance::leave() {
 }
 
 void Instance::say_bye(bool process_goes_on) {
-  if (!process_.orphaned())
+  if (!bye_said_.exchange(true) && !process_.orphaned())
     hb::say_bye(socket_, {{"op", "bye"}, {"process_goes_on", process_goes_on}});
 }
 
 /// One pass of the loop. @return whether there was anything to do
 bool Instance::step(onvm_nf_local_ctx* ctx) {
   bool worked = false;
+  draining_ = left_.load(std::memory_order_relaxed) ||
+              entry_->state.load(std::memory_order_acquire) == InstanceState::kDraining;
   // While the held area could overflow, packets wait in the platform's rings instead. The empty
   // burst tells the manager that this instance is not hung.
   if (loop_->n_held() + kMaxBurst <= kHeldSlots)
@@ -193,7 +195,6 @@ bool Instance::step(onvm_nf_local_ctx* ctx) {
   else
     loop_->tick(*this, 0);
   worked |= drain() != 0;
-  FlowDirector::get().publish();
   process_.restock(*this);
   answer_flush();
   if (polled_by_nf_) return worked;

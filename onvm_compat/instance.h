@@ -59,6 +59,11 @@ class Instance final : public NetworkFunction {
   [[nodiscard]] bool has_message_room() const noexcept {
     return rte_ring_free_count(nf_.msg_q) != 0;
   }
+  /// It is ready, and has not said goodbye.
+  [[nodiscard]] bool is_listening() const noexcept {
+    // Acquire: pairs with the release store in become_ready().
+    return is_ready_.load(std::memory_order_acquire) && !has_said_bye();
+  }
   [[nodiscard]] int control_fd() const noexcept { return socket_.fd(); }
   [[nodiscard]] int message_fd() const noexcept { return messages_.fd(); }
   /// Puts a message into msg_q. Any thread. @return 0 or negative; data is the caller's then
@@ -71,7 +76,9 @@ class Instance final : public NetworkFunction {
   [[nodiscard]] onvm_nf* nf() noexcept { return &nf_; }
   [[nodiscard]] Slot slot() const noexcept { return slot_; }
   [[nodiscard]] const Registration& registration() const noexcept { return registration_; }
+  /// Its loop has ended: tells the manager, once.
   void say_bye(bool process_goes_on);
+  [[nodiscard]] bool has_said_bye() const noexcept { return bye_said_.load(); }
 
   void process_burst(std::span<rte_mbuf* const> burst,
                      std::span<Verdict> verdicts) noexcept override;
@@ -119,8 +126,10 @@ class Instance final : public NetworkFunction {
 
   bool polled_by_nf_ = false;
   bool in_burst_ = false;
+  std::atomic<bool> is_ready_{false};
+  std::atomic<bool> bye_said_{false};
   bool setting_up_ = false;
-  bool draining_ = false;  ///< it or the platform is ending, as seen at the last burst
+  bool draining_ = false;  ///< it or the platform is ending, as seen in this pass
   std::atomic<bool> left_{false};
   std::atomic<bool> stop_message_{false};  ///< the manager said stop over the socket
   std::uint64_t started_ns_ = 0;

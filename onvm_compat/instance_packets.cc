@@ -27,9 +27,8 @@ void* tagged(rte_mbuf* mbuf, bool freed) noexcept {
 void Instance::process_burst(std::span<rte_mbuf* const> burst,
                              std::span<Verdict> verdicts) noexcept {
   in_burst_ = true;
-  draining_ = left_.load(std::memory_order_relaxed) ||
-              entry_->state.load(std::memory_order_acquire) == InstanceState::kDraining;
   for (std::size_t i = 0; i < burst.size(); ++i) verdicts[i] = arrive(burst[i]);
+  FlowDirector::get().publish();  // before the packets get to where their chain is looked up
   in_burst_ = false;
 }
 
@@ -164,6 +163,7 @@ void Instance::inbox(rte_mbuf* mbuf, bool freed) noexcept {
 }
 
 std::uint32_t Instance::drain() noexcept {
+  FlowDirector::get().publish();
   for (std::uint32_t i = 0; i < n_unplain_; ++i) take_back(unplain_[i], false);
   n_unplain_ = 0;
   void* entry = nullptr;

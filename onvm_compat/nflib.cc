@@ -234,6 +234,11 @@ void onvm_nflib_stop(struct onvm_nf_local_ctx* ctx) {
   rte_atomic16_set(&ctx->keep_running, 0);
   Process& process = Process::get();
   onvm_nf* const nf = ctx->nf;
+  Instance* const instance = nf != nullptr ? process.find(nf) : nullptr;
+  if (instance != nullptr) {
+    instance->stop_pump();
+    process.say_bye(instance);
+  }
   if (process.main_context() == ctx && nf != nullptr) {
     for (int i = 0; i < kChildrenWaitS * 100; ++i) {
       if (rte_atomic16_read(&nf->thread_info.children_cnt) <= 0) break;
@@ -243,8 +248,7 @@ void onvm_nflib_stop(struct onvm_nf_local_ctx* ctx) {
   const bool is_main = process.main_context() == ctx;
   if (is_main) process.set_main_context(nullptr, nullptr);
   const bool orphaned = process.orphaned();
-  if (Instance* const instance = nf != nullptr ? process.find(nf) : nullptr) {
-    instance->stop_pump();
+  if (instance != nullptr) {
     hb::onvm::write_statistics(*nf);
     rte_free(nf->data);
     nf->data = nullptr;

@@ -93,15 +93,17 @@ Result<Instance*> Process::start_instance(const InstanceConfig& config) {
   return free->load(std::memory_order_relaxed);
 }
 
+void Process::say_bye(Instance* instance) {
+  const auto n =
+      std::ranges::count_if(instances_, [](const auto& entry) { return entry.load() != nullptr; });
+  instance->say_bye(n > 1);
+}
+
 void Process::end_instance(Instance* instance) {
   const std::lock_guard lock(instances_change_);
-  const Slot slot = instance->slot();
-  const bool others = std::ranges::count_if(instances_, [](const auto& entry) {
-                        return entry.load() != nullptr;
-                      }) > 1;
-  instances_[slot].store(nullptr, std::memory_order_release);
-  packets_.forget(slot);
-  instance->say_bye(others);
+  say_bye(instance);
+  instances_[instance->slot()].store(nullptr, std::memory_order_release);
+  packets_.forget(instance->slot());
   // The listener may be looking at it just now; what is left of an instance is small.
   ended_.push_back(std::unique_ptr<Instance>(instance));
 }
@@ -212,7 +214,7 @@ void Process::listen() {
     bool full = false;
     for (std::size_t slot = 1; slot < instances_.size(); ++slot) {
       Instance* const found = instance(static_cast<Slot>(slot));
-      if (found == nullptr || found->nf()->status != NF_RUNNING) continue;
+      if (found == nullptr || !found->is_listening()) continue;
       polled.push_back({found->control_fd(), POLLIN, 0});
       of.push_back(found);
       if (!found->has_message_room()) {
@@ -230,7 +232,7 @@ void Process::listen() {
         if (polled[i].revents == 0) continue;
         if (polled[i].fd == of[i]->message_fd()) {
           of[i]->on_message();
-        } else if (!of[i]->on_control() && instance(of[i]->slot()) == of[i]) {
+        } else if (!of[i]->on_control() && !of[i]->has_said_bye()) {
           on_manager_gone();
           return;
         }

@@ -33,7 +33,9 @@ class Process {
 
   /// Registers one more instance and lets the listener know of it.
   Result<Instance*> start_instance(const InstanceConfig& config);
-  /// Says goodbye for it and frees it. Its loop has ended.
+  /// Its loop has ended: the manager need not wait for the process, nor for other instances.
+  void say_bye(Instance* instance);
+  /// Says goodbye for it, if that was not done, and frees it.
   void end_instance(Instance* instance);
   [[nodiscard]] Instance* instance(Slot slot) noexcept {
     // Acquire: pairs with the release store in start_instance: it is set up.

@@ -89,15 +89,7 @@ end:
 #define MAY_RELEASE(i) (open == NO_SOURCE && held_slot[i] != 0 && place[held_slot[i]] == HELD)
 #endif
 
-/* A fresh packet is not held before it has been sent: recovery takes a fill burst of which nothing
- * was published back whole. */
-#ifdef BREAK_HOLD_FROM_FILL
-#define MAY_BE_HELD(r) true
-#else
-#define MAY_BE_HELD(r) ((r) != FILL)
-#endif
-#define MAY_HOLD(r) \
-  (MAY_BE_HELD(r) && left[r] != 0 && (held_slot[0] == 0 || (N_HELD > 1 && held_slot[1] == 0)))
+#define MAY_HOLD(r) (left[r] != 0 && (held_slot[0] == 0 || (N_HELD > 1 && held_slot[1] == 0)))
 
 /* How many fit is computed before the record is written: room only grows for its producer. */
 inline choose_dest() {
@@ -320,6 +312,25 @@ inline compact(r) {
   i = 0; p = 0; n = 0; rest = 0; touched = 0
 }
 
+/* A fill burst of which a packet is held has been used, as if that one had been published. */
+#ifdef BREAK_HOLD_FROM_FILL
+#define SEE_HELD_FRESH
+#else
+#define SEE_HELD_FRESH \
+  i = LENGTH(cons_tail[FILL], cons_head[FILL]); \
+  do \
+  :: i > 0 -> \
+     i--; \
+     p = AT(FILL, cons_tail[FILL] + i); \
+     if \
+     :: p == held_slot[0] || p == held_slot[1] -> touched = 1 \
+     :: else \
+     fi \
+  :: else -> break \
+  od; \
+  p = 0;
+#endif
+
 /* Nothing of an open fill burst was used: it was never originated. */
 inline take_back(r) {
   do
@@ -343,6 +354,7 @@ inline recover_source(r) {
 
 inline recover_fill() {
   decide_window(FILL);
+  SEE_HELD_FRESH
   if
   :: touched == 0 -> take_back(FILL)
   :: else -> take_rest(FILL)
