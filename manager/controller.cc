@@ -178,6 +178,10 @@ void Controller::on_message(int connection, const json& message, std::vector<int
       if (op == "ready") on_nf_ready(**sender, message);
       if (op == "stop") leave(**sender);
       if (op == "bye") (*sender)->said_bye = true;
+      if (op == "reloaded") {
+        if (const auto asker = relay_.take(message.value("id", 0ull), connection))
+          server_.send(*asker, message);
+      }
     } else if (op == "status") {
       json status = statistics(p_, nullptr);
       status["routes"] = json::array();
@@ -189,6 +193,8 @@ void Controller::on_message(int connection, const json& message, std::vector<int
       server_.send(connection, {{"ok", true}, {"status", std::move(status)}});
     } else if (op == "audit") {
       server_.send(connection, {{"ok", true}, {"audit", quiesced_audit()}});
+    } else if (op == "reload_nf") {
+      on_reload_request(connection, message);
     } else if (op == "stop_service") {
       const std::string name = message.value("service", "");
       Instance* const instance = find_service(name);
@@ -210,7 +216,23 @@ void Controller::on_message(int connection, const json& message, std::vector<int
   fds.clear();
 }
 
+void Controller::on_reload_request(int connection, const json& message) {
+  const std::string name = message.value("service", "");
+  const Instance* const instance = find_service(name);
+  if (instance == nullptr || instance->state != InstanceState::kRunning ||
+      instance->connection < 0) {
+    server_.send(connection, refusal(Error{fmt::format("no NF '{}' is running", name),
+                                           "hbctl nfs shows those that are"}));
+    return;
+  }
+  server_.send(instance->connection, {{"op", "reload"},
+                                      {"id", relay_.add(connection, instance->connection)},
+                                      {"args", message.value("args", std::vector<std::string>{})}});
+}
+
 void Controller::on_close(int connection) {
+  for (const int asker : relay_.on_close(connection))
+    server_.send(asker, refusal(Error{"the NF ended before it answered", "see what it printed"}));
   for (const auto& instance : p_.instances)
     if (instance->connection == connection) instance->connection = -1;
   std::erase_if(waiting_, [&](const Waiting& w) {

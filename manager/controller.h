@@ -13,6 +13,7 @@
 #include "manager/gpu_supervisor.h"
 #include "manager/platform.h"
 #include "manager/recovery.h"
+#include "manager/relay.h"
 #include "manager/resources.h"
 #include "manager/route_tables.h"
 
@@ -79,6 +80,8 @@ class Controller {
   [[nodiscard]] bool input_is_drained() const;
   [[nodiscard]] std::uint64_t originated_in_flight() const;
 
+  void on_reload_request(int connection, const nlohmann::json& message);
+
   nlohmann::json quiesced_audit();
   /// Says once for each port that its file is damaged.
   void report_unreadable();
@@ -89,6 +92,7 @@ class Controller {
   GpuSupervisor gpu_;
   ControlServer server_;
   Console console_;
+  Relay relay_;
   int signal_fd_ = -1;
   int signals_ = 0;
   bool routes_dirty_ = false;

@@ -85,6 +85,11 @@ class NetworkFunction {
   virtual void tick(std::uint64_t /*now_ns*/) noexcept {}
   /// The platform drains: release what is held; the rest is dropped as held_at_exit.
   virtual void flush() noexcept {}
+  /// `hbctl reload NF ARGS...`: takes new configuration while packets go on. Called on a thread of
+  /// its own, beside process_burst and tick: prepare everything here, then let the run loop take it
+  /// over with one store. One reload at a time. An Error changes nothing.
+  /// @return one line for the one who asked, saying what is in force now
+  virtual Result<std::string> reload(std::span<const std::string> args);
   /// After the last packet.
   virtual void tear_down() noexcept {}
 };
@@ -103,6 +108,8 @@ class GpuNetworkFunction {
   /// @param bytes  the packet as it left the GPU NF
   virtual void on_copy(const CopyRecord& /*record*/,
                        std::span<const std::uint8_t> /*bytes*/) noexcept {}
+  /// As NetworkFunction::reload, beside on_copy.
+  virtual Result<std::string> reload(std::span<const std::string> args);
   /// After the last copy.
   virtual void tear_down() noexcept {}
 };

@@ -50,6 +50,7 @@ int run_cpu(NfSession& session, NetworkFunction& nf, const NfDescription& descri
   const Registration& own = session.registration();
   BurstLoop loop(session.attachment().view(), own.page, own.context, own.endpoint, own.service);
   if (const Result<void> set_up = nf.setup(loop); !set_up) return fail(set_up.error());
+  session.on_reload([&nf](std::span<const std::string> args) { return nf.reload(args); });
   if (const Result<void> ready = session.ready(); !ready) return fail(ready.error());
   spdlog::info("running");
 
@@ -74,6 +75,7 @@ int run_cpu(NfSession& session, NetworkFunction& nf, const NfDescription& descri
     else
       idle.wait();
   }
+  session.end_reloads();
   nf.tear_down();
   return end_of_session(session);
 }
@@ -109,6 +111,7 @@ int run_gpu(NfSession& session, GpuNetworkFunction& nf) {
     if (!table) return fail(table.error());
     const Result<int> file = table_file(*table);
     if (!file) return fail(file.error());
+    session.on_reload([&nf](std::span<const std::string> args) { return nf.reload(args); });
     const Result<void> ready = session.ready(nf.kernel(), *file, table->size());
     close(*file);
     if (!ready) return fail(ready.error());
@@ -135,6 +138,7 @@ int run_gpu(NfSession& session, GpuNetworkFunction& nf) {
       idle.wait();
   }
   take_copies();  // the slice was given back before the manager said stop: nothing follows
+  session.end_reloads();
   nf.tear_down();
   return end_of_session(session);
 }

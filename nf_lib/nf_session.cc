@@ -127,11 +127,52 @@ void NfSession::listen() {
       on_orphaned();
       return;
     }
-    if (*received && (**received).value("op", "") == "stop") {
+    if (!*received) continue;
+    const std::string op = (**received).value("op", "");
+    if (op == "stop") {
       reason_ = (**received).value("why", "");
       stop_.store(true, std::memory_order_relaxed);
+    } else if (op == "reload") {
+      start_reload(**received);
     }
   }
+}
+
+void NfSession::start_reload(const json& message) {
+  const json id = message.value("id", json());
+  const auto refuse = [&](const char* what, const char* fix) {
+    (void)attachment_.socket().send(
+        {{"op", "reloaded"}, {"id", id}, {"ok", false}, {"what", what}, {"fix", fix}});
+  };
+  if (!reload_) return refuse("this NF has nothing to reload", "stop it and start it again");
+  const std::lock_guard lock(reload_mutex_);
+  if (reloads_ended_) return refuse("this NF is ending", "start it again");
+  // Acquire: pairs with the release store below, at the end of the reload before this one.
+  if (reloading_.load(std::memory_order_acquire))
+    return refuse("a reload is still under way", "wait for its answer, then try again");
+  if (reloader_.joinable()) reloader_.join();
+  reloading_.store(true, std::memory_order_relaxed);
+  reloader_ = std::thread([this, id, args = message.value("args", std::vector<std::string>{})] {
+    const Result<std::string> done = reload_(args);
+    json reply = {{"op", "reloaded"}, {"id", id}, {"ok", done.ok()}};
+    if (done)
+      reply["result"] = *done;
+    else
+      reply.update({{"what", done.error().what}, {"fix", done.error().fix}});
+    reloading_.store(false, std::memory_order_release);
+    // If the manager is gone, the listener sees that too.
+    (void)attachment_.socket().send(reply);
+  });
+}
+
+void NfSession::end_reloads() {
+  std::thread last;
+  {
+    const std::lock_guard lock(reload_mutex_);
+    reloads_ended_ = true;
+    last = std::move(reloader_);
+  }
+  if (last.joinable()) last.join();
 }
 
 void NfSession::on_signal() {
@@ -154,10 +195,11 @@ void NfSession::on_orphaned() {
 }
 
 void NfSession::stop_listening() {
-  if (!listener_.joinable()) return;
+  if (!listener_.joinable()) return;  // nothing else starts a reload
   const std::uint64_t one = 1;
   [[maybe_unused]] const ssize_t written = write(end_fd_, &one, sizeof(one));
   listener_.join();
+  end_reloads();
 }
 
 void NfSession::finish() {

@@ -3,6 +3,10 @@
 #pragma once
 
 #include <atomic>
+#include <functional>
+#include <mutex>
+#include <nlohmann/json_fwd.hpp>
+#include <span>
 #include <string>
 #include <thread>
 
@@ -42,6 +46,14 @@ class NfSession {
   Result<void> ready(const std::string& kernel = "", int table_fd = -1,
                      std::size_t table_bytes = 0);
 
+  /// What `hbctl reload` is answered with. Called on a thread of its own, one call at a time; the
+  /// handler must live until finish(). Set before ready().
+  using ReloadHandler = std::function<Result<std::string>(std::span<const std::string> args)>;
+  void on_reload(ReloadHandler handler) { reload_ = std::move(handler); }
+
+  /// Waits for a reload that is under way and refuses others: the NF is about to be torn down.
+  void end_reloads();
+
   /// Ends the listener and tells the manager that all is done.
   void finish();
 
@@ -68,6 +80,7 @@ class NfSession {
   void stop_listening();
   void on_signal();
   void on_orphaned();
+  void start_reload(const nlohmann::json& message);
 
   Attachment attachment_;
   Registration registration_;
@@ -80,6 +93,11 @@ class NfSession {
   int signal_fd_ = -1;
   int end_fd_ = -1;  ///< wakes the listener when the session ends
   std::thread listener_;
+  ReloadHandler reload_;
+  std::mutex reload_mutex_;  ///< guards the next two
+  std::thread reloader_;     ///< the reload at work, or the last one
+  bool reloads_ended_ = false;
+  std::atomic<bool> reloading_{false};
 };
 
 }  // namespace hb

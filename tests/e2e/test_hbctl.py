@@ -91,3 +91,24 @@ def test_the_manager_does_not_mind_strange_clients(platform):
         client.close()
     platform.wait_traffic()
     platform.stop()
+
+
+def test_reload_reaches_the_nf_under_traffic_and_its_answer_comes_back(platform):
+    def reload(*words):
+        return subprocess.run([BUILD / "bin" / "hbctl", "reload", "steer", *words, "--prefix",
+                               platform.prefix], capture_output=True, text=True, check=False)
+
+    platform.start_manager(*NULL)
+    platform.start_nf("steer", "--drop", "--every", "1000000000")
+    platform.wait_works("steer")
+    done = reload("--every", "2")
+    assert (done.returncode, done.stdout, done.stderr) == (
+        0, "steer: treats every 2 packets\n", ""), done
+    platform.wait_for(lambda status: platform.nf("steer", status)["drops"].get("every_nth", 0) > 100,
+                      "steer drops every other packet")
+    done = reload("--every", "none")
+    assert done.returncode == 1 and "reload wants --every N" in done.stderr, done
+    platform.start_nf("forward")
+    hbctl(platform, "reload", "forward").expect_refusal("nothing that can be reloaded")
+    hbctl(platform, "reload", "absent").expect_refusal("absent")
+    platform.stop()

@@ -17,7 +17,6 @@ namespace {
 using nlohmann::json;
 using Clock = std::chrono::steady_clock;
 
-constexpr std::chrono::seconds kAnswerTimeout{10};
 constexpr std::chrono::milliseconds kAskAgainAfter{20};
 
 bool is_running(const json& status, const std::string& service) {
@@ -39,19 +38,19 @@ std::string missing(const json& status, const ReadyDemand& demand) {
 
 }  // namespace
 
-Result<json> ask(const std::string& prefix, const json& request) {
+Result<json> ask(const std::string& prefix, const json& request, std::chrono::seconds limit) {
   if (!prefix_is_valid(prefix))
     return Error{fmt::format("--prefix '{}' is not a plain word", prefix),
                  "use up to 24 letters, digits, '-' and '_'"};
   const Result<ControlSocket> socket = ControlSocket::connect(prefix);
   if (!socket) return socket.error();
   if (const Result<void> sent = socket->send(request); !sent) return sent.error();
-  auto answer = socket->receive(kAnswerTimeout);
+  auto answer = socket->receive(limit);
   if (!answer) return answer.error();
   if (!*answer)
-    return Error{fmt::format("the manager of prefix '{}' did not answer within {} s", prefix,
-                             kAnswerTimeout.count()),
-                 "look at what it printed; it may be stopped or out of CPU time"};
+    return Error{
+        fmt::format("the manager of prefix '{}' did not answer within {} s", prefix, limit.count()),
+        "look at what it printed; it may be stopped or out of CPU time"};
   const json& reply = **answer;
   if (!reply.value("ok", false))
     return Error{reply.value("what", "the manager refused without a reason"),

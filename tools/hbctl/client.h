@@ -1,6 +1,7 @@
 // hbctl's side of the control channel.
 #pragma once
 
+#include <chrono>
 #include <nlohmann/json_fwd.hpp>
 #include <optional>
 #include <string>
@@ -10,10 +11,16 @@
 
 namespace hb::hbctl {
 
+/// How long the manager may take where it answers by itself, and where an NF or the device has work
+/// to do first.
+inline constexpr std::chrono::seconds kAnswerLimit{10};
+inline constexpr std::chrono::seconds kLongLimit{300};
+
 /// Sends one request to the manager and waits for its answer.
 /// @return the answer, its "ok" checked; an Error when there is no manager, it refuses, or does not
 ///         answer in time
-Result<nlohmann::json> ask(const std::string& prefix, const nlohmann::json& request);
+Result<nlohmann::json> ask(const std::string& prefix, const nlohmann::json& request,
+                           std::chrono::seconds limit = kAnswerLimit);
 
 /// What wait_ready waits for.
 struct ReadyDemand {

@@ -1,4 +1,4 @@
-// hbctl: shows what a running platform does, and stops network functions.
+// hbctl: shows what a running platform does, stops network functions and reloads them.
 // Exit status: 0; 1 on any error; 2 when an audit finds packets lost or in two places.
 #include <fmt/format.h>
 
@@ -24,7 +24,8 @@ struct Options {
   bool as_json = false;
   std::string file;     ///< a statistics file instead of a running manager
   double rate_s = 0;    ///< time between two looks, for rates; 0: one look
-  std::string service;  ///< of stop
+  std::string service;  ///< of stop and reload
+  std::vector<std::string> reload_args;
   ReadyDemand ready;
 };
 
@@ -101,6 +102,19 @@ int stop(const Options& options) {
   return 0;
 }
 
+int reload(const Options& options) {
+  const Result<json> answer =
+      ask(options.prefix,
+          {{"op", "reload_nf"}, {"service", options.service}, {"args", options.reload_args}},
+          kLongLimit);
+  if (!answer) return fail(answer.error());
+  if (options.as_json)
+    print(*answer);
+  else
+    fmt::print("{}: {}\n", options.service, answer->value("result", "reloaded"));
+  return 0;
+}
+
 int wait(const Options& options) {
   ReadyDemand demand = options.ready;
   demand.prefix = options.prefix;
@@ -147,6 +161,17 @@ int run(int argc, char** argv) {
   command("stop", "stop a network function once its rings are empty", stop)
       ->add_option("NF", options.service, "its service, as in hbctl nfs")
       ->required();
+  CLI::App* const reloading =
+      command("reload", "give a running NF new configuration; packets go on", reload);
+  reloading->add_option("NF", options.service, "its service, as in hbctl nfs")->required();
+  // What hbctl does not know is the NF's, like --rules FILE: it must not fall through.
+  reloading->fallthrough(false)->allow_extras();
+  reloading->add_option("--prefix", options.prefix, "the manager's prefix");
+  reloading->add_flag("--json", options.as_json, "print JSON");
+  reloading->callback([&status, &options, reloading] {
+    options.reload_args = reloading->remaining();
+    status = reload(options);
+  });
   CLI::App* const ready =
       command("wait-ready", "wait until the manager answers and the named NFs are running", wait);
   ready->add_option("NF", options.ready.services, "services that must be running");

@@ -1,5 +1,7 @@
 // steer: treats every n-th packet differently, in one of all the ways that an NF has; can be slow.
 #include <CLI/CLI.hpp>
+#include <atomic>
+#include <charconv>
 #include <chrono>
 #include <optional>
 
@@ -10,7 +12,8 @@ namespace {
 class Steer final : public hb::NetworkFunction {
  public:
   void add_options(CLI::App& app) override {
-    app.add_option("--every", every_, "treat every n-th packet")->check(CLI::Range(1, 1 << 30));
+    app.add_option("--every", every_option_, "treat every n-th packet")
+        ->check(CLI::Range(1, 1 << 30));
     app.add_option("--type", type_name_, "give it this packet type");
     app.add_option("--to-service", service_name_, "send it to this service");
     app.add_option("--to-port", port_, "send it out of this port");
@@ -20,6 +23,7 @@ class Steer final : public hb::NetworkFunction {
   }
 
   hb::Result<void> setup(hb::NfContext& context) override {
+    every_ = every_option_;
     spend(std::chrono::milliseconds(setup_ms_));
     if (!type_name_.empty()) {
       type_ = context.find_type(type_name_);
@@ -32,10 +36,21 @@ class Steer final : public hb::NetworkFunction {
     return {};
   }
 
+  /// --every N
+  hb::Result<std::string> reload(std::span<const std::string> args) override {
+    std::uint64_t every = 0;
+    if (args.size() == 2 && args[0] == "--every")
+      std::from_chars(args[1].data(), args[1].data() + args[1].size(), every);
+    if (every == 0) return hb::Error{"reload wants --every N", "N counts from 1"};
+    every_.store(every, std::memory_order_relaxed);
+    return "treats every " + args[1] + " packets";
+  }
+
   void process_burst(std::span<rte_mbuf* const> burst,
                      std::span<hb::Verdict> verdicts) noexcept override {
     for (std::size_t i = 0; i < burst.size(); ++i)
-      verdicts[i] = ++seen_ % every_ == 0 ? treat(burst[i]) : hb::Verdict::next();
+      verdicts[i] = ++seen_ % every_.load(std::memory_order_relaxed) == 0 ? treat(burst[i])
+                                                                          : hb::Verdict::next();
     spend(std::chrono::microseconds(burst_us_));
   }
 
@@ -55,7 +70,8 @@ class Steer final : public hb::NetworkFunction {
     while (std::chrono::steady_clock::now() < end) continue;
   }
 
-  std::uint64_t every_ = 1;
+  std::uint64_t every_option_ = 1;
+  std::atomic<std::uint64_t> every_{1};
   std::uint64_t seen_ = 0;
   std::string type_name_;
   std::string service_name_;
