@@ -7,6 +7,7 @@
 
 #include "layout.h"
 #include "nids_table.h"
+#include "packet.h"
 
 /// 1 when a pattern of the table lies in bytes[0 .. length-1], upper and lower case being equal.
 /// table: checked by nids_table_valid, 64-byte aligned.
@@ -33,25 +34,21 @@ DEVICE u32 hb_nids_found(GLOBAL const u8* bytes, u32 length, GLOBAL const u8* ta
 
 /// 1 when the control process must see the packet. A block that is no nids table (none was loaded)
 /// says nothing about the packet, so all are seen.
-DEVICE u32 hb_nids_suspect(GLOBAL const u8* packet, u32 length, GLOBAL const u8* table) {
+DEVICE u32 hb_nids_suspect(const HbPacket* packet, GLOBAL const u8* table) {
   GLOBAL const HbNidsTable* header = (GLOBAL const HbNidsTable*)table;
   if (header->magic != HB_NIDS_TABLE_MAGIC || header->version != HB_NIDS_TABLE_VERSION) return 1;
   if ((header->flags & HB_NIDS_COPY_ALL) != 0) return 1;
-  if (length <= HB_NIDS_SCAN_OFFSET) return 0;
-  return hb_nids_found(packet + HB_NIDS_SCAN_OFFSET, length - HB_NIDS_SCAN_OFFSET, table);
+  const HbBytes payload = hb_bytes(packet, HB_NIDS_SCAN_OFFSET);
+  return hb_nids_found(payload.bytes, payload.length, table);
 }
 
 /// One round of nids. Called by all work-items of the group; holds no barrier.
 DEVICE void hb_round_nids(const HbRound* round) {
-  const u64 slot = round->slots[round->lane];
-  u64 result = 0;
-  if (slot != 0) {
-    GLOBAL const u8* packet = round->region + HB_SLOT_BASE(slot) + HB_SLOT_DATA_OFFSET(slot);
-    const u32 flags =
-        hb_nids_suspect(packet, HB_SLOT_LENGTH(slot), round->table) ? HB_RESULT_COPY_TO_CPU : 0;
-    result = HB_RESULT_UNCHANGED(slot, flags);
-  }
-  round->results[round->lane] = result;
+  const HbPacket packet = hb_packet(round, round->lane);
+  u32 flags = 0;
+  if (hb_is_packet(&packet) && hb_nids_suspect(&packet, round->table))
+    flags = HB_RESULT_COPY_TO_CPU;
+  hb_answer_full(round, round->lane, &packet, HB_VERDICT_NEXT, 0, flags, 0);
 }
 
 #endif  // HB_KERNELS_NIDS_CL

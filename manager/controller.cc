@@ -163,21 +163,12 @@ void Controller::on_message(int connection, const json& message, std::vector<int
     if (op == "register") {
       on_register(connection, message, fds);
     } else if (connection == gpu_.connection() && gpu_.alive()) {
-      if (op == "ready") {
-        gpu_.on_ready(message);
-        retry_waiting_registrations();
-      } else if (op == "failed") {
-        p_.gpu.why = Error{message.value("what", ""), message.value("fix", "")}.line();
-      } else if (op == "slice_added") {
-        on_slice_added(message);
-      } else if (op == "slice_removed") {
-        for (const auto& instance : p_.instances)
-          if (instance->slice == message.value("slice", kMaxSlices)) instance->slice_removed = true;
-      }
+      on_gpu_message(op, message);
     } else if (sender != p_.instances.end()) {
       if (op == "ready") on_nf_ready(**sender, message);
       if (op == "stop") leave(**sender);
       if (op == "bye") (*sender)->said_bye = true;
+      if (op == "replace_table") on_replace_table(**sender, message);
       if (op == "reloaded") {
         if (const auto asker = relay_.take(message.value("id", 0ull), connection))
           server_.send(*asker, message);
@@ -193,6 +184,8 @@ void Controller::on_message(int connection, const json& message, std::vector<int
       server_.send(connection, {{"ok", true}, {"status", std::move(status)}});
     } else if (op == "audit") {
       server_.send(connection, {{"ok", true}, {"audit", quiesced_audit()}});
+    } else if (op == "gpu_resize") {
+      on_resize_request(connection, message);
     } else if (op == "reload_nf") {
       on_reload_request(connection, message);
     } else if (op == "stop_service") {
@@ -231,8 +224,14 @@ void Controller::on_reload_request(int connection, const json& message) {
 }
 
 void Controller::on_close(int connection) {
-  for (const int asker : relay_.on_close(connection))
-    server_.send(asker, refusal(Error{"the NF ended before it answered", "see what it printed"}));
+  // The asker is hbctl, which wants an answer, or an NF, which wants to know what is answered.
+  for (const int asker : relay_.on_close(connection)) {
+    json answer = refusal(Error{"the other end ended before it answered", "see what it printed"});
+    answer["op"] = "table_replaced";
+    server_.send(asker, answer);
+  }
+  for (const auto& instance : p_.instances)
+    if (instance->resize.asker == connection) instance->resize.asker = -1;
   for (const auto& instance : p_.instances)
     if (instance->connection == connection) instance->connection = -1;
   std::erase_if(waiting_, [&](const Waiting& w) {
@@ -299,11 +298,12 @@ void Controller::on_gpu_host_death() {
                        .page = &p_.syncers[i].page->page(),
                        .endpoints = {instance->endpoints[i]},
                        .work_groups = {}};
-      for (std::uint32_t g = 0; g < instance->n_work_groups; ++g)
-        if (g % p_.syncers.size() == i) dead.work_groups.push_back(instance->first_work_group + g);
+      for (const std::uint32_t group : instance->work_groups)
+        if (group % p_.syncers.size() == i) dead.work_groups.push_back(group);
       lost += recovery_.recover(dead, instance->id, DropReason::kLostInCrash);
     }
     instance->slice_removed = true;
+    if (instance->resize.at_work) on_slice_resized(*instance, {{"what", "gpu_host died"}});
     if (ending_ && instance->said_bye) continue;
     instance->failure = fmt::format("gpu_host died ({})", how);
     spdlog::warn("{} failed with gpu_host; {} packets on the device are lost", instance->service,

@@ -57,6 +57,16 @@ class Controller {
   Instance* find_service(const std::string& name);
   Instance& service_record(const std::string& name);
 
+  // Slices of the GPU under traffic (gpu_slices.cc).
+  void on_gpu_message(const std::string& op, const nlohmann::json& message);
+  void on_resize_request(int connection, const nlohmann::json& message);
+  void on_replace_table(Instance& instance, const nlohmann::json& message);
+  void on_slice_resized(Instance& instance, const nlohmann::json& message);
+  void on_table_replaced(Instance& instance, const nlohmann::json& message);
+  void on_wish(const nlohmann::json& message);
+  Result<void> resize(Instance& instance, std::uint32_t n, int asker);
+  Instance* find_slice(std::uint32_t slice);
+
   // Routes (route_switch.cc).
   void pause_rx();
   void resume_rx();

@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "manager/control_area.h"
+#include "manager/slice_counts.h"
 #include "nf_lib/control_layout.h"
 
 namespace hb {
@@ -34,10 +35,20 @@ struct Instance {
   std::uint64_t start_order = 0;
   ContextId context;
   std::unique_ptr<ContextFile> page;
-  std::vector<EndpointId> endpoints;  ///< one; of a GPU NF one for each CPUSyncer
-  std::uint32_t slice = kMaxSlices;   ///< of a GPU NF
-  std::uint32_t first_work_group = 0;
-  std::uint32_t n_work_groups = 0;
+  std::vector<EndpointId> endpoints;       ///< one; of a GPU NF one for each CPUSyncer
+  std::uint32_t slice = kMaxSlices;        ///< of a GPU NF
+  std::vector<std::uint32_t> work_groups;  ///< of the slice; until gpu_host has let go of them
+
+  /// A change of its size that gpu_host is at.
+  struct Resize {
+    bool at_work = false;
+    int asker = -1;                        ///< connection to answer to, -1: nobody waits
+    std::vector<std::uint32_t> joining;    ///< taken for it
+    std::uint32_t then_grow = kMaxSlices;  ///< slice that gets what this one gives up
+  } resize;
+  SliceCounts slice_base;           ///< what earlier owners of the slice counted
+  std::uint32_t table_version = 0;  ///< of the slice, as gpu_host said last
+  double pause_us = 0;              ///< of the slice's last change
 
   // Its end.
   bool routed = false;   ///< the current route table leads here

@@ -211,16 +211,19 @@ Result<void> Controller::give_gpu_place(Instance& instance, std::uint32_t work_g
     return Error{fmt::format("--workgroups {} is less than one for each CPUSyncer", wanted),
                  fmt::format("give it at least {}", p_.options.n_syncers)};
   const auto slice = resources_.take_slice();
-  const auto first = slice ? resources_.take_work_groups(wanted) : std::nullopt;
-  if (!first) {
-    if (slice) resources_.free_slice(*slice);
+  if (!slice)
+    return Error{fmt::format("{} GPU NFs are all there can be", kMaxSlices), "stop another one"};
+  auto groups = resources_.take_work_groups(wanted, p_.options.n_syncers);
+  if (!groups) {
+    resources_.free_slice(*slice);
     return Error{
-        fmt::format("the GPU's {} work-groups have no {} neighbouring ones free", total, wanted),
-        "give it fewer with --workgroups, stop another GPU NF, or raise the manager's"};
+        fmt::format("{} of the GPU's {} work-groups are free, {} are wanted",
+                    resources_.n_free_work_groups(), total, wanted),
+        "give it fewer with --workgroups, stop or resize another GPU NF, or raise the manager's"};
   }
   instance.slice = *slice;
-  instance.first_work_group = *first;
-  instance.n_work_groups = wanted;
+  instance.slice_base = read_slice(p_, *slice);
+  instance.work_groups = std::move(*groups);
   instance.slice_removed = true;
   instance.removal_sent = false;
   for (std::uint32_t s = 0; s < p_.options.n_syncers; ++s)
@@ -247,17 +250,20 @@ void Controller::on_nf_ready(Instance& instance, const json& message) {
     queues.push_back(instance.slice * p_.options.n_syncers + s);
   }
   instance.slice_removed = false;
-  server_.send(gpu_.connection(), {{"op", "add_slice"},
-                                   {"slice", instance.slice},
-                                   {"service", instance.id},
-                                   {"instance", instance.id},
-                                   {"kernel", message.value("kernel", "")},
-                                   {"table", message.value("table", "")},
-                                   {"table_bytes", message.value("table_bytes", 0u)},
-                                   {"endpoints", endpoints},
-                                   {"copy_queues", queues},
-                                   {"first_work_group", instance.first_work_group},
-                                   {"n_work_groups", instance.n_work_groups}});
+  json order = {{"op", "add_slice"},
+                {"slice", instance.slice},
+                {"service", instance.id},
+                {"instance", instance.id},
+                {"kernel", message.value("kernel", "")},
+                {"table", message.value("table", "")},
+                {"endpoints", endpoints},
+                {"copy_queues", queues},
+                {"work_groups", instance.work_groups}};
+  if (message.contains("source")) {
+    order["source"] = message.value("source", "");
+    order["source_name"] = message.value("source_name", "");
+  }
+  server_.send(gpu_.connection(), order);
 }
 
 void Controller::on_slice_added(const json& message) {
@@ -267,6 +273,7 @@ void Controller::on_slice_added(const json& message) {
         instance->state != InstanceState::kStarting)
       continue;
     if (message.value("ok", false)) {
+      instance->table_version = message.value("version", 1u);
       set_state(*instance, InstanceState::kRunning);
       routes_dirty_ = true;
       server_.send(instance->connection, {{"ok", true}});

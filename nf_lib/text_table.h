@@ -41,7 +41,7 @@ std::string nfs_text(const nlohmann::json& status, const EarlierStatus* earlier 
 /// Route table: type, current NF, next NF.
 std::string routes_text(const nlohmann::json& status);
 /// Device, memory mode and work-groups, a line each.
-std::string gpu_text(const nlohmann::json& status);
+std::string gpu_text(const nlohmann::json& status, const EarlierStatus* earlier = nullptr);
 /// One line: pool, packets in flight, drops of the platform itself, GPU, audit.
 std::string summary_text(const nlohmann::json& status);
 /// Ports, NFs and the summary: `hbctl status` and the console of a terminal.

@@ -2,6 +2,9 @@
 
 #include <algorithm>
 #include <cstring>
+#include <numeric>
+
+#include "gpu_host/launch_block.h"
 
 namespace hb::opencl {
 namespace {
@@ -20,18 +23,19 @@ std::uint32_t load(u32& word) { return std::atomic_ref<u32>(word).load(std::memo
 
 Result<std::unique_ptr<DeviceSlice>> StagedSlice::make(Session& session, const RegionView& view,
                                                        const SliceSpec& spec) {
-  Result<ResidentShare> share = ResidentShare::take(session, spec.n_work_groups);
+  Result<ResidentShare> share =
+      ResidentShare::take(session, static_cast<std::uint32_t>(spec.work_groups.size()));
   if (!share) return share.error();
   std::unique_ptr<StagedSlice> slice(new StagedSlice(session, std::move(*share), view, spec));
   Result<Queue> queue = make_queue(session);
   if (!queue) return queue.error();
   slice->queue_ = std::move(*queue);
-  Result<Kernel> kernel = make_kernel(session, "hb_persistent");
+  Result<Kernel> kernel = make_kernel(session, "hb_persistent", spec.program.get());
   if (!kernel) return kernel.error();
   slice->kernel_ = std::move(*kernel);
-  const std::size_t n_slots = std::size_t{spec.n_work_groups} * view.slots_per_queue();
+  const std::size_t n_slots = spec.work_groups.size() * view.slots_per_queue();
   slice->controls_ = up(n_slots * sizeof(u64));
-  slice->slice_control_ = slice->controls_ + spec.n_work_groups * sizeof(HbQueueControl);
+  slice->slice_control_ = slice->controls_ + spec.work_groups.size() * sizeof(HbQueueControl);
   slice->slots_ = slice->slice_control_ + sizeof(HbSliceControl);
   slice->packets_ = up(slice->slots_ + n_slots * sizeof(u64)) + kMaxDataOffset;
   slice->pieces_.reserve(n_slots);
@@ -51,17 +55,16 @@ Result<void> StagedSlice::reserve(std::size_t bytes) {
   if (const cl_int code = clSetKernelArg(kernel_.get(), 0, sizeof(memory), &memory);
       code != CL_SUCCESS)
     return cl_error("take the staging buffer as an argument", code);
-  const PersistentArguments arguments{.queue_controls = controls_,
-                                      .slots = slots_,
-                                      .results = 0,
-                                      .slice_control = slice_control_,
-                                      .table = static_cast<const ClTable&>(*spec_.table).memory(),
-                                      .nf = spec_.kernel->number,
-                                      .first_work_group = 0,
-                                      .n_rounds = view_.layout().n_rounds,
-                                      .idle_polls = HB_IDLE_POLLS_NONE,
-                                      .max_rounds = 0};
-  return arguments.set(kernel_.get());
+  // The batch lies in the buffer as a region of its own, its queues numbered from 0.
+  HbLaunch launch = launch_of(spec_, view_.layout().n_rounds, HB_IDLE_POLLS_NONE, 0);
+  launch.queue_controls = controls_;
+  launch.slots = slots_;
+  launch.results = 0;
+  launch.slice_control = slice_control_;
+  launch.region_bytes = buffer_bytes_;
+  std::vector<std::uint32_t> numbers(spec_.work_groups.size());
+  std::iota(numbers.begin(), numbers.end(), 0u);
+  return set_launch(session_, kernel_.get(), launch, spec_, numbers, launch_);
 }
 
 Result<void> StagedSlice::transfer(bool to_device, std::size_t from, std::size_t to, bool wait) {
@@ -81,8 +84,8 @@ void StagedSlice::gather() {
   pieces_.clear();
   end_ = packets_;
   std::memset(host_at<HbSliceControl>(slice_control_), 0, sizeof(HbSliceControl));
-  for (std::uint32_t i = 0; i < spec_.n_work_groups; ++i) {
-    const std::uint32_t work_group = spec_.first_work_group + i;
+  for (std::uint32_t i = 0; i < spec_.work_groups.size(); ++i) {
+    const std::uint32_t work_group = spec_.work_groups[i];
     HbQueueControl* const queue = view_.queue_control(work_group);
     // Acquire: pairs with the CPUSyncer's release store, so these rounds' slots are whole.
     const std::uint32_t published = load(queue->published.value);
@@ -109,8 +112,7 @@ void StagedSlice::gather_packet(u64 slot, std::uint32_t at) {
     host_at<u64>(slots_)[at] = 0;
     // Answered here: nothing for a dummy, no verdict for what lies outside the region.
     const std::uint32_t per_queue = view_.slots_per_queue();
-    view_.results(spec_.first_work_group + at / per_queue)[at % per_queue] =
-        slot == 0 ? 0 : ~u64{0};
+    view_.results(spec_.work_groups[at / per_queue])[at % per_queue] = slot == 0 ? 0 : ~u64{0};
     return;
   }
   const Piece piece{base + front, end_ + (front - down(front)),
@@ -128,22 +130,24 @@ void StagedSlice::scatter() {
   const std::uint32_t per_queue = view_.slots_per_queue();
   const u64* const staged_results = host_at<u64>(0);
   for (const Piece& piece : pieces_) {
-    const std::uint32_t work_group = spec_.first_work_group + piece.at / per_queue;
+    const std::uint32_t work_group = spec_.work_groups[piece.at / per_queue];
     u64 result = staged_results[piece.at];
     const std::uint32_t in_queue = piece.at % per_queue;
     const u64 slot = view_.slots(work_group)[in_queue];
     const std::uint64_t from = HB_SLOT_BASE(slot) + HB_RESULT_DATA_OFFSET(result);
     const std::uint64_t bytes = HB_RESULT_LENGTH(result);
-    if (from < piece.from || from + bytes > piece.from + piece.bytes) {
+    if (HB_RESULT_VERDICT(result) == HB_VERDICT_DROP) {
+      // Its bytes are of no more use.
+    } else if (from < piece.from || from + bytes > piece.from + piece.bytes) {
       result = ~u64{0};  // no verdict: bytes that were never copied
     } else if (spec_.kernel->writes_packets) {
       std::memcpy(view_.base() + from, host_.data() + piece.packed + (from - piece.from), bytes);
     }
     view_.results(work_group)[in_queue] = result;
   }
-  for (std::uint32_t i = 0; i < spec_.n_work_groups; ++i) {
+  for (std::uint32_t i = 0; i < spec_.work_groups.size(); ++i) {
     // Release: pairs with the CPUSyncer's acquire load, as the kernel's own store does elsewhere.
-    std::atomic_ref<u32>(view_.queue_control(spec_.first_work_group + i)->completed.value)
+    std::atomic_ref<u32>(view_.queue_control(spec_.work_groups[i])->completed.value)
         .store(host_at<HbQueueControl>(controls_)[i].completed.value, std::memory_order_release);
   }
 }
@@ -154,7 +158,7 @@ Result<void> StagedSlice::run() {
   if (const Result<void> done = transfer(true, controls_, end_, false); !done) return done;
   const std::size_t lanes = view_.layout().work_group_size;
   if (Result<void> done =
-          launch_and_wait(queue_.get(), kernel_.get(), spec_.n_work_groups, lanes, "a batch");
+          launch_and_wait(queue_.get(), kernel_.get(), spec_.work_groups.size(), lanes, "a batch");
       !done)
     return done;
   if (spec_.kernel->writes_packets)
