@@ -147,8 +147,13 @@ std::uint64_t Recovery::serve(EndpointId endpoint, std::uint32_t service) {
   for (std::uint32_t from = 0; from < region_.layout().n_contexts; ++from) {
     const RingId id = region_.ring_id(endpoint, ContextId(from));
     rte_ring* const ring = region_.ring(id);
-    while (has_packets(ring) && ring_is_sane(ring, region_.planned_size(id))) {
-      const Window window = peek(ring);
+    // No more than waits there now: a producer may fill it faster than it is served, and the
+    // control thread has others to look after.
+    std::uint32_t left = std::min(rte_ring_count(ring), region_.planned_size(id));
+    while (left != 0 && ring_is_sane(ring, region_.planned_size(id))) {
+      const Window window = peek(ring, std::min(left, kMaxBurst));
+      if (window.n == 0) break;
+      left -= window.n;
       std::array<rte_mbuf*, kMaxBurst> packets;
       std::array<Destination, kMaxBurst> to;
       std::uint64_t live = 0;

@@ -29,7 +29,8 @@ class Recovery {
   /// @return packets sent to the reclaimer
   std::uint64_t recover(const DeadContext& dead, std::uint32_t service, DropReason reason);
 
-  /// Takes what waits in a dead instance's endpoint and does with it what --missing-nf says.
+  /// Takes what waits in a dead instance's endpoint now and does with it what --missing-nf says;
+  /// what is published meanwhile is for the next call.
   /// @return packets taken
   std::uint64_t serve(EndpointId endpoint, std::uint32_t service);
 

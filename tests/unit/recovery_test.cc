@@ -3,6 +3,11 @@
 
 #include <gtest/gtest.h>
 
+#include <algorithm>
+#include <array>
+#include <atomic>
+#include <thread>
+
 #include "tests/unit/small_platform.h"
 
 namespace hb::test {
@@ -138,6 +143,29 @@ TEST_F(RecoveryTest, ServingAfterARecoveryTakesOnlyWhatTheDeadOneHadNot) {
   EXPECT_EQ(Recovery(manager_).serve(World::kNfEndpoint, World::kService.value), 3u);
   EXPECT_EQ(reason_of(1), static_cast<std::uint8_t>(DropReason::kLostInCrash));
   EXPECT_EQ(reason_of(2), static_cast<std::uint8_t>(DropReason::kMissingNf));
+}
+
+TEST_F(RecoveryTest, ServingEndsThoughAProducerNeverDoes) {
+  manager_.options.missing_nf = MissingNf::kSkip;  // all packets have type 0: they go to port 0
+  rte_ring* const out = world_.ring(World::port(0), World::kManager);
+  for (std::uint32_t i = 0; i < 8; ++i) packet_meta(world_.packet(i)).type = 0;
+  std::atomic<std::uint32_t> n_rounds{0};
+  feed(0, 8);
+  // Puts back whatever is served as soon as it comes out, so that there is always more.
+  std::jthread producer([&](const std::stop_token& end) {
+    while (!end.stop_requested()) {
+      const Window window = peek(out);
+      if (window.n == 0) continue;
+      std::array<rte_mbuf*, kMaxBurst> packets;
+      std::copy_n(window.packets, window.n, packets.begin());
+      commit(out, window);
+      publish(source(), packets.data(), window.n);
+      n_rounds.fetch_add(1, std::memory_order_relaxed);
+    }
+  });
+  Recovery recovery(manager_);
+  while (n_rounds.load(std::memory_order_relaxed) < 1000)
+    ASSERT_LE(recovery.serve(World::kNfEndpoint, World::kService.value), 8u);
 }
 
 }  // namespace
