@@ -7,8 +7,8 @@ source "$(dirname "$(readlink -f "$0")")/scripts/common.sh"
 built() { (cd "$build/nfs" && for nf in *; do [[ -f $nf && -x $nf ]] && printf ' %s' "$nf"; done); }
 usage() {
   cat <<TXT
-Usage: $0 NAME [--gpu] [--service NAME] [--cores LIST] [--eal private|secondary] [--prefix NAME]
-       [NF options]
+Usage: $0 NAME [--restart never|on-failure|always] [--instances N] [--gpu] [--service NAME]
+       [--cores LIST] [--eal private|secondary] [--prefix NAME] [NF options]
        $0 NAME --gpu --kernel FILE.cl [--table FILE]
   NAME: one of$(built); with --kernel a name of your own
   $0 NAME --help   lists all options of that NF
@@ -25,7 +25,7 @@ esac
 [[ $name =~ ^[A-Za-z0-9_.-]+$ ]] || die "no NF '$name': there are$(built)"
 # A kernel of the user's own runs under a name of the user's own.
 if [[ ! -x $build/nfs/$name && " ${*:2} " == *" --kernel"[\ =]* ]]; then
-  exec "$build/nfs/gpu_custom" --service "$name" "${@:2}"
+  exec "$build/bin/nf_supervisor" "$build/nfs/gpu_custom" --service "$name" "${@:2}"
 fi
 [[ -x $build/nfs/$name ]] || die "no NF '$name': there are$(built)"
-exec "$build/nfs/$name" "${@:2}"
+exec "$build/bin/nf_supervisor" "$build/nfs/$name" "${@:2}"

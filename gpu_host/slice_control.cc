@@ -172,8 +172,9 @@ Result<void> SliceControl::begin_add(const json& message) {
     auto device_slice = world_.backend->make_slice(spec_);
     if (!device_slice) return device_slice.error();
     versions_ = std::make_unique<TableVersions>(world_.view.region.layout().n_work_groups);
-    runner_ = std::make_unique<SliceRunner>(world_.view.region, spec_, std::move(*device_slice),
-                                            *versions_, end_on_failure);
+    runner_ =
+        std::make_unique<SliceRunner>(world_.view.region, spec_, std::move(*device_slice),
+                                      *versions_, end_on_failure, message.value("version", 1u));
     if (const Result<void> added = add_to_syncers(message); !added) {
       for (const auto& syncer : *world_.syncers) {
         syncer->begin_remove(spec_.slice);  // nothing was routed there: gone at its next poll

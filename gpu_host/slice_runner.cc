@@ -10,12 +10,13 @@ namespace hb {
 
 SliceRunner::SliceRunner(const RegionView& region, const SliceSpec& spec,
                          std::unique_ptr<DeviceSlice> slice, TableVersions& versions,
-                         std::function<void(const Error&)> on_failure)
+                         std::function<void(const Error&)> on_failure, std::uint32_t version)
     : region_(region),
       spec_(spec),
       slice_(std::move(slice)),
       versions_(versions),
-      on_failure_(std::move(on_failure)) {
+      on_failure_(std::move(on_failure)),
+      version_(version) {
   for (const std::uint32_t work_group : spec_.work_groups) versions_.settle(work_group, version_);
 }
 

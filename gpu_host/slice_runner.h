@@ -21,8 +21,10 @@ class SliceRunner {
   /// Launches nothing before start().
   /// @param versions    outlives this
   /// @param on_failure  called once, on the launching thread, if the device fails
+  /// @param version     of the table that it begins with
   SliceRunner(const RegionView& region, const SliceSpec& spec, std::unique_ptr<DeviceSlice> slice,
-              TableVersions& versions, std::function<void(const Error&)> on_failure);
+              TableVersions& versions, std::function<void(const Error&)> on_failure,
+              std::uint32_t version = 1);
   ~SliceRunner() { stop(); }
   SliceRunner(const SliceRunner&) = delete;
   SliceRunner& operator=(const SliceRunner&) = delete;
@@ -68,8 +70,8 @@ class SliceRunner {
   std::unique_ptr<DeviceSlice> slice_;
   TableVersions& versions_;
   std::function<void(const Error&)> on_failure_;
-  std::uint32_t version_ = 1;  ///< the launching thread's while a replacement is under way
-  double pause_us_ = 0;        ///< likewise
+  std::uint32_t version_;  ///< the launching thread's while a replacement is under way
+  double pause_us_ = 0;    ///< likewise
   std::unique_ptr<Next> next_;
   /// next_ is the launching thread's while this is set; it then holds what was replaced.
   std::atomic<bool> replacing_{false};

@@ -44,7 +44,7 @@ Result<SliceShare> SliceShare::make(const PlatformView& view, const ShareSpec& s
 SliceShare::SliceShare(const PlatformView& view, const ShareSpec& spec,
                        std::vector<WorkQueue> queues)
     : spec_(spec),
-      routes_(view.routes, view.registry, spec.service.value),
+      routes_(view.routes, view.registry, spec.service.value, spec.instance),
       n_reasons_(std::min(view.registry->services[spec.service.value].n_reasons, kMaxNfReasons)),
       queues_(std::move(queues)),
       use_(queues_.size(), Use::kActive),
@@ -78,7 +78,7 @@ bool SliceShare::drain_burst(SyncerCommon& syncer, WorkQueue& queue) noexcept {
     const int i = std::countr_zero(rest);
     const bool is_bad = ((answers.bad >> i) & 1) != 0;
     destinations[i] =
-        is_bad ? drop_packet(answers.packets[i], DropReason::kBadVerdict, spec_.service.value)
+        is_bad ? drop_packet(answers.packets[i], DropReason::kBadVerdict, spec_.instance.value)
                : routes_.resolve(answers.packets[i], answers.verdicts[i]);
     dropped += !is_bad && answers.verdicts[i].kind() == HB_VERDICT_DROP;
   }
@@ -108,6 +108,8 @@ void SliceShare::read_answers(const SyncerCommon& syncer, const WorkQueue& queue
     rte_prefetch0(reinterpret_cast<const char*>(out.packets[i]) + RTE_CACHE_LINE_SIZE);
   }
   const PoolLayout& pool = view.check.pool();
+  // Acquire: pairs with the manager's release store once the names are there.
+  const std::uint32_t n_types = view.registry->n_types.load(std::memory_order_acquire);
   const std::uint32_t buffer = pool.headroom + pool.data_room;
   for (std::uint64_t rest = out.live; rest != 0; rest &= rest - 1) {
     const int i = std::countr_zero(rest);
@@ -121,8 +123,7 @@ void SliceShare::read_answers(const SyncerCommon& syncer, const WorkQueue& queue
                              (verdict == HB_VERDICT_DROP && argument < n_reasons_) ||
                              (verdict == HB_VERDICT_TO_SERVICE && argument < kMaxServices) ||
                              (verdict == HB_VERDICT_TO_PORT && argument < view.registry->n_ports);
-    const bool type_ok =
-        (flags & HB_RESULT_NEW_TYPE) == 0 || HB_RESULT_TYPE(result) < view.registry->n_types;
+    const bool type_ok = (flags & HB_RESULT_NEW_TYPE) == 0 || HB_RESULT_TYPE(result) < n_types;
     if (!argument_ok || !type_ok || (flags & ~(HB_RESULT_NEW_TYPE | HB_RESULT_COPY_TO_CPU)) != 0 ||
         offset > buffer || length > buffer - offset) {
       out.bad |= std::uint64_t{1} << i;

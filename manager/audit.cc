@@ -10,7 +10,7 @@ namespace {
 /// Attempts to find all packets at rest before the audit settles for a moving picture.
 constexpr int kAttempts = 5;
 
-enum class Found : std::uint8_t { kNowhere, kRing, kBurst, kHeld, kSlot, kFillRing };
+enum class Found : std::uint8_t { kNowhere, kRing, kBurst, kHeld, kSlot, kFillRing, kWaits };
 
 class Walk {
  public:
@@ -25,6 +25,7 @@ class Walk {
     for (std::uint32_t id = 0; id < region_.n_rings(); ++id) place_ring(RingId(id));
     for (std::uint32_t group = 0; group < region_.layout().n_work_groups; ++group)
       place_queue(group);
+    place_waiting();
     check_against_book(ports_closed);
     // Inside a burst a packet may be in its old and in its new place; outside, in one.
     report_.quiesced =
@@ -89,6 +90,9 @@ class Walk {
       case Found::kSlot:
         ++report_.slot;
         break;
+      case Found::kWaits:
+        ++report_.waits;
+        break;
       case Found::kFillRing:  // waits to be originated: nobody's yet
       case Found::kNowhere:
         break;
@@ -136,6 +140,13 @@ class Walk {
     }
   }
 
+  /// Hold queues. They are the RX threads' own: no NF can put a packet there.
+  void place_waiting() {
+    for (const auto& rx : platform_.rx_threads)
+      for (std::uint32_t i = 0; i < rx->hold_queue().size(); ++i)
+        place(rx->hold_queue().at(i), Found::kWaits);
+  }
+
   void check_against_book(bool ports_closed) {
     std::uint32_t home = 0;
     for (std::uint32_t number = 0; number < found_.size(); ++number) {
@@ -176,7 +187,8 @@ nlohmann::json to_json(const AuditReport& report) {
             {"ring", report.ring},
             {"burst", report.burst},
             {"held", report.held},
-            {"slot", report.slot}}},
+            {"slot", report.slot},
+            {"waits", report.waits}}},
           {"lost", report.lost},
           {"duplicate", report.duplicate},
           {"foreign", report.foreign}};

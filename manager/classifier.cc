@@ -76,18 +76,39 @@ void set_address(rte_acl_field* fields, std::size_t n_words, const IpPrefix& pre
   }
 }
 
-/// Makes one context of the rules that apply to an IP version.
-/// @param types  type of each rule
 template <std::size_t AddressWords>
-Result<rte_acl_ctx*> build_context(const FlowConfig& flows, std::span<const std::uint8_t> types,
-                                   int socket_id) {
-  constexpr std::uint8_t kVersion = AddressWords == 1 ? 4 : 6;
+constexpr std::uint8_t kIpVersion = AddressWords == 1 ? 4 : 6;
+
+template <std::size_t AddressWords>
+Result<rte_acl_ctx*> make_context(int socket_id, std::uint32_t max_rules) {
+  // rte_acl_create returns an existing context for a name that is taken.
+  static std::atomic<std::uint32_t> n_contexts{0};
+  const std::string name = fmt::format("hb_flows{}_{}", kIpVersion<AddressWords>,
+                                       n_contexts.fetch_add(1, std::memory_order_relaxed));
+  const rte_acl_param param{.name = name.c_str(),
+                            .socket_id = socket_id,
+                            .rule_size = RTE_ACL_RULE_SZ(kFields<AddressWords>),
+                            .max_rule_num = max_rules};
+  rte_acl_ctx* const context = rte_acl_create(&param);
+  if (context == nullptr)
+    return Error{.what = fmt::format("rte_acl_create failed for {} rules: {}", max_rules,
+                                     rte_strerror(rte_errno)),
+                 .fix = "raise --flow-memory"};
+  return context;
+}
+
+/// Compiles the rules that apply to an IP version into its context, whose old ones go.
+/// @param types  type of each rule
+/// @return whether there are any
+template <std::size_t AddressWords>
+Result<bool> compile_context(rte_acl_ctx* context, const FlowConfig& flows,
+                             std::span<const std::uint8_t> types) {
   constexpr std::size_t kNFields = kFields<AddressWords>;
   RTE_ACL_RULE_DEF(Rule, kNFields);
   std::vector<Rule> rules;
   for (std::size_t i = 0; i < flows.rules.size(); ++i) {
     const FlowRule& flow = flows.rules[i];
-    if (!flow.applies_to(kVersion)) continue;
+    if (!flow.applies_to(kIpVersion<AddressWords>)) continue;
     Rule rule{};
     rule.data = {.category_mask = 1,
                  .priority = static_cast<std::int32_t>(flows.rules.size() - i),
@@ -107,32 +128,20 @@ Result<rte_acl_ctx*> build_context(const FlowConfig& flows, std::span<const std:
     rules.push_back(rule);
     if (flow.matches_all()) break;  // nothing after it can match
   }
-  if (rules.empty()) return nullptr;
-
-  // rte_acl_create returns an existing context for a name that is taken.
-  static std::atomic<std::uint32_t> n_contexts{0};
-  const std::string name =
-      fmt::format("hb_flows{}_{}", kVersion, n_contexts.fetch_add(1, std::memory_order_relaxed));
-  const rte_acl_param param{.name = name.c_str(),
-                            .socket_id = socket_id,
-                            .rule_size = RTE_ACL_RULE_SZ(kNFields),
-                            .max_rule_num = static_cast<std::uint32_t>(rules.size())};
-  const auto failed = [&flows](const char* step, int error) {
+  rte_acl_reset(context);
+  if (rules.empty()) return false;
+  const auto failed = [&flows](const char* step, int status) {
     return Error{.what = fmt::format("{}: {} failed for {} rules: {}", flows.path, step,
-                                     flows.rules.size(), rte_strerror(error)),
-                 .fix = "use fewer rules, or give the manager more memory"};
+                                     flows.rules.size(), rte_strerror(-status)),
+                 .fix = "use fewer rules, or raise --flow-memory"};
   };
-  rte_acl_ctx* const context = rte_acl_create(&param);
-  if (context == nullptr) return failed("rte_acl_create", rte_errno);
   int status = rte_acl_add_rules(context, reinterpret_cast<const rte_acl_rule*>(rules.data()),
                                  static_cast<std::uint32_t>(rules.size()));
+  if (status != 0) return failed("rte_acl_add_rules", status);
   const rte_acl_config config = acl_config<AddressWords>();
-  if (status == 0) status = rte_acl_build(context, &config);
-  if (status != 0) {
-    rte_acl_free(context);
-    return failed("rte_acl_build", -status);
-  }
-  return context;
+  status = rte_acl_build(context, &config);
+  if (status != 0) return failed("rte_acl_build", status);
+  return true;
 }
 
 template <std::size_t AddressWords>
@@ -204,6 +213,8 @@ std::span<const std::uint8_t> frame_of(const rte_mbuf* mbuf) noexcept {
 /// Prefetch distance: decoding one packet takes about a tenth of a miss.
 constexpr std::size_t kPrefetchAhead = 8;
 
+}  // namespace
+
 void decode_burst(std::span<rte_mbuf* const> burst, DecodedPacket* packets) noexcept {
   for (std::size_t i = 0; i < burst.size(); ++i) {
     if (i + kPrefetchAhead < burst.size())
@@ -211,8 +222,6 @@ void decode_burst(std::span<rte_mbuf* const> burst, DecodedPacket* packets) noex
     packets[i] = decode_packet(frame_of(burst[i]));
   }
 }
-
-}  // namespace
 
 Result<std::uint8_t> TypeNames::intern(const std::string& name) {
   if (const std::optional<std::uint8_t> id = find(name)) return *id;
@@ -258,26 +267,51 @@ std::uint32_t flow_hash(std::span<const std::uint8_t> frame, const DecodedPacket
   return static_cast<std::uint32_t>(mix(sum) >> 32);
 }
 
+Result<std::unique_ptr<Classifier>> Classifier::create(int socket_id, std::uint32_t max_rules) {
+  std::unique_ptr<Classifier> classifier(new Classifier);
+  classifier->max_rules_ = std::max(max_rules, 1u);
+  const Result<rte_acl_ctx*> ipv4 = make_context<1>(socket_id, classifier->max_rules_);
+  if (!ipv4) return ipv4.error();
+  classifier->ipv4_ = *ipv4;
+  const Result<rte_acl_ctx*> ipv6 = make_context<4>(socket_id, classifier->max_rules_);
+  if (!ipv6) return ipv6.error();
+  classifier->ipv6_ = *ipv6;
+  return classifier;
+}
+
+Result<void> Classifier::compile(const FlowConfig& config, const TypeNames& names) {
+  if (config.rules.size() > max_rules_)
+    return Error{.what = fmt::format("{}: {} rules are more than {}", config.path,
+                                     config.rules.size(), max_rules_),
+                 .fix = "use fewer rules"};
+  std::vector<std::uint8_t> types;
+  for (const FlowRule& rule : config.rules)
+    types.push_back(names.find(rule.type).value_or(kDefaultType));
+  const auto all = std::find_if(config.rules.begin(), config.rules.end(),
+                                [](const FlowRule& rule) { return rule.matches_all(); });
+  other_type_ = all != config.rules.end() ? types[all - config.rules.begin()] : kDefaultType;
+  has_ipv4_ = has_ipv6_ = false;
+  const Result<bool> ipv4 = compile_context<1>(ipv4_, config, types);
+  if (!ipv4) return ipv4.error();
+  const Result<bool> ipv6 = compile_context<4>(ipv6_, config, types);
+  if (!ipv6) return ipv6.error();
+  has_ipv4_ = *ipv4;
+  has_ipv6_ = *ipv6;
+  return {};
+}
+
 Result<std::unique_ptr<Classifier>> Classifier::build(const FlowConfig& config, TypeNames& names,
                                                       int socket_id) {
-  std::unique_ptr<Classifier> classifier(new Classifier);
-  std::vector<std::uint8_t> types;
   for (const FlowRule& rule : config.rules) {
     const Result<std::uint8_t> id = names.intern(rule.type);
     if (!id)
       return Error{.what = fmt::format("{}:{}: {}", config.path, rule.line, id.error().what),
                    .fix = id.error().fix};
-    types.push_back(*id);
   }
-  const auto all = std::find_if(config.rules.begin(), config.rules.end(),
-                                [](const FlowRule& rule) { return rule.matches_all(); });
-  if (all != config.rules.end()) classifier->other_type_ = types[all - config.rules.begin()];
-  const Result<rte_acl_ctx*> ipv4 = build_context<1>(config, types, socket_id);
-  if (!ipv4) return ipv4.error();
-  classifier->ipv4_ = *ipv4;
-  const Result<rte_acl_ctx*> ipv6 = build_context<4>(config, types, socket_id);
-  if (!ipv6) return ipv6.error();
-  classifier->ipv6_ = *ipv6;
+  auto classifier = create(socket_id, static_cast<std::uint32_t>(config.rules.size()));
+  if (!classifier) return classifier.error();
+  if (const Result<void> compiled = (*classifier)->compile(config, names); !compiled)
+    return compiled.error();
   return classifier;
 }
 
@@ -295,8 +329,8 @@ void Classifier::classify_decoded(std::span<const DecodedPacket> packets,
     const DecodedPacket& packet = packets[i];
     types[i] = packet.ok() ? kDefaultType : other_type_;
     if (!packet.ok()) continue;
-    if (packet.ip_version == 4 && ipv4_ != nullptr) batch4.add(packet, i);
-    if (packet.ip_version == 6 && ipv6_ != nullptr) batch6.add(packet, i);
+    if (packet.ip_version == 4 && has_ipv4_) batch4.add(packet, i);
+    if (packet.ip_version == 6 && has_ipv6_) batch6.add(packet, i);
   }
   batch4.classify(ipv4_, types);
   batch6.classify(ipv6_, types);

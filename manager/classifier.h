@@ -54,14 +54,30 @@ class TypeNames {
 [[nodiscard]] std::uint32_t flow_hash(std::span<const std::uint8_t> frame,
                                       const DecodedPacket& packet) noexcept;
 
-/// The compiled rules of one flows.csv. Immutable once built: any number of threads may classify.
+/// Decodes the packets of a burst; of several segments the first.
+/// @param packets  same length; every entry is written
+void decode_burst(std::span<rte_mbuf* const> burst, DecodedPacket* packets) noexcept;
+
+/// The compiled rules of one flows.csv. Between two calls of compile() any number of threads may
+/// classify.
 class Classifier {
  public:
-  /// Compiles the rules; needs EAL. Adds the rules' types to `names`.
-  /// @param socket_id  NUMA node of its memory, or SOCKET_ID_ANY
-  /// @return an error for too many types, or when rte_acl runs out of memory
+  /// Makes one without rules: every packet is of kDefaultType. Needs EAL, and takes memory of EAL's
+  /// heap besides that of the socket.
+  /// @param socket_id  NUMA node, or a heap's socket, of its rules and tables; or SOCKET_ID_ANY
+  /// @param max_rules  rules that it can ever have
+  static Result<std::unique_ptr<Classifier>> create(int socket_id, std::uint32_t max_rules);
+
+  /// create() and compile() with room for just these rules. Adds their types to `names`.
   static Result<std::unique_ptr<Classifier>> build(const FlowConfig& config, TypeNames& names,
                                                    int socket_id);
+
+  /// Replaces the rules; no thread may be classifying. Takes memory of the socket only.
+  /// @param names  knows the types of all rules
+  /// @return an error for too many rules, or when rte_acl runs out of memory: then this must not
+  ///         be used before another compile() has succeeded
+  Result<void> compile(const FlowConfig& config, const TypeNames& names);
+
   ~Classifier();
   Classifier(const Classifier&) = delete;
   Classifier& operator=(const Classifier&) = delete;
@@ -85,8 +101,11 @@ class Classifier {
  private:
   Classifier() = default;
 
-  rte_acl_ctx* ipv4_ = nullptr;  ///< null when no rule applies to IPv4
+  rte_acl_ctx* ipv4_ = nullptr;
   rte_acl_ctx* ipv6_ = nullptr;
+  std::uint32_t max_rules_ = 0;
+  bool has_ipv4_ = false;  ///< a rule applies to IPv4
+  bool has_ipv6_ = false;
   std::uint8_t other_type_ = kDefaultType;  ///< of all packets that are not well-formed IP
 };
 

@@ -94,6 +94,15 @@ void ControlServer::send(int connection, const nlohmann::json& message) {
   if (at != connections_.end()) (void)at->second.send(message).ok();
 }
 
+int ControlServer::peer_pid(int connection) const {
+  ucred peer{};
+  socklen_t length = sizeof(peer);
+  if (!connections_.contains(connection) ||
+      getsockopt(connection, SOL_SOCKET, SO_PEERCRED, &peer, &length) != 0)
+    return 0;
+  return peer.pid;
+}
+
 nlohmann::json refusal(const Error& error) {
   return {{"ok", false}, {"what", error.what}, {"fix", error.fix}};
 }

@@ -40,6 +40,8 @@ class ControlServer {
 
   /// Sends to a connection; one that is gone is ignored, its end comes as on_close.
   void send(int connection, const nlohmann::json& message);
+  /// @return process id of the other end, 0 if the connection is gone
+  [[nodiscard]] int peer_pid(int connection) const;
   void close(int connection) { connections_.erase(connection); }
 
  private:

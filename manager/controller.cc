@@ -16,11 +16,14 @@ namespace hb {
 namespace {
 
 using nlohmann::json;
+using std::chrono::microseconds;
 using std::chrono::milliseconds;
 
 /// How often the control thread looks around when nothing happens, and when something is pending.
 constexpr milliseconds kQuietPoll{50};
 constexpr milliseconds kBusyPoll{1};
+constexpr microseconds kUrgentPoll{50};
+constexpr milliseconds kUrgentFor{20};
 constexpr milliseconds kSamplePeriod{200};
 
 }  // namespace
@@ -29,6 +32,7 @@ Controller::Controller(Platform& platform)
     : p_(platform),
       resources_(platform.control->registry(), static_cast<std::uint32_t>(platform.ports.size())),
       recovery_(platform),
+      switch_(platform, [this](Instance& instance) { on_hung(instance); }),
       gpu_(platform, resources_),
       server_([this](int c, const json& m, std::vector<int>& fds) { on_message(c, m, fds); },
               [this](int c) { on_close(c); }) {}
@@ -51,7 +55,8 @@ Result<void> Controller::start() {
   }
   RouteInputs inputs;
   fill_route_inputs(inputs);
-  publish_routes(p_.control->routes(), build_route_table(inputs));
+  switch_.publish_first(build_route_table(inputs),
+                        p_.flows ? p_.classifiers[p_.classifier].get() : nullptr);
 
   sigset_t signals;
   sigemptyset(&signals);
@@ -75,12 +80,15 @@ int Controller::run() {
     spdlog::info("no --routes: RX starts now; NFs join the chain in the order they are started");
   while (!ending_) {
     const bool pending =
-        routes_dirty_ || p_.flow.rx_command.load(std::memory_order_relaxed) % 2 != 0 ||
+        routes_dirty_ || rolling_ || gpu_restart_at_ || switch_.rx_is_paused() || !switch_.idle() ||
         p_.options.exit_when_drained ||
         std::ranges::any_of(p_.instances, [](const auto& i) { return i->leaving || i->orphaned; });
-    poll_once(pending ? kBusyPoll : kQuietPoll);
-    if (routes_dirty_) switch_routes();
+    // A change of routes holds packets back: it is looked at more often while it is young.
+    const bool urgent = !switch_.idle() && switch_.age() < kUrgentFor;
+    poll_once(urgent ? kUrgentPoll : pending ? kBusyPoll : kQuietPoll);
+    start_next_change();
     advance_leaving();
+    advance_rolling();
     console_.tick(p_);
     if (!rx_started_ && (!p_.options.exit_when_drained || all_required_running())) {
       rx_started_ = true;
@@ -99,14 +107,15 @@ int Controller::run() {
   return fatal_ ? 1 : 0;
 }
 
-void Controller::poll_once(milliseconds timeout) {
+void Controller::poll_once(microseconds timeout) {
   std::vector<pollfd> polled;
   polled.push_back({signal_fd_, POLLIN, 0});
   server_.add_to(polled);
   for (const auto& instance : p_.instances)
     if (instance->alive()) polled.push_back({instance->pidfd, POLLIN, 0});
   if (gpu_.alive()) polled.push_back({gpu_.pidfd(), POLLIN, 0});
-  const int ready = poll(polled.data(), polled.size(), static_cast<int>(timeout.count()));
+  const timespec limit{timeout.count() / 1'000'000, timeout.count() % 1'000'000 * 1000};
+  const int ready = ppoll(polled.data(), polled.size(), &limit, nullptr);
   if (ready > 0) {
     const auto is_ready = [&](int fd) {
       return std::ranges::any_of(polled,
@@ -131,8 +140,12 @@ void Controller::poll_once(milliseconds timeout) {
     }
     if (signalled) on_signal();
   }
+  check_waits();
+  check_hangs();
+  restart_gpu_host();
   serve_orphans();
   update_held();
+  advance_change();
   if (const auto now = Clock::now(); now >= next_sample_) {
     p_.totals->sample();
     next_sample_ = now + kSamplePeriod;
@@ -164,6 +177,9 @@ void Controller::on_message(int connection, const json& message, std::vector<int
       on_register(connection, message, fds);
     } else if (connection == gpu_.connection() && gpu_.alive()) {
       on_gpu_message(op, message);
+    } else if (SupervisorLink* const supervisor = supervisor_by_connection(connection);
+               supervisor != nullptr) {
+      if (op == "child_ended") on_child_ended(*supervisor, message);
     } else if (sender != p_.instances.end()) {
       if (op == "ready") on_nf_ready(**sender, message);
       if (op == "stop") leave(**sender);
@@ -175,11 +191,7 @@ void Controller::on_message(int connection, const json& message, std::vector<int
       }
     } else if (op == "status") {
       json status = statistics(p_, nullptr);
-      status["routes"] = json::array();
-      if (p_.routes)
-        for (const RouteRule& rule : p_.routes->rules)
-          status["routes"].push_back(
-              {{"type", rule.type}, {"current", rule.current}, {"next", rule.next}});
+      status["routes"] = routes_json();
       status["rx_started"] = rx_started_;
       server_.send(connection, {{"ok", true}, {"status", std::move(status)}});
     } else if (op == "audit") {
@@ -188,16 +200,22 @@ void Controller::on_message(int connection, const json& message, std::vector<int
       on_resize_request(connection, message);
     } else if (op == "reload_nf") {
       on_reload_request(connection, message);
+    } else if (op == "change") {
+      changes_.push_back({connection, message.dump()});
     } else if (op == "stop_service") {
       const std::string name = message.value("service", "");
-      Instance* const instance = find_service(name);
-      if (instance == nullptr || !instance->alive()) {
+      const std::vector<Instance*> instances = find_instances(name);
+      if (instances.empty()) {
         server_.send(connection, refusal(Error{fmt::format("no NF '{}' is running", name),
                                                "hbctl nfs shows those that are"}));
       } else {
-        leave(*instance);
+        for (Instance* const instance : instances) leave(*instance);
         server_.send(connection, {{"ok", true}});
       }
+    } else if (op == "scale") {
+      server_.send(connection, on_scale(message));
+    } else if (op == "restart") {
+      on_restart(connection, message);
     } else {
       server_.send(connection, refusal(Error{fmt::format("'{}' is not a command", op), ""}));
     }
@@ -211,16 +229,23 @@ void Controller::on_message(int connection, const json& message, std::vector<int
 
 void Controller::on_reload_request(int connection, const json& message) {
   const std::string name = message.value("service", "");
-  const Instance* const instance = find_service(name);
-  if (instance == nullptr || instance->state != InstanceState::kRunning ||
-      instance->connection < 0) {
-    server_.send(connection, refusal(Error{fmt::format("no NF '{}' is running", name),
-                                           "hbctl nfs shows those that are"}));
+  std::vector<Instance*> running = find_instances(name);
+  std::erase_if(running, [](const Instance* i) {
+    return i->state != InstanceState::kRunning || i->connection < 0;
+  });
+  if (running.size() != 1) {
+    const Error error =
+        running.empty()
+            ? Error{fmt::format("no NF '{}' is running", name), "hbctl nfs shows those that are"}
+            : Error{fmt::format("{} instances of '{}' are running", running.size(), name),
+                    fmt::format("name one of them, like {}", running[0]->name())};
+    server_.send(connection, refusal(error));
     return;
   }
-  server_.send(instance->connection, {{"op", "reload"},
-                                      {"id", relay_.add(connection, instance->connection)},
-                                      {"args", message.value("args", std::vector<std::string>{})}});
+  const int nf = running[0]->connection;
+  server_.send(nf, {{"op", "reload"},
+                    {"id", relay_.add(connection, nf)},
+                    {"args", message.value("args", std::vector<std::string>{})}});
 }
 
 void Controller::on_close(int connection) {
@@ -234,91 +259,21 @@ void Controller::on_close(int connection) {
     if (instance->resize.asker == connection) instance->resize.asker = -1;
   for (const auto& instance : p_.instances)
     if (instance->connection == connection) instance->connection = -1;
+  if (rolling_ && rolling_->connection == connection) rolling_->connection = -1;
+  if (const SupervisorLink* const gone = supervisor_by_connection(connection); gone != nullptr) {
+    const SupervisorLink copy = *gone;
+    std::erase_if(supervisors_,
+                  [&](const SupervisorLink& s) { return s.connection == connection; });
+    on_supervisor_gone(copy);
+  }
   std::erase_if(waiting_, [&](const Waiting& w) {
     if (w.connection == connection) close(w.pidfd);
     return w.connection == connection;
   });
-}
-
-void Controller::on_nf_death(Instance& instance) {
-  close(instance.pidfd);
-  instance.pidfd = -1;
-  p_.control->registry().instances[instance.id].pid = 0;
-  if (instance.state == InstanceState::kFailed || !instance.in_use()) return;  // taken care of
-  if (instance.state == InstanceState::kStarting) {  // it never had a packet
-    if (instance.restarts == 0) instance.start_order = 0;
-    set_state(instance, InstanceState::kStopped);
-    instance.leaving = true;
-    instance.stop_sent = true;
-    spdlog::info("{} ended before it was running", instance.service);
-    return;
-  }
-  const bool ended_well = instance.said_bye;
-  if (!ended_well)
-    instance.failure = fmt::format("process {} ended without being asked to", instance.pid);
-  DeadContext dead{.context = instance.context,
-                   .page = instance.page ? &instance.page->page() : nullptr,
-                   .endpoints = {},
-                   .work_groups = {}};
-  if (instance.compute == Compute::kCpu) dead.endpoints = instance.endpoints;
-  const std::uint64_t n = recovery_.recover(
-      dead, instance.id, ended_well ? DropReason::kHeldAtExit : DropReason::kLostInCrash);
-  set_state(instance, ended_well ? InstanceState::kStopped : InstanceState::kFailed);
-  if (ended_well)
-    spdlog::info("{} has stopped", instance.service);
-  else
-    spdlog::warn(
-        "{} (pid {}) died; {} packets in its hands are lost, {}", instance.service, instance.pid, n,
-        p_.options.missing_nf == MissingNf::kSkip ? "others skip it" : "others are dropped");
-  // Its endpoints are the manager's until nobody sends there and they are empty. A GPU NF's are
-  // served by gpu_host, which lives, until its slice is given back.
-  instance.orphaned = instance.compute == Compute::kCpu;
-  instance.leaving = true;
-  instance.stop_sent = true;
-  routes_dirty_ = true;
-}
-
-void Controller::on_gpu_host_death() {
-  const std::string how = gpu_.on_death(ending_);
-  if (ending_) {
-    spdlog::info("gpu_host has stopped");
-  } else if (p_.gpu.device.empty()) {  // it never was ready
-    const bool required = p_.options.gpu == GpuChoice::kOpenCl;
-    spdlog::log(required ? spdlog::level::err : spdlog::level::warn, "--gpu {}: {}",
-                required ? "opencl" : "auto", p_.gpu.why);
-    fatal_ = ending_ = required;
-  } else {
-    spdlog::error("gpu_host died ({})", how);
-  }
-  for (const auto& instance : p_.instances) {
-    if (instance->compute != Compute::kGpu || instance->slice == kMaxSlices) continue;
-    std::uint64_t lost = 0;
-    for (std::size_t i = 0; i < p_.syncers.size(); ++i) {
-      DeadContext dead{.context = p_.syncers[i].context,
-                       .page = &p_.syncers[i].page->page(),
-                       .endpoints = {instance->endpoints[i]},
-                       .work_groups = {}};
-      for (const std::uint32_t group : instance->work_groups)
-        if (group % p_.syncers.size() == i) dead.work_groups.push_back(group);
-      lost += recovery_.recover(dead, instance->id, DropReason::kLostInCrash);
-    }
-    instance->slice_removed = true;
-    if (instance->resize.at_work) on_slice_resized(*instance, {{"what", "gpu_host died"}});
-    if (ending_ && instance->said_bye) continue;
-    instance->failure = fmt::format("gpu_host died ({})", how);
-    spdlog::warn("{} failed with gpu_host; {} packets on the device are lost", instance->service,
-                 lost);
-    set_state(*instance, InstanceState::kFailed);
-    instance->orphaned = true;
-    instance->leaving = true;
-    instance->stop_sent = true;
-    if (instance->connection >= 0)
-      server_.send(instance->connection,
-                   {{"op", "stop"}, {"why", instance->failure + ": its GPU NFs can't go on"}});
-  }
-  gpu_.release();
-  routes_dirty_ = true;
-  retry_waiting_registrations();
+  // What it asked for is done all the same.
+  for (Change& change : changes_)
+    if (change.connection == connection) change.connection = -1;
+  if (answer_to_ == connection) answer_to_ = -1;
 }
 
 void Controller::report_unreadable() {
@@ -336,7 +291,7 @@ void Controller::report_unreadable() {
 }
 
 json Controller::quiesced_audit() {
-  const bool was_paused = p_.flow.rx_command.load(std::memory_order_relaxed) % 2 != 0;
+  const bool was_paused = switch_.rx_is_paused();
   if (!was_paused) pause_rx();
   settle(milliseconds(1000), [this] { return p_.flow.on_the_way() == 0; });
   const AuditReport report = audit_packets(p_, false);

@@ -3,8 +3,11 @@
 
 #include <array>
 #include <chrono>
+#include <deque>
 #include <functional>
 #include <nlohmann/json_fwd.hpp>
+#include <optional>
+#include <string>
 #include <vector>
 
 #include "manager/audit.h"
@@ -15,7 +18,9 @@
 #include "manager/recovery.h"
 #include "manager/relay.h"
 #include "manager/resources.h"
+#include "manager/route_switch.h"
 #include "manager/route_tables.h"
+#include "manager/supervisor_link.h"
 
 namespace hb {
 
@@ -38,13 +43,44 @@ class Controller {
   using Clock = std::chrono::steady_clock;
 
   // Events (controller.cc). Handlers change what should be; run() brings it about.
-  void poll_once(std::chrono::milliseconds timeout);
+  void poll_once(std::chrono::microseconds timeout);
   bool settle(std::chrono::milliseconds limit, const std::function<bool()>& done);
   void on_signal();
   void on_message(int connection, const nlohmann::json& message, std::vector<int>& fds);
   void on_close(int connection);
+
+  // Deaths (deaths.cc).
+  /// What tells a hung process from one that works or has nothing to do.
+  struct Load {
+    std::uint64_t progress = 0;
+    bool waits = false;
+  };
   void on_nf_death(Instance& instance);
+  void on_death_while_starting(Instance& instance);
+  void give_up(Instance& instance, InstanceState state);
+  [[nodiscard]] bool is_restarted(const Instance& instance) const;
+  void on_child_ended(const SupervisorLink& supervisor, const nlohmann::json& message);
+  void check_waits();
+  void check_hangs();
+  void check_gpu_host_hangs(std::chrono::milliseconds limit);
+  [[nodiscard]] Load load_of(const Instance& instance) const;
   void on_gpu_host_death();
+  void lose_slice(Instance& instance, bool comes_back);
+  void restart_gpu_host();
+  void add_slices_again();
+
+  // Supervisors (supervision.cc).
+  void on_supervise(int connection, const nlohmann::json& message);
+  SupervisorLink* supervisor_by_connection(int connection);
+  SupervisorLink* supervisor_by_pid(int pid);
+  [[nodiscard]] const SupervisorLink* supervisor_of(const Instance& instance) const;
+  void tell_supervisor(const Instance& instance, const char* op);
+  void on_supervisor_gone(const SupervisorLink& supervisor);
+  nlohmann::json on_scale(const nlohmann::json& message);
+  void on_restart(int connection, const nlohmann::json& message);
+  void advance_rolling();
+  void begin_replacement(Instance& old);
+  void end_rolling(int old_pid, const std::string& why);
 
   // Registration (registration.cc).
   void on_register(int connection, const nlohmann::json& message, std::vector<int>& fds);
@@ -52,10 +88,10 @@ class Controller {
   Result<void> give_cpu_place(Instance& instance);
   Result<void> give_gpu_place(Instance& instance, std::uint32_t work_groups);
   void on_nf_ready(Instance& instance, const nlohmann::json& message);
+  void add_slice(Instance& instance);
   void on_slice_added(const nlohmann::json& message);
   void retry_waiting_registrations();
-  Instance* find_service(const std::string& name);
-  Instance& service_record(const std::string& name);
+  void offer(Instance& instance);
 
   // Slices of the GPU under traffic (gpu_slices.cc).
   void on_gpu_message(const std::string& op, const nlohmann::json& message);
@@ -67,12 +103,31 @@ class Controller {
   Result<void> resize(Instance& instance, std::uint32_t n, int asker);
   Instance* find_slice(std::uint32_t slice);
 
-  // Routes (route_switch.cc).
+  // Services and their instances (services.cc).
+  Service* find_service(const std::string& name);
+  Service& service_record(const std::string& name);
+  /// @param name  a service's, for all of its instances that live, or one instance's, like router/1
+  std::vector<Instance*> find_instances(const std::string& name);
+  Result<Instance*> place_in_service(const nlohmann::json& message);
+  Instance* dead_one_for(const Service& service, const nlohmann::json& message) const;
+  Result<void> check_may_join(const Service& service, const nlohmann::json& message) const;
+  void declare(Service& service, const nlohmann::json& message);
+
+  // Routes and flows (live_changes.cc).
   void pause_rx();
   void resume_rx();
-  void switch_routes();
-  void wait_grace();
+  /// Begins the next change, if there is one and none is under way.
+  void start_next_change();
+  void advance_change();
+  Result<void> apply(const nlohmann::json& request);
+  Result<void> apply_routes(RouteConfig config);
+  Result<void> apply_flows(const std::string& path);
+  /// An NF, or its gpu_host, still has packets of an older version after --drain-timeout, or has
+  /// not ended a burst: it is taken to hang.
+  void on_hung(Instance& instance);
   void fill_route_inputs(RouteInputs& inputs) const;
+  [[nodiscard]] std::vector<SteeringNf> steering() const;
+  [[nodiscard]] nlohmann::json routes_json() const;
 
   // Ends (lifecycle.cc).
   void leave(Instance& instance);
@@ -99,19 +154,33 @@ class Controller {
   Platform& p_;
   Resources resources_;
   Recovery recovery_;
+  RouteSwitch switch_;
   GpuSupervisor gpu_;
   ControlServer server_;
   Console console_;
   Relay relay_;
   int signal_fd_ = -1;
   int signals_ = 0;
-  bool routes_dirty_ = false;
+  bool routes_dirty_ = false;  ///< NFs have come or gone: the routes are to be changed
   bool rx_started_ = false;
   bool ending_ = false;
   bool fatal_ = false;
+  std::vector<SupervisorLink> supervisors_;
+  std::optional<Rolling> rolling_;
+  Clock::time_point next_look_{};
+  StallClock gpu_stall_;
+  std::optional<Clock::time_point> gpu_restart_at_;
   std::uint64_t next_start_order_ = 1;
   Clock::time_point next_sample_{};
   std::array<bool, kMaxPorts> reported_unreadable_{};
+
+  /// A change that somebody has asked for and that is to be answered.
+  struct Change {
+    int connection;
+    std::string request;
+  };
+  std::deque<Change> changes_;
+  int answer_to_ = -1;  ///< who asked for the change that is under way
 
   struct Waiting {
     int connection;

@@ -39,6 +39,7 @@ std::vector<std::string> split_fields(std::string_view line) {
 }  // namespace
 
 Error CsvFile::error(int line, const std::string& what, const std::string& fix) const {
+  if (path.empty()) return Error{.what = what, .fix = fix};
   return Error{.what = fmt::format("{}:{}: {}", path, line, what), .fix = fix};
 }
 

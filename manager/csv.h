@@ -18,10 +18,10 @@ struct CsvRow {
 
 /// A file's rows, in the file's order.
 struct CsvFile {
-  std::string path;  ///< as the user gave it
+  std::string path;  ///< as the user gave it; empty: the rows are from no file
   std::vector<CsvRow> rows;
 
-  /// An error at a line: "path:line: what".
+  /// An error at a line: "path:line: what", or "what" alone.
   [[nodiscard]] Error error(int line, const std::string& what, const std::string& fix) const;
 };
 

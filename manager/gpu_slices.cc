@@ -1,13 +1,16 @@
 // Controller: what happens to the GPU's slices while they run. gpu_host moves work-groups and
 // replaces tables; who may have which work-group is decided here, so that after a death of gpu_host
 // it is known whose packets lay in which queue.
+#include <fcntl.h>
 #include <fmt/format.h>
 #include <spdlog/spdlog.h>
+#include <unistd.h>
 
 #include <algorithm>
 #include <nlohmann/json.hpp>
 
 #include "manager/controller.h"
+#include "manager/gpu_slices.h"
 
 namespace hb {
 namespace {
@@ -35,6 +38,29 @@ std::vector<std::uint32_t> choose_leaving(std::vector<std::uint32_t> groups, std
 
 }  // namespace
 
+void keep_table(const json& message, SliceTable& table) {
+  const auto open_file = [&](const char* key) {
+    const std::string path = message.value(key, "");
+    return path.empty() ? -1 : open(path.c_str(), O_RDONLY | O_CLOEXEC);
+  };
+  table.reset();
+  table.kernel = message.value("kernel", "");
+  table.fd = open_file("table");
+  table.source_fd = open_file("source");
+  table.source_name = message.value("source_name", "");
+}
+
+void name_files(const SliceTable& table, json& order) {
+  const auto path = [](int fd) {
+    return fd < 0 ? std::string() : fmt::format("/proc/{}/fd/{}", getpid(), fd);
+  };
+  order["kernel"] = table.kernel;
+  order["table"] = path(table.fd);
+  if (table.source_name.empty()) return;
+  order["source"] = path(table.source_fd);
+  order["source_name"] = table.source_name;
+}
+
 Instance* Controller::find_slice(std::uint32_t slice) {
   const auto at = std::ranges::find_if(
       p_.instances, [&](const auto& i) { return slice < kMaxSlices && i->slice == slice; });
@@ -44,6 +70,7 @@ Instance* Controller::find_slice(std::uint32_t slice) {
 void Controller::on_gpu_message(const std::string& op, const json& message) {
   if (op == "ready") {
     gpu_.on_ready(message);
+    add_slices_again();
     retry_waiting_registrations();
   } else if (op == "failed") {
     p_.gpu.why = Error{message.value("what", ""), message.value("fix", "")}.line();
@@ -57,27 +84,35 @@ void Controller::on_gpu_message(const std::string& op, const json& message) {
     if (op == "table_replaced") on_table_replaced(*instance, message);
     if (op == "stuck") {
       instance->failure = message.value("what", "");
-      spdlog::error("{}: {}", instance->service, instance->failure);
+      instance->hung = true;  // a gpu_host that is started again does without it
+      spdlog::error("{}: {}", instance->name(), instance->failure);
     }
   }
 }
 
 void Controller::on_resize_request(int connection, const json& message) {
   const std::string name = message.value("service", "");
-  Instance* const instance = find_service(name);
-  if (instance == nullptr || instance->state != InstanceState::kRunning ||
-      instance->slice == kMaxSlices) {
-    server_.send(connection, refusal(Error{fmt::format("no GPU NF '{}' is running", name),
-                                           "hbctl gpu shows those that are"}));
+  std::vector<Instance*> running = find_instances(name);
+  std::erase_if(running, [](const Instance* i) {
+    return i->state != InstanceState::kRunning || i->slice == kMaxSlices;
+  });
+  if (running.size() != 1) {
+    server_.send(
+        connection,
+        refusal(running.empty()
+                    ? Error{fmt::format("no GPU NF '{}' is running", name),
+                            "hbctl gpu shows those that are"}
+                    : Error{fmt::format("{} instances of '{}' are running", running.size(), name),
+                            fmt::format("name one of them, like {}", running[0]->name())}));
     return;
   }
-  const Result<void> begun = resize(*instance, message.value("n", 0u), connection);
+  const Result<void> begun = resize(*running[0], message.value("n", 0u), connection);
   if (!begun) server_.send(connection, refusal(begun.error()));
 }
 
 Result<void> Controller::resize(Instance& instance, std::uint32_t n, int asker) {
   if (instance.resize.at_work || instance.leaving)
-    return Error{fmt::format("'{}' is being changed already", instance.service), "try again later"};
+    return Error{fmt::format("'{}' is being changed already", instance.name()), "try again later"};
   const std::uint32_t n_syncers = p_.options.n_syncers;
   const auto now = static_cast<std::uint32_t>(instance.work_groups.size());
   if (n < n_syncers)
@@ -152,22 +187,21 @@ void Controller::on_replace_table(Instance& instance, const json& message) {
     server_.send(instance.connection, answer);
     return;
   }
+  keep_table(message, instance.next_table);
   json order = {{"op", "replace_table"},
                 {"slice", instance.slice},
-                {"id", relay_.add(instance.connection, gpu_.connection())},
-                {"table", message.value("table", "")}};
-  if (message.contains("source")) {
-    order["source"] = message.value("source", "");
-    order["source_name"] = message.value("source_name", "");
-  }
+                {"id", relay_.add(instance.connection, gpu_.connection())}};
+  name_files(instance.next_table, order);
   server_.send(gpu_.connection(), order);
 }
 
 void Controller::on_table_replaced(Instance& instance, const json& message) {
   if (message.value("ok", false)) {
     instance.table_version = message.value("version", instance.table_version);
+    instance.table.swap(instance.next_table);
     instance.pause_us = message.value("pause_us", 0.0);
   }
+  instance.next_table.reset();
   if (const auto asker = relay_.take(message.value("id", 0ull), gpu_.connection()))
     server_.send(*asker, message);
 }

@@ -12,6 +12,8 @@
 #include <filesystem>
 #include <nlohmann/json.hpp>
 
+#include "manager/supervisor_link.h"
+
 namespace hb {
 
 GpuSupervisor::~GpuSupervisor() {
@@ -54,6 +56,7 @@ Result<void> GpuSupervisor::start() {
   if (error != 0)
     return Error{fmt::format("'{}' can't be started: {}", program, std::strerror(error)),
                  "build it, or use --gpu none"};
+  started_ = std::chrono::steady_clock::now();
   pidfd_ = static_cast<int>(syscall(SYS_pidfd_open, pid_, 0));
   platform_.gpu.state = GpuStatus::State::kStarting;
   return {};
@@ -79,6 +82,7 @@ nlohmann::json GpuSupervisor::on_register(int connection) {
 void GpuSupervisor::on_ready(const nlohmann::json& message) {
   GpuStatus& gpu = platform_.gpu;
   gpu.state = GpuStatus::State::kReady;
+  was_ready_ = true;
   gpu.backend = message.value("backend", "");
   gpu.device = message.value("device", "");
   gpu.memory_mode = message.value("memory_mode", "");
@@ -92,11 +96,20 @@ std::string GpuSupervisor::on_death(bool expected) {
   close(pidfd_);
   pidfd_ = -1;
   connection_ = -1;
-  std::string how = WIFSIGNALED(status) ? fmt::format("killed by signal {}", WTERMSIG(status))
+  std::string how = WIFSIGNALED(status) ? fmt::format("killed by {}", signal_name(WTERMSIG(status)))
                                         : fmt::format("exit status {}", WEXITSTATUS(status));
   platform_.gpu.state = expected ? GpuStatus::State::kStopped : GpuStatus::State::kFailed;
   if (!expected && platform_.gpu.why.empty()) platform_.gpu.why = "gpu_host ended: " + how;
   return how;
+}
+
+std::optional<std::chrono::milliseconds> GpuSupervisor::restart_delay(bool expected) {
+  if (expected || !was_ready_) return std::nullopt;
+  const auto delay = backoff_.on_death(std::chrono::duration_cast<std::chrono::milliseconds>(
+      std::chrono::steady_clock::now() - started_));
+  // What registers meanwhile waits for the next one.
+  if (delay) platform_.gpu.state = GpuStatus::State::kStarting;
+  return delay;
 }
 
 void GpuSupervisor::release() {

@@ -1,12 +1,15 @@
 // gpu_host as the manager's child: started, talked to, seen when it dies.
 #pragma once
 
+#include <chrono>
 #include <nlohmann/json_fwd.hpp>
+#include <optional>
 #include <string>
 #include <vector>
 
 #include "manager/platform.h"
 #include "manager/resources.h"
+#include "nf_lib/restart_backoff.h"
 #include "nf_lib/result.h"
 
 namespace hb {
@@ -35,6 +38,12 @@ class GpuSupervisor {
   /// Ends the process at once.
   void kill();
 
+  /// After on_death.
+  /// @return how long to wait before start(); nullopt: it is not to be started again
+  std::optional<std::chrono::milliseconds> restart_delay(bool expected);
+  /// It has been ready at least once.
+  [[nodiscard]] bool was_ready() const noexcept { return was_ready_; }
+
   [[nodiscard]] bool alive() const noexcept { return pidfd_ >= 0; }
   [[nodiscard]] int pidfd() const noexcept { return pidfd_; }
   [[nodiscard]] int pid() const noexcept { return pid_; }
@@ -46,6 +55,9 @@ class GpuSupervisor {
   int pid_ = 0;
   int pidfd_ = -1;
   int connection_ = -1;
+  bool was_ready_ = false;
+  std::chrono::steady_clock::time_point started_;
+  RestartBackoff backoff_;
 };
 
 }  // namespace hb

@@ -1,33 +1,67 @@
-// One NF as the manager keeps it: what it registered, what it was given, how it is doing.
+// One process that offers a service, as the manager keeps it: what it registered, what it was
+// given, how it is doing.
 #pragma once
 
+#include <unistd.h>
+
+#include <chrono>
 #include <cstdint>
 #include <memory>
+#include <optional>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "manager/control_area.h"
 #include "manager/slice_counts.h"
+#include "manager/stall_clock.h"
 #include "nf_lib/control_layout.h"
 
 namespace hb {
 
-/// A service and the process that offers it now, or did last. There is one for every service name
-/// that a routes file or a registration has mentioned; its index is the service's id.
+struct Service;
+
+/// A GPU NF's kernel and table, kept for a gpu_host that is started again.
+struct SliceTable {
+  SliceTable() = default;
+  SliceTable(const SliceTable&) = delete;
+  SliceTable& operator=(const SliceTable&) = delete;
+  ~SliceTable() { reset(); }
+  void reset() noexcept {
+    if (fd >= 0) close(fd);
+    if (source_fd >= 0) close(source_fd);
+    fd = source_fd = -1;
+    kernel.clear();
+    source_name.clear();
+  }
+  void swap(SliceTable& other) noexcept {
+    std::swap(kernel, other.kernel);
+    std::swap(fd, other.fd);
+    std::swap(source_fd, other.source_fd);
+    std::swap(source_name, other.source_name);
+  }
+  std::string kernel;       ///< empty: the NF has not said yet
+  int fd = -1;              ///< the table's memory file, -1 without one
+  int source_fd = -1;       ///< a kernel of the NF's own, likewise
+  std::string source_name;  ///< what messages call it; empty: it has none
+};
+
+/// The place of one process in a service, and the process that has it now, or had it last. Its
+/// index in Platform::instances is its id, which is never another instance's.
 struct Instance {
-  std::string service;
   std::uint32_t id = 0;
+  std::uint32_t number = 0;  ///< among its service's: 0 for the first
+  Service* service = nullptr;
 
   // What the process registered.
-  Compute compute = Compute::kCpu;
   Isolation isolation = Isolation::kPrivate;
-  InstanceChoice choice = InstanceChoice::kFlowHash;
-  std::uint16_t key_offset = 0;
-  std::uint8_t key_bytes = 0;
   bool originates = false;
-  std::vector<std::string> reasons;
+  bool idempotent = false;
+  /// Types that it may give packets, services that it may send them to by name; unset: any.
+  std::optional<std::vector<std::string>> sets_types, names_services;
   int pid = 0;
   int pidfd = -1;
+  int supervisor = 0;   ///< process id of its supervisor, 0 without one
   int connection = -1;  ///< descriptor of its control connection, -1 once closed
 
   // What it was given.
@@ -49,8 +83,11 @@ struct Instance {
   SliceCounts slice_base;           ///< what earlier owners of the slice counted
   std::uint32_t table_version = 0;  ///< of the slice, as gpu_host said last
   double pause_us = 0;              ///< of the slice's last change
+  SliceTable table;                 ///< of a GPU NF: what gpu_host needs to add its slice
+  SliceTable next_table;            ///< what it is about to replace that by
 
   // Its end.
+  bool offers = false;   ///< it shall be routed to: it has been running, and nobody has said stop
   bool routed = false;   ///< the current route table leads here
   bool leaving = false;  ///< asked to end
   bool stop_sent = false;
@@ -59,7 +96,19 @@ struct Instance {
   bool slice_removed = true;  ///< gpu_host has no slice of it
   bool removal_sent = false;  ///< gpu_host has been asked to give it up
   std::uint32_t flush_request = 0;
-  std::string failure;  ///< why it is in state failed, for people
+  /// Stopped without a drain: its successor takes over its endpoints.
+  bool handing_over = false;
+  /// Of one that is kRestarting, or kStarting in a dead one's place: when those that send to it are
+  /// told to do without it.
+  std::chrono::steady_clock::time_point wait_until;
+  Instance* replaces = nullptr;  ///< ends when this one is running
+  StallClock stall;
+  bool said_ready = false;    ///< its process knows that it is running
+  bool said_stopped = false;  ///< the log has it that a debugger has stopped it
+  bool slice_failed = false;  ///< its slice died with gpu_host, and is added to the next one
+  bool hung = false;          ///< killed because it made no progress
+  std::string last_end;       ///< how its last process ended, for people
+  std::string failure;        ///< why it is in state failed, for people
 
   // Counts that outlast the process. The ring totals of endpoints and context at their giving are
   // subtracted, so that what earlier users moved does not count.
@@ -69,8 +118,15 @@ struct Instance {
   std::uint64_t restarts = 0;
 
   [[nodiscard]] bool alive() const noexcept { return pidfd >= 0; }
+  /// Packets may wait in its endpoints, and no process takes them.
+  [[nodiscard]] bool is_waiting() const noexcept {
+    return in_use() && (state == InstanceState::kRestarting || state == InstanceState::kStarting);
+  }
   /// It has a place in the platform: the process, or packets that wait for it, are still there.
   [[nodiscard]] bool in_use() const noexcept { return !endpoints.empty(); }
+  [[nodiscard]] bool routable() const noexcept { return offers && !leaving; }
+  /// Like router/0.
+  [[nodiscard]] std::string name() const;
 };
 
 }  // namespace hb

@@ -35,7 +35,11 @@ void Controller::set_state(Instance& instance, InstanceState state) {
 }
 
 void Controller::leave(Instance& instance) {
-  if (instance.leaving || !instance.alive()) return;
+  if (instance.leaving) return;
+  // First its supervisor, so that it knows why the process ends.
+  tell_supervisor(instance, "stopping");
+  if (instance.state == InstanceState::kRestarting) give_up(instance, InstanceState::kStopped);
+  if (!instance.alive()) return;
   instance.leaving = true;
   // One that still loads its tables is not routed: it only has to be told.
   if (instance.state == InstanceState::kRunning) set_state(instance, InstanceState::kDraining);
@@ -58,7 +62,7 @@ bool Controller::advance_one(Instance& instance) {
     }
     return false;
   }
-  if (!instance.stop_sent && instance.compute == Compute::kCpu && instance.page) {
+  if (!instance.stop_sent && instance.service->compute == Compute::kCpu && instance.page) {
     const ContextPage& page = instance.page->page();
     auto& flush = p_.control->registry().instances[instance.id].flush;
     if (instance.flush_request == 0 && count_held(page) != 0) {
@@ -100,8 +104,10 @@ void Controller::release(Instance& instance) {
     instance.work_groups.clear();
     instance.resize = {};
   }
-  instance.orphaned = false;
-  instance.leaving = false;
+  instance.table.reset();
+  instance.next_table.reset();
+  instance.orphaned = instance.slice_failed = false;
+  instance.leaving = instance.offers = instance.handing_over = false;
   if (instance.state != InstanceState::kFailed && instance.state != InstanceState::kStopped)
     set_state(instance, InstanceState::kFree);
 }
@@ -113,7 +119,7 @@ void Controller::fold_counts(Instance& instance) {
   for (const EndpointId endpoint : instance.endpoints) taken += p_.totals->consumed_by(endpoint);
   instance.rx_before += taken - instance.rx_base;
   instance.rx_base = taken;
-  if (instance.compute != Compute::kCpu) return;
+  if (instance.service->compute != Compute::kCpu) return;
   instance.left_before += p_.totals->produced_by(instance.context) - instance.left_base;
   instance.left_base = p_.totals->produced_by(instance.context);
   instance.originated_before +=
@@ -122,10 +128,13 @@ void Controller::fold_counts(Instance& instance) {
 }
 
 void Controller::serve_orphans() {
+  // While routes change, what is in front of a dead NF can't wait for its successor.
   for (const auto& instance : p_.instances) {
-    if (!instance->orphaned) continue;
+    const bool deserted = instance->is_waiting() && (!instance->offers || !switch_.idle()) &&
+                          instance->service->compute == Compute::kCpu;
+    if (!instance->orphaned && !deserted) continue;
     for (const EndpointId endpoint : instance->endpoints)
-      instance->served_as_orphan += recovery_.serve(endpoint, instance->id);
+      instance->served_as_orphan += recovery_.serve(endpoint, instance->service->id);
   }
 }
 
@@ -139,8 +148,9 @@ void Controller::update_held() {
 bool Controller::all_required_running() const {
   if (!p_.routes) return true;
   return std::ranges::all_of(p_.routes->services, [this](const std::string& name) {
-    return std::ranges::any_of(p_.instances,
-                               [&](const auto& i) { return i->service == name && i->routed; });
+    return std::ranges::any_of(p_.services, [&](const auto& service) {
+      return service->name == name && service->routed();
+    });
   });
 }
 
@@ -157,12 +167,18 @@ std::uint64_t Controller::originated_in_flight() const {
 bool Controller::input_is_drained() const {
   // Acquire: pairs with the RX threads' release: what they counted before the end is seen.
   return p_.flow.files_ended.load(std::memory_order_acquire) == p_.n_lossless_queues &&
-         p_.flow.on_the_way() == 0;
+         p_.flow.unfinished() == 0;
 }
 
 void Controller::shutdown() {
   ending_ = true;
-  if (p_.flow.rx_command.load(std::memory_order_relaxed) % 2 == 0) pause_rx();
+  for (const SupervisorLink& supervisor : supervisors_)
+    server_.send(supervisor.connection, {{"op", "stop"}});
+  for (const auto& instance : p_.instances)
+    if (instance->state == InstanceState::kRestarting) give_up(*instance, InstanceState::kStopped);
+  // What is held back goes first: afterwards nobody lets it go.
+  settle(kFinishLimit, [this] { return switch_.idle() || switch_.rx_is_paused(); });
+  if (!switch_.rx_is_paused()) pause_rx();
   if (!settle(kFinishLimit, [this] { return p_.flow.on_the_way() == 0; }))
     spdlog::warn("{} packets did not finish in time", p_.flow.on_the_way());
   // No packet that RX counts is on its way any more, so the routes no longer matter.
@@ -170,7 +186,9 @@ void Controller::shutdown() {
   stop_all_nfs();
   stop_gpu_host();
   // Nobody is left to send: what is in front of NFs that are gone has been served by now.
-  settle(kFinishLimit, [this] { return p_.flow.in_flight() == 0 && originated_in_flight() == 0; });
+  settle(kFinishLimit, [this] {
+    return p_.flow.in_flight() == p_.flow.holding() && originated_in_flight() == 0;
+  });
 }
 
 void Controller::stop_all_nfs() {
@@ -186,7 +204,7 @@ void Controller::stop_all_nfs() {
       return !instance->alive();
     };
     if (settle(kEndLimit, ended)) continue;
-    spdlog::warn("{} (pid {}) does not end: killing it", instance->service, instance->pid);
+    spdlog::warn("{} (pid {}) does not end: killing it", instance->name(), instance->pid);
     syscall(SYS_pidfd_send_signal, instance->pidfd, SIGKILL, nullptr, 0);
     settle(kEndLimit, [instance] { return !instance->alive(); });
   }

@@ -36,6 +36,7 @@ ParsedOptions parse_options(int argc, char** argv) {
   std::string gpu = "auto";
   std::string idle = "adaptive";
   std::string missing_nf = "drop";
+  std::string overload = "late";
   CLI::App app(
       "Hummingbird's manager: ports, packet pool, routes; runs chains of network functions",
       "manager.sh");
@@ -85,8 +86,26 @@ ParsedOptions parse_options(int argc, char** argv) {
       ->check(one_of({"drop", "skip"}))
       ->capture_default_str();
   app.add_option("--drain-timeout", o.drain_timeout_ms,
-                 "ms that a change of routes waits for packets on their way")
+                 "ms that a change of routes waits for packets on their way; then who still has "
+                 "some is taken to hang")
       ->check(CLI::Range(10, 600000))
+      ->capture_default_str();
+  app.add_option("--nf-timeout", o.nf_timeout_ms,
+                 "ms without progress, while packets wait, after which an NF is hung and killed")
+      ->check(CLI::Range(50, 3600000))
+      ->capture_default_str();
+  app.add_flag("--debug-nf", o.debug_nf,
+               "leave NFs alone that are stopped or in a debugger: they are not hung");
+  app.add_option("--hold-queue", o.hold_queue,
+                 "packets that each RX thread can hold back while routes change")
+      ->check(CLI::Range(kMaxBurst, 1u << 20))
+      ->capture_default_str();
+  app.add_option("--flow-memory", o.flow_memory_mib, "MiB for the rules of flows.csv")
+      ->check(CLI::Range(32, 4096))
+      ->capture_default_str();
+  app.add_option("--overload", overload,
+                 "a chain that can't keep up loses packets where it is slow: late | at RX: early")
+      ->check(one_of({"late", "early"}))
       ->capture_default_str();
   app.add_flag("--exit-when-drained", o.exit_when_drained,
                "end once all input files are read and every packet has left");
@@ -110,6 +129,7 @@ ParsedOptions parse_options(int argc, char** argv) {
           : gpu == "opencl" ? GpuChoice::kOpenCl
                             : GpuChoice::kAuto;
   o.busy = idle == "busy";
+  o.overload_early = overload == "early";
   o.missing_nf = missing_nf == "skip" ? MissingNf::kSkip : MissingNf::kDrop;
   if (o.ports.empty()) {
     spdlog::error("no --port is given: add at least one, e.g. --port pcap:rx=in.pcap,tx=out.pcap");

@@ -33,6 +33,11 @@ struct ManagerOptions {
   std::string stats_path;
   std::string prefix = "hb";
   std::uint32_t drain_timeout_ms = 5000;
+  std::uint32_t nf_timeout_ms = 1000;
+  bool debug_nf = false;
+  std::uint32_t hold_queue = 1024;     ///< packets of each RX thread's hold queue
+  std::uint32_t flow_memory_mib = 64;  ///< for the rules of flows, two sets of them
+  bool overload_early = false;
 };
 
 /// What parsing says: run, or end now with this status (help was printed, or an error).

@@ -14,33 +14,46 @@ enum class PacketState : std::uint8_t {
   kHome,    ///< in the pool, or with a port
   kRx,      ///< on its way, received from a port
   kFilled,  ///< in a fill ring, or on its way from there
+  kWaits,   ///< received, in an RX thread's hold queue: no version has been stamped yet
 };
 
-/// One byte a packet, in the manager's private memory. A packet's byte is written by the thread
+/// What the book says of a packet.
+struct BookEntry {
+  PacketState state = PacketState::kHome;
+  std::uint8_t version = 0;  ///< of a packet in kRx: the route version that it was stamped with
+  bool operator==(const BookEntry&) const = default;
+};
+
+/// Two bytes a packet, in the manager's private memory. A packet's entry is written by the thread
 /// that has the packet: RX on receipt, TX or reclaim on return; rings order the two.
 class PacketBook {
  public:
   explicit PacketBook(std::uint32_t n_packets)
-      : n_(n_packets), states_(std::make_unique<std::atomic<PacketState>[]>(n_packets)) {}
+      : n_(n_packets), entries_(std::make_unique<std::atomic<BookEntry>[]>(n_packets)) {}
 
-  void set_out(std::uint32_t number, PacketState state) noexcept {
-    states_[number].store(state, std::memory_order_relaxed);
+  void set_out(std::uint32_t number, PacketState state, std::uint8_t version = 0) noexcept {
+    entries_[number].store({state, version}, std::memory_order_relaxed);
   }
   /// Takes a packet back.
   /// @return what it was; kHome means that it was returned twice and must not be freed again
-  PacketState take_home(std::uint32_t number) noexcept {
-    const PacketState state = states_[number].load(std::memory_order_relaxed);
-    states_[number].store(PacketState::kHome, std::memory_order_relaxed);
-    return state;
+  BookEntry take_home(std::uint32_t number) noexcept {
+    const BookEntry entry = entries_[number].load(std::memory_order_relaxed);
+    entries_[number].store({}, std::memory_order_relaxed);
+    return entry;
+  }
+  [[nodiscard]] BookEntry entry(std::uint32_t number) const noexcept {
+    return entries_[number].load(std::memory_order_relaxed);
   }
   [[nodiscard]] PacketState state(std::uint32_t number) const noexcept {
-    return states_[number].load(std::memory_order_relaxed);
+    return entry(number).state;
   }
   [[nodiscard]] std::uint32_t size() const noexcept { return n_; }
 
  private:
+  static_assert(std::atomic<BookEntry>::is_always_lock_free);
+
   std::uint32_t n_;
-  std::unique_ptr<std::atomic<PacketState>[]> states_;
+  std::unique_ptr<std::atomic<BookEntry>[]> entries_;
 };
 
 }  // namespace hb

@@ -32,7 +32,8 @@ Recovery::Recovery(Platform& platform)
       region_(platform.view.region),
       publisher_(region_, kManagerContext, &ledger_, platform.endpoint_service.data()) {}
 
-std::uint64_t Recovery::recover(const DeadContext& dead, std::uint32_t service, DropReason reason) {
+std::uint64_t Recovery::recover(const DeadContext& dead, std::uint32_t instance,
+                                DropReason reason) {
   Findings found;
   if (dead.page != nullptr) found.has_record = dead.page->ledger.read(found.record);
   if (found.has_record) {
@@ -46,8 +47,9 @@ std::uint64_t Recovery::recover(const DeadContext& dead, std::uint32_t service, 
   collect_held(dead, found);
   for (const EndpointId endpoint : dead.endpoints)
     for (std::uint32_t from = 0; from < region_.layout().n_contexts; ++from)
-      collect_window(region_.ring_id(endpoint, ContextId(from)), false, found);
-  collect_window(region_.fill_ring_id(dead.context), true, found);
+      collect_window(region_.ring_id(endpoint, ContextId(from)),
+                     dead.keep_windows ? WindowRule::kCompact : WindowRule::kTake, found);
+  collect_window(region_.fill_ring_id(dead.context), WindowRule::kKeepUnused, found);
   for (const std::uint32_t work_group : dead.work_groups) collect_queue(work_group, found);
 
   // A publish that died half-way has moved prod.head only; nothing of it can be seen.
@@ -55,7 +57,7 @@ std::uint64_t Recovery::recover(const DeadContext& dead, std::uint32_t service, 
     rte_ring* const ring = region_.ring(EndpointId(to), dead.context);
     ring->prod.head = ring->prod.tail;
   }
-  send_away(found.in_hand, service, reason);
+  send_away(found.in_hand, instance, reason);
   return found.in_hand.size();
 }
 
@@ -75,7 +77,7 @@ void Recovery::collect_held(const DeadContext& dead, Findings& found) const {
   }
 }
 
-void Recovery::collect_window(RingId id, bool is_fill_ring, Findings& found) const {
+void Recovery::collect_window(RingId id, WindowRule rule, Findings& found) const {
   rte_ring* const ring = region_.ring(id);
   const std::uint32_t size = region_.planned_size(id);
   if (!ring_is_sane(ring, size)) return;
@@ -94,19 +96,28 @@ void Recovery::collect_window(RingId id, bool is_fill_ring, Findings& found) con
     rte_mbuf* const mbuf = packets[(tail + i) & (size - 1)];
     if (platform_.view.check.is_packet(mbuf)) in_window.insert(mbuf);
   }
-  if (is_fill_ring && moved == 0 && in_window.size() == n) {
+  if (rule == WindowRule::kKeepUnused && moved == 0 && in_window.size() == n) {
     // None of them has been originated: they stay for the next owner. But not those of a window
     // that has bad pointers, or is half rid of them and so has a packet twice.
     ring->cons.head = tail;
     return;
   }
+  std::vector<rte_mbuf*> kept;
   for (std::uint32_t i = 0; i < n; ++i) {
     if (i < 64 && (moved >> i & 1) != 0) continue;
     rte_mbuf* const mbuf = packets[(tail + i) & (size - 1)];
-    if (platform_.view.check.is_packet(mbuf)) found.take(mbuf);
+    if (!platform_.view.check.is_packet(mbuf)) continue;
+    if (rule != WindowRule::kCompact)
+      found.take(mbuf);
+    else if (found.known.insert(mbuf).second)
+      kept.push_back(mbuf);
   }
+  // The window's end is what is left of it: unread again, behind it what was never read.
+  std::uint32_t at = head;
+  for (std::size_t i = kept.size(); i-- > 0;) packets[--at & (size - 1)] = kept[i];
+  ring->cons.head = at;
   // Release: pairs with the producer's acquire load of cons.tail: the slots are free to reuse.
-  __atomic_store_n(&ring->cons.tail, head, __ATOMIC_RELEASE);
+  __atomic_store_n(&ring->cons.tail, at, __ATOMIC_RELEASE);
 }
 
 void Recovery::collect_queue(std::uint32_t work_group, Findings& found) const {
@@ -129,13 +140,13 @@ void Recovery::collect_queue(std::uint32_t work_group, Findings& found) const {
   std::fill_n(region_.slots(work_group), n_slots, 0);
 }
 
-void Recovery::send_away(const std::vector<rte_mbuf*>& packets, std::uint32_t service,
+void Recovery::send_away(const std::vector<rte_mbuf*>& packets, std::uint32_t instance,
                          DropReason reason) {
   std::array<Destination, kMaxBurst> to;
   for (std::size_t at = 0; at < packets.size(); at += kMaxBurst) {
     const auto n =
         static_cast<std::uint32_t>(std::min<std::size_t>(kMaxBurst, packets.size() - at));
-    for (std::uint32_t i = 0; i < n; ++i) to[i] = drop_packet(packets[at + i], reason, service);
+    for (std::uint32_t i = 0; i < n; ++i) to[i] = drop_packet(packets[at + i], reason, instance);
     publisher_.publish_burst(Place{}, 0, packets.data() + at, to.data(),
                              n == 64 ? ~std::uint64_t{0} : (std::uint64_t{1} << n) - 1);
   }

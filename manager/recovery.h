@@ -16,6 +16,8 @@ struct DeadContext {
   const ContextPage* page = nullptr;       ///< null: it never had one, so nothing was in hand
   std::vector<EndpointId> endpoints;       ///< that it consumed
   std::vector<std::uint32_t> work_groups;  ///< whose queues it filled and drained
+  /// What it had in hand of its endpoints stays there, unread, for its successor.
+  bool keep_windows = false;
 };
 
 /// Control thread only: it publishes with the manager's own context.
@@ -25,9 +27,10 @@ class Recovery {
 
   /// Repairs the rings of a context whose process is dead (its pidfd is readable, no earlier) and
   /// sends what was in its hands or held to the reclaimer.
-  /// @param reason   kLostInCrash, or kHeldAtExit for what a process that ended well still held
+  /// @param instance  whose they were
+  /// @param reason    kLostInCrash, or kHeldAtExit for what a process that ended well still held
   /// @return packets sent to the reclaimer
-  std::uint64_t recover(const DeadContext& dead, std::uint32_t service, DropReason reason);
+  std::uint64_t recover(const DeadContext& dead, std::uint32_t instance, DropReason reason);
 
   /// Takes what waits in a dead instance's endpoint now and does with it what --missing-nf says;
   /// what is published meanwhile is for the next call.
@@ -39,10 +42,12 @@ class Recovery {
 
  private:
   struct Findings;
+  /// What becomes of a window in which the dead one had packets.
+  enum class WindowRule { kTake, kKeepUnused, kCompact };
   void collect_held(const DeadContext& dead, Findings& found) const;
-  void collect_window(RingId id, bool is_fill_ring, Findings& found) const;
+  void collect_window(RingId id, WindowRule rule, Findings& found) const;
   void collect_queue(std::uint32_t work_group, Findings& found) const;
-  void send_away(const std::vector<rte_mbuf*>& packets, std::uint32_t service, DropReason reason);
+  void send_away(const std::vector<rte_mbuf*>& packets, std::uint32_t instance, DropReason reason);
 
   Platform& platform_;
   RegionView region_;

@@ -1,24 +1,24 @@
 // Controller: how an NF joins.
+#include <fcntl.h>
 #include <fmt/format.h>
 #include <rte_version.h>
 #include <spdlog/spdlog.h>
 #include <unistd.h>
 
-#include <cstring>
+#include <cstdlib>
+#include <fstream>
 #include <nlohmann/json.hpp>
+#include <string>
+#include <utility>
 
 #include "manager/controller.h"
+#include "manager/gpu_slices.h"
 #include "nf_lib/copy_queue.h"
 
 namespace hb {
 namespace {
 
 using nlohmann::json;
-
-void copy_name(char (&to)[kNameBytes], const std::string& from) {
-  std::memset(to, 0, sizeof(to));
-  from.copy(to, sizeof(to) - 1);
-}
 
 /// Refuses programs that were built with other layouts or another DPDK.
 Result<void> check_build(const json& message) {
@@ -28,6 +28,14 @@ Result<void> check_build(const json& message) {
                              message.value("dpdk", "none")),
                  fmt::format("build it from the manager's tree, with {}", rte_version())};
   return {};
+}
+
+/// @return the process that a pidfd names, 0 if it is none
+int pid_of(int pidfd) {
+  std::ifstream info(fmt::format("/proc/self/fdinfo/{}", pidfd));
+  for (std::string line; std::getline(info, line);)
+    if (line.rfind("Pid:", 0) == 0) return std::atoi(line.c_str() + 4);
+  return 0;
 }
 
 Result<void> check_description(const json& message) {
@@ -44,23 +52,14 @@ Result<void> check_description(const json& message) {
   return {};
 }
 
+/// What an NF says that it may do; nothing said means anything.
+std::optional<std::vector<std::string>> declared(const json& message, const char* key) {
+  const auto at = message.find(key);
+  if (at == message.end() || at->is_null()) return std::nullopt;
+  return at->get<std::vector<std::string>>();
+}
+
 }  // namespace
-
-Instance* Controller::find_service(const std::string& name) {
-  const auto at =
-      std::ranges::find_if(p_.instances, [&](const auto& i) { return i->service == name; });
-  return at == p_.instances.end() ? nullptr : at->get();
-}
-
-Instance& Controller::service_record(const std::string& name) {
-  if (Instance* const known = find_service(name)) return *known;
-  auto instance = std::make_unique<Instance>();
-  instance->service = name;
-  instance->id = static_cast<std::uint32_t>(p_.instances.size());
-  copy_name(p_.control->registry().services[instance->id].name, name);
-  p_.instances.push_back(std::move(instance));
-  return *p_.instances.back();
-}
 
 void Controller::on_register(int connection, const json& message, std::vector<int>& fds) {
   if (const Result<void> build = check_build(message); !build) {
@@ -74,12 +73,23 @@ void Controller::on_register(int connection, const json& message, std::vector<in
       server_.send(connection, refusal(Error{"only the manager starts gpu_host", "use --gpu"}));
     return;
   }
+  if (message.value("role", "") == "supervisor") {
+    on_supervise(connection, message);
+    return;
+  }
   if (fds.empty()) {
     server_.send(connection, refusal(Error{"the registration has no pidfd", ""}));
     return;
   }
   const int pidfd = fds.front();
   fds.erase(fds.begin());
+  // Who dies must be who sent this: its end is what recovery waits for.
+  if (const int peer = server_.peer_pid(connection);
+      message.value("pid", 0) != peer || pid_of(pidfd) != peer) {
+    close(pidfd);
+    server_.send(connection, refusal(Error{"a process can only register itself", ""}));
+    return;
+  }
   if (message.value("compute", "") == "gpu" && p_.gpu.state == GpuStatus::State::kStarting) {
     waiting_.push_back({connection, message.dump(), pidfd});
     return;
@@ -102,48 +112,49 @@ void Controller::retry_waiting_registrations() {
 json Controller::register_nf(int connection, const json& message, int pidfd) {
   if (ending_) return refusal(Error{"the manager is ending", ""});
   if (const Result<void> good = check_description(message); !good) return refusal(good.error());
-  const std::string name = message.value("service", "");
-  const Instance* const known = find_service(name);
-  if (known != nullptr && (known->alive() || known->in_use()))
-    return refusal(
-        Error{fmt::format("service '{}' is already running (pid {})", name, known->pid),
-              "stop it with ./hbctl stop, or give this one another name with --service"});
-  if (known == nullptr && p_.instances.size() == kMaxServices)
-    return refusal(Error{fmt::format("{} services are all there can be", kMaxServices), ""});
-
-  Instance& instance = service_record(name);
+  const Result<Instance*> place = place_in_service(message);
+  if (!place) return refusal(place.error());
+  Instance& instance = **place;
+  Service& service = *instance.service;
   const std::uint64_t restarts = instance.start_order != 0 ? instance.restarts + 1 : 0;
-  instance.compute = message.value("compute", "") == "gpu" ? Compute::kGpu : Compute::kCpu;
+  const bool succeeds = instance.state == InstanceState::kRestarting;
+  if (!service.in_use()) declare(service, message);
   instance.isolation =
       message.value("isolation", "") == "secondary" ? Isolation::kSecondary : Isolation::kPrivate;
-  instance.choice = static_cast<InstanceChoice>(message.value("choice", 0));
-  instance.key_offset = message.value("key_offset", std::uint16_t{0});
-  instance.key_bytes = message.value("key_bytes", std::uint8_t{0});
   instance.originates = message.value("originates", false);
-  instance.reasons = message.value("reasons", std::vector<std::string>{});
+  instance.idempotent = message.value("idempotent", false);
+  instance.supervisor = message.value("supervisor", 0);
+  instance.sets_types = declared(message, "sets_types");
+  instance.names_services = declared(message, "names_services");
   instance.pid = message.value("pid", 0);
   const std::uint32_t work_groups = message.value("work_groups", 0u);
-  const Result<void> placed = instance.compute == Compute::kGpu
+  const Result<void> placed = service.compute == Compute::kGpu
                                   ? give_gpu_place(instance, work_groups)
                                   : give_cpu_place(instance);
   if (!placed) {
-    release(instance);
+    if (!succeeds) release(instance);
     return refusal(placed.error());
   }
   instance.pidfd = pidfd;
   instance.connection = connection;
   instance.start_order = next_start_order_++;
+  if (service.start_order == 0) service.start_order = instance.start_order;
   instance.restarts = restarts;
   instance.leaving = instance.stop_sent = instance.said_bye = instance.orphaned = false;
-  instance.routed = false;
+  instance.said_ready = instance.handing_over = instance.hung = instance.said_stopped =
+      instance.slice_failed = false;
+  instance.stall.reset();
+  if (!succeeds) instance.routed = instance.offers = false;
   instance.failure.clear();
-  ServiceEntry& service = p_.control->registry().services[instance.id];
-  service.n_reasons = static_cast<std::uint32_t>(instance.reasons.size());
-  for (std::size_t i = 0; i < instance.reasons.size(); ++i)
-    copy_name(service.reasons[i], instance.reasons[i]);
+  const int replaced = message.value("replaces", 0);
+  instance.replaces = nullptr;
+  for (Instance* const other : service.instances)
+    if (replaced != 0 && other->pid == replaced && other->alive()) instance.replaces = other;
+  if (SupervisorLink* const supervisor = supervisor_by_pid(instance.supervisor);
+      supervisor != nullptr && !succeeds && replaced == 0 && supervisor->n_asked != 0)
+    --supervisor->n_asked;
   InstanceEntry& entry = p_.control->registry().instances[instance.id];
-  entry.service = instance.id;
-  entry.compute = instance.compute;
+  entry.compute = service.compute;
   entry.isolation = instance.isolation;
   entry.context = instance.context.value;
   entry.endpoint = instance.endpoints.front().value;
@@ -157,10 +168,11 @@ json Controller::register_nf(int connection, const json& message, int pidfd) {
   json reply = {{"ok", true},
                 {"context", instance.context.value},
                 {"endpoint", instance.endpoints.front().value},
-                {"service_id", instance.id},
+                {"service_id", service.id},
                 {"instance", instance.id},
+                {"name", instance.name()},
                 {"page", instance.page->name()}};
-  if (instance.compute == Compute::kGpu) {
+  if (service.compute == Compute::kGpu) {
     json queues = json::array();
     for (std::uint32_t s = 0; s < p_.options.n_syncers; ++s)
       queues.push_back(instance.slice * p_.options.n_syncers + s);
@@ -170,6 +182,12 @@ json Controller::register_nf(int connection, const json& message, int pidfd) {
 }
 
 Result<void> Controller::give_cpu_place(Instance& instance) {
+  if (instance.in_use()) {  // a dead one's place: only the page is its own
+    auto page = p_.control->make_page(instance.context);
+    if (!page) return page.error();
+    instance.page = std::move(*page);
+    return {};
+  }
   const auto context = resources_.take_context(ContextRole::kNf, instance.pid, instance.id);
   if (!context) return Error{"no context is free for another NF", "raise --max-contexts"};
   instance.context = *context;
@@ -179,11 +197,11 @@ Result<void> Controller::give_cpu_place(Instance& instance) {
     return page.error();
   }
   instance.page = std::move(*page);
-  const std::uint32_t n = instance.compute == Compute::kGpu ? p_.options.n_syncers : 1;
+  const std::uint32_t n = instance.service->compute == Compute::kGpu ? p_.options.n_syncers : 1;
   for (std::uint32_t i = 0; i < n; ++i) {
     const auto endpoint = resources_.take_endpoint();
     if (!endpoint) return Error{"no endpoint is free for another NF", "raise --max-contexts"};
-    p_.endpoint_service[endpoint->value] = static_cast<std::uint8_t>(instance.id);
+    p_.endpoint_service[endpoint->value] = static_cast<std::uint8_t>(instance.service->id);
     instance.endpoints.push_back(*endpoint);
   }
   p_.totals->sample();
@@ -237,12 +255,19 @@ void Controller::on_nf_ready(Instance& instance, const json& message) {
                  refusal(Error{"the NF is not one that is starting", "start it again"}));
     return;
   }
-  if (instance.compute == Compute::kCpu) {
-    set_state(instance, InstanceState::kRunning);
-    routes_dirty_ = true;
+  if (instance.service->compute == Compute::kCpu) {
+    offer(instance);
+    instance.said_ready = true;
     server_.send(instance.connection, {{"ok", true}});
     return;
   }
+  keep_table(message, instance.table);
+  instance.table_version = 1;
+  add_slice(instance);
+}
+
+/// The table stays here: a gpu_host that is started again gets it without the control process.
+void Controller::add_slice(Instance& instance) {
   std::vector<std::uint32_t> endpoints;
   std::vector<std::uint32_t> queues;
   for (std::uint32_t s = 0; s < p_.options.n_syncers; ++s) {
@@ -250,20 +275,26 @@ void Controller::on_nf_ready(Instance& instance, const json& message) {
     queues.push_back(instance.slice * p_.options.n_syncers + s);
   }
   instance.slice_removed = false;
+  instance.removal_sent = false;
+  instance.orphaned = false;  // from here on its endpoints are gpu_host's
   json order = {{"op", "add_slice"},
                 {"slice", instance.slice},
-                {"service", instance.id},
+                {"service", instance.service->id},
                 {"instance", instance.id},
-                {"kernel", message.value("kernel", "")},
-                {"table", message.value("table", "")},
                 {"endpoints", endpoints},
                 {"copy_queues", queues},
+                {"version", instance.table_version},
                 {"work_groups", instance.work_groups}};
-  if (message.contains("source")) {
-    order["source"] = message.value("source", "");
-    order["source_name"] = message.value("source_name", "");
-  }
+  name_files(instance.table, order);
   server_.send(gpu_.connection(), order);
+}
+
+void Controller::offer(Instance& instance) {
+  set_state(instance, InstanceState::kRunning);
+  tell_supervisor(instance, "running");
+  // A successor that is still routed to only goes on where the dead one was.
+  if (!std::exchange(instance.offers, true)) routes_dirty_ = true;
+  if (Instance* const old = std::exchange(instance.replaces, nullptr); old != nullptr) leave(*old);
 }
 
 void Controller::on_slice_added(const json& message) {
@@ -273,10 +304,13 @@ void Controller::on_slice_added(const json& message) {
         instance->state != InstanceState::kStarting)
       continue;
     if (message.value("ok", false)) {
-      instance->table_version = message.value("version", 1u);
-      set_state(*instance, InstanceState::kRunning);
-      routes_dirty_ = true;
-      server_.send(instance->connection, {{"ok", true}});
+      offer(*instance);
+      if (!std::exchange(instance->said_ready, true))
+        server_.send(instance->connection, {{"ok", true}});
+    } else if (instance->said_ready) {  // it waits for no answer any more
+      instance->slice_removed = true;
+      instance->failure = message.value("what", "gpu_host refused its slice");
+      lose_slice(*instance, false);
     } else {
       instance->slice_removed = true;
       server_.send(instance->connection, refusal(Error{message.value("what", "gpu_host refused"),

@@ -159,4 +159,40 @@ Result<RouteConfig> load_route_config(const std::string& path, unsigned n_ports)
   return parse_route_config(*file, n_ports);
 }
 
+Result<RouteConfig> edit_route_config(const RouteConfig& config, RouteEdit edit, RouteRule rule,
+                                      unsigned n_ports) {
+  const CsvFile command{};  // for errors: there is no file and no line
+  rule.line = 0;
+  std::vector<Result<void>> checks = {check_type(command, rule), check_current(command, rule)};
+  if (edit != RouteEdit::kDelete || !rule.next.empty())
+    checks.push_back(check_next(command, rule, n_ports));
+  for (const Result<void>& check : checks)
+    if (!check) return check.error();
+
+  std::vector<RouteRule> rules = config.rules;
+  const auto at = std::find_if(rules.begin(), rules.end(), [&](const RouteRule& r) {
+    return r.type == rule.type && r.current == rule.current &&
+           (edit != RouteEdit::kDelete || rule.next.empty() || r.next == rule.next);
+  });
+  const auto error = [&](const char* what, const char* fix) {
+    return Error{.what = fmt::format("{} for type '{}' at '{}'", what, rule.type, rule.current),
+                 .fix = fix};
+  };
+  if (edit == RouteEdit::kAdd && at != rules.end())
+    return error("there is a rule already", "use hbctl route replace");
+  if (edit != RouteEdit::kAdd && at == rules.end())
+    return error("there is no such rule", "hbctl routes shows all of them");
+  if (edit == RouteEdit::kDelete)
+    rules.erase(at);
+  else if (edit == RouteEdit::kReplace)
+    *at = rule;
+  else
+    rules.push_back(rule);
+
+  CsvFile all{.path = config.path, .rows = {}};
+  for (const RouteRule& r : rules)
+    all.rows.push_back({.line = r.line, .fields = {r.type, r.current, r.next}});
+  return parse_route_config(all, n_ports);
+}
+
 }  // namespace hb

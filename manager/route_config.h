@@ -55,4 +55,13 @@ Result<RouteConfig> parse_route_config(const CsvFile& file, unsigned n_ports);
 /// read_csv(), then parse_route_config().
 Result<RouteConfig> load_route_config(const std::string& path, unsigned n_ports);
 
+enum class RouteEdit { kAdd, kReplace, kDelete };
+
+/// The routes with one rule added, put in the place of another, or taken away. The result holds
+/// together as a file's would; `config` is left as it is.
+/// @param rule  of kDelete, `next` may be empty: whichever it is
+/// @return an error for a rule that is malformed, there already, or not there
+Result<RouteConfig> edit_route_config(const RouteConfig& config, RouteEdit edit, RouteRule rule,
+                                      unsigned n_ports);
+
 }  // namespace hb

@@ -98,11 +98,10 @@ std::uint32_t paired_port(std::uint32_t port, std::uint32_t n_ports) {
   return partner < n_ports ? partner : port;
 }
 
-void publish_routes(RouteTables& tables, const RouteTable& table) {
-  const std::uint32_t next = tables.current.load(std::memory_order_relaxed) + 1;
-  tables.table[next & 1] = table;
+void publish_routes(RouteTables& tables, std::uint8_t version, const RouteTable& table) {
+  tables.table[version & 1] = table;
   // Release: pairs with RouteReader::current_version, so that the table is whole.
-  tables.current.store(next, std::memory_order_release);
+  tables.current.store(version, std::memory_order_release);
 }
 
 }  // namespace hb

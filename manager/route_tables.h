@@ -35,8 +35,13 @@ RouteTable build_route_table(const RouteInputs& inputs);
 /// a port without a partner is its own.
 std::uint32_t paired_port(std::uint32_t port, std::uint32_t n_ports);
 
-/// Makes the table the current one. No packet of the version before the current one may be on its
-/// way. Control thread only.
-void publish_routes(RouteTables& tables, const RouteTable& table);
+/// The version after this one; its table is the other one of the two.
+constexpr std::uint8_t next_version(std::uint32_t version) {
+  return static_cast<std::uint8_t>((version + 1) % kRouteVersions);
+}
+
+/// Makes the table the current one, as this version. No packet and no context may still need the
+/// version before the current one. Control thread only.
+void publish_routes(RouteTables& tables, std::uint8_t version, const RouteTable& table);
 
 }  // namespace hb

@@ -3,7 +3,9 @@
 #include <rte_ethdev.h>
 #include <rte_mbuf_dyn.h>
 
+#include <algorithm>
 #include <array>
+#include <bit>
 
 #include "nf_lib/clock.h"
 
@@ -34,6 +36,14 @@ bool make_single_segment(rte_mbuf* mbuf) noexcept {
   return false;
 }
 
+/// A ring that stays full for so long gets what is due to it all the same: there is no keeping
+/// others waiting for an NF that has stopped.
+constexpr std::uint64_t kReleaseStallNs = 100'000'000;
+
+std::uint64_t first_bits(std::uint32_t n) noexcept {
+  return n == 64 ? ~std::uint64_t{0} : (std::uint64_t{1} << n) - 1;
+}
+
 }  // namespace
 
 RxThread::RxThread(const RxSetup& setup)
@@ -42,17 +52,27 @@ RxThread::RxThread(const RxSetup& setup)
       publisher_(setup.view.region, setup.context, &ledger_, setup.endpoint_service),
       idle_(setup.busy),
       counters_(setup.ports->size()),
-      ended_(setup.ports->size(), false) {}
+      ended_(setup.ports->size(), false),
+      words_(setup.flow->rx[setup.thread]),
+      hold_(setup.hold_capacity),
+      congestion_(setup.view) {}
 
 void RxThread::run() noexcept {
-  RxWords& words = setup_.flow->rx[setup_.thread];
+  const FlowControl& flow = *setup_.flow;
   // Acquire: pairs with the control thread's release store; it has published the routes by then.
-  while (!setup_.flow->quit.load(std::memory_order_acquire)) {
-    const std::uint32_t command = setup_.flow->rx_command.load(std::memory_order_acquire);
-    // Release: pairs with the control thread's acquire load: all earlier packets are counted.
-    words.seen.store(command, std::memory_order_release);
+  while (!flow.quit.load(std::memory_order_acquire)) {
+    // Acquire: pairs with the control thread's release store: the plan is whole.
+    const std::uint32_t command = flow.command.load(std::memory_order_acquire);
+    if (words_.seen.load(std::memory_order_relaxed) != command) {
+      plan_ = &flow.plans[command & 1];
+      paced_ = hold_.size();
+      stalled_since_ns_ = 0;
+      // Release: pairs with the control thread's acquire load: all earlier packets are counted.
+      words_.seen.store(command, std::memory_order_release);
+    }
     bool worked = false;
-    if ((command & 1) == 0) {
+    if (!plan_->paused) {
+      if (!hold_.empty()) worked |= release();
       for (std::size_t port = 0; port < setup_.ports->size(); ++port) worked |= poll_port(port);
     }
     if (worked)
@@ -60,13 +80,17 @@ void RxThread::run() noexcept {
     else
       idle_.wait();
   }
+  drop_held();
 }
 
-bool RxThread::may_receive(const Port& port) const noexcept {
-  if (!port.spec.lossless) return true;
+bool RxThread::within_bound() const noexcept {
   const FlowControl& flow = *setup_.flow;
   // Every thread keeps to its share, so that together they keep to the bound.
   return flow.on_the_way() + std::uint64_t{kMaxBurst} * flow.n_rx_threads <= flow.lossless_bound;
+}
+
+bool RxThread::may_receive(const Port& port) const noexcept {
+  return !port.spec.lossless || (hold_.room() >= kMaxBurst && within_bound());
 }
 
 bool RxThread::poll_port(std::size_t port) noexcept {
@@ -108,7 +132,6 @@ void RxThread::admit(std::size_t port, rte_mbuf** burst, std::uint32_t n) noexce
   const std::uint64_t now = wall_clock_ns();
   // net_pcap gives microseconds; a device that has a clock is made to give nanoseconds.
   const std::uint64_t scale = (*setup_.ports)[port].driver == "net_pcap" ? 1000 : 1;
-  const auto version = static_cast<std::uint8_t>(routes_.current_version());
   for (std::uint32_t i = 0; i < n; ++i) {
     rte_mbuf* const mbuf = burst[i];
     bytes += mbuf->pkt_len;
@@ -120,38 +143,206 @@ void RxThread::admit(std::size_t port, rte_mbuf** burst, std::uint32_t n) noexce
             ? *RTE_MBUF_DYNFIELD(mbuf, setup_.timestamp_offset, std::uint64_t*) * scale
             : now;
     meta.set_capture_number(++number);
-    meta.route_version = version;
+    meta.route_version = plan_->version;
     mbuf->port = static_cast<std::uint16_t>(port);  // the platform's number, not DPDK's
-    setup_.book->set_out(setup_.view.check.number(mbuf), PacketState::kRx);
   }
   counters.packets.store(number, std::memory_order_relaxed);
-  counters.bytes.store(counters.bytes.load(std::memory_order_relaxed) + bytes,
-                       std::memory_order_relaxed);
-  RxWords& words = setup_.flow->rx[setup_.thread];
+  add_to(counters.bytes, bytes);
   // Counted before it is published: in_flight() never misses a packet. Release pairs with it.
-  words.received.store(words.received.load(std::memory_order_relaxed) + n,
-                       std::memory_order_release);
+  words_.admitted.store(words_.admitted.load(std::memory_order_relaxed) + n,
+                        std::memory_order_release);
+  std::uint64_t moved_flows = 0;
+  classify(burst, n, moved_flows);
 
-  std::array<std::uint8_t, kMaxBurst> types{};
-  std::array<std::uint32_t, kMaxBurst> hashes;
-  if (setup_.classifier != nullptr) {
-    setup_.classifier->classify_burst(std::span(burst, n), std::span(types.data(), n),
-                                      std::span(hashes.data(), n));
-  } else {
-    for (std::uint32_t i = 0; i < n; ++i) {
-      const std::span frame(rte_pktmbuf_mtod(burst[i], const std::uint8_t*), burst[i]->data_len);
-      hashes[i] = flow_hash(frame, decode_packet(frame));
+  std::uint64_t live = first_bits(n);
+  std::uint64_t dropped = too_big;
+  for (std::uint64_t rest = too_big; rest != 0; rest &= rest - 1)
+    drop_packet(burst[std::countr_zero(rest)], DropReason::kTooBig, kRxRow);
+  live &= ~too_big;
+  if (plan_->affected != 0 || plan_->flows_change || held_types_ != 0) {
+    const std::uint64_t held = choose_held(burst, n, moved_flows) & live;
+    hold(burst, held);
+    live &= ~held;
+  }
+  if (setup_.overload_early && !(*setup_.ports)[port].spec.lossless) {
+    if (const std::uint64_t congested = congestion_.look(*plan_); congested != 0) {
+      for (std::uint64_t rest = live; rest != 0; rest &= rest - 1) {
+        const int i = std::countr_zero(rest);
+        const std::uint64_t slow = plan_->path[packet_meta(burst[i]).type] & congested;
+        if (slow == 0) continue;
+        drop_packet(burst[i], DropReason::kOverloadEarly,
+                    static_cast<std::uint32_t>(std::countr_zero(slow)));
+        dropped |= std::uint64_t{1} << i;
+      }
+      live &= ~dropped;
     }
   }
-  std::array<Destination, kMaxBurst> destinations;
-  for (std::uint32_t i = 0; i < n; ++i) {
-    packet_meta(burst[i]).type = types[i];
-    packet_meta(burst[i]).flow_hash = hashes[i];
-    destinations[i] = (too_big >> i & 1) != 0 ? drop_packet(burst[i], DropReason::kTooBig, kRxRow)
-                                              : routes_.resolve(burst[i], Verdict::next());
+  drop(burst, dropped);
+  std::array<Destination, kMaxBurst> to;
+  for (std::uint64_t rest = live; rest != 0; rest &= rest - 1) {
+    const int i = std::countr_zero(rest);
+    to[i] = routes_.resolve(burst[i], Verdict::next());
   }
-  const std::uint64_t live = n == 64 ? ~std::uint64_t{0} : (std::uint64_t{1} << n) - 1;
-  publisher_.publish_burst(Place{}, 0, burst, destinations.data(), live);
+  send(burst, to.data(), live);
+}
+
+/// Writes type and flow hash of each packet.
+/// @param moved_flows  gets a bit for each packet whose type was another before flows changed
+void RxThread::classify(rte_mbuf** burst, std::uint32_t n, std::uint64_t& moved_flows) noexcept {
+  std::array<DecodedPacket, kMaxBurst> packets;
+  decode_burst(std::span(burst, n), packets.data());
+  const std::span<const DecodedPacket> decoded(packets.data(), n);
+  std::array<std::uint8_t, kMaxBurst> types{};
+  if (plan_->classifier != nullptr)
+    plan_->classifier->classify_decoded(decoded, std::span(types.data(), n));
+  if (plan_->flows_change) {
+    std::array<std::uint8_t, kMaxBurst> before{};
+    if (plan_->classifier_before != nullptr)
+      plan_->classifier_before->classify_decoded(decoded, std::span(before.data(), n));
+    for (std::uint32_t i = 0; i < n; ++i) moved_flows |= std::uint64_t{types[i] != before[i]} << i;
+  }
+  for (std::uint32_t i = 0; i < n; ++i) {
+    const std::span frame(rte_pktmbuf_mtod(burst[i], const std::uint8_t*), burst[i]->data_len);
+    packet_meta(burst[i]).type = types[i];
+    packet_meta(burst[i]).flow_hash = flow_hash(frame, packets[i]);
+  }
+}
+
+/// Packets that may not go yet: of types whose routes change, of flows whose type changes, and of
+/// types of which others still wait.
+std::uint64_t RxThread::choose_held(rte_mbuf* const* burst, std::uint32_t n,
+                                    std::uint64_t moved_flows) const noexcept {
+  const std::uint64_t types = plan_->affected | held_types_;
+  std::uint64_t which = moved_flows;
+  for (std::uint32_t i = 0; i < n; ++i) which |= (types >> packet_meta(burst[i]).type & 1) << i;
+  return which;
+}
+
+/// Puts packets into the hold queue, and drops those that do not fit.
+void RxThread::hold(rte_mbuf* const* burst, std::uint64_t which) noexcept {
+  std::uint64_t no_room = 0;
+  std::uint64_t n = 0;
+  for (std::uint64_t rest = which; rest != 0; rest &= rest - 1) {
+    const int i = std::countr_zero(rest);
+    rte_mbuf* const mbuf = burst[i];
+    if (hold_.room() == 0) {
+      drop_packet(mbuf, DropReason::kReloadHold, kRxRow);
+      no_room |= std::uint64_t{1} << i;
+      continue;
+    }
+    setup_.book->set_out(setup_.view.check.number(mbuf), PacketState::kWaits);
+    hold_.push(mbuf);
+    const std::uint8_t type = packet_meta(mbuf).type;
+    held_types_ |= std::uint64_t{1} << type;
+    add_to(held_[type], 1);
+    ++n;
+  }
+  // Release: pairs with holding(): what waits has been admitted.
+  words_.holding.store(words_.holding.load(std::memory_order_relaxed) + n,
+                       std::memory_order_release);
+  drop(burst, no_room);
+}
+
+/// Lets the first packets of the hold queue go, when they may. Those that were there when the drain
+/// ended go as the rings have room, so that the change of routes loses none; what came behind them
+/// is the traffic of now, which gets the room that there is.
+bool RxThread::release() noexcept {
+  if (plan_->affected != 0 || plan_->flows_change) return false;
+  bool worked = false;
+  while (!hold_.empty()) {
+    std::array<rte_mbuf*, kMaxBurst> packets;
+    std::array<Destination, kMaxBurst> to;
+    const std::uint32_t n = n_to_release(packets.data(), to.data());
+    if (n == 0) return worked;
+    hold_.pop(n);
+    paced_ -= std::min(paced_, n);
+    stalled_since_ns_ = 0;
+    // Lowered before they are published: on_the_way() never misses a packet.
+    words_.holding.store(words_.holding.load(std::memory_order_relaxed) - n,
+                         std::memory_order_release);
+    send(packets.data(), to.data(), first_bits(n));
+    worked = true;
+  }
+  held_types_ = 0;
+  return worked;
+}
+
+/// The first packets of the hold queue, as many as may go now, and where they go.
+std::uint32_t RxThread::n_to_release(rte_mbuf** packets, Destination* to) noexcept {
+  const std::uint32_t n = std::min(hold_.size(), kMaxBurst);
+  bool bound_checked = false;
+  for (std::uint32_t i = 0; i < n; ++i) {
+    rte_mbuf* const mbuf = packets[i] = hold_.at(i);
+    if ((*setup_.ports)[mbuf->port].spec.lossless && !bound_checked) {
+      if (!within_bound()) return i;
+      bound_checked = true;
+    }
+    packet_meta(mbuf).route_version = plan_->version;
+    to[i] = routes_.resolve(mbuf, Verdict::next());
+    if (i >= paced_ || to[i] == kReclaimer.value) continue;
+    const auto before = static_cast<std::uint32_t>(std::count(to, to + i, to[i]));
+    const bool fits = room(publisher_.region().ring(EndpointId(to[i]), setup_.context)) > before;
+    if (fits) continue;
+    if (i != 0) return i;
+    const std::uint64_t now = monotonic_ns();
+    if (stalled_since_ns_ == 0) stalled_since_ns_ = now;
+    if (now - stalled_since_ns_ < kReleaseStallNs) return 0;
+    paced_ = 0;
+  }
+  return n;
+}
+
+/// Counts packets as stamped, publishes them, and frees what is to be dropped.
+void RxThread::send(rte_mbuf* const* packets, const Destination* to, std::uint64_t live) noexcept {
+  if (live == 0) return;
+  const std::uint8_t version = plan_->version;
+  for (std::uint64_t rest = live; rest != 0; rest &= rest - 1)
+    setup_.book->set_out(setup_.view.check.number(packets[std::countr_zero(rest)]),
+                         PacketState::kRx, version);
+  std::atomic<std::uint64_t>& stamped = words_.stamped[version];
+  const std::uint64_t n =
+      stamped.load(std::memory_order_relaxed) + static_cast<std::uint64_t>(std::popcount(live));
+  // Release: pairs with outstanding(): counted before anybody can return it.
+  stamped.store(n, std::memory_order_release);
+  const std::uint64_t rest = publisher_.publish_forward(Place{}, 0, packets, to, live);
+  if (rest == 0) return;
+  stamped.store(n - static_cast<std::uint64_t>(std::popcount(rest)), std::memory_order_release);
+  drop(packets, rest);
+}
+
+/// Frees packets that nobody else has seen; their metadata says why.
+void RxThread::drop(rte_mbuf* const* packets, std::uint64_t which) noexcept {
+  if (which == 0) return;
+  std::array<void*, kMaxBurst> freed;
+  std::uint32_t n = 0;
+  for (; which != 0; which &= which - 1) {
+    rte_mbuf* const mbuf = packets[std::countr_zero(which)];
+    const PacketMeta& meta = packet_meta(mbuf);
+    drops_.add(meta.drop_service, meta.drop_reason);
+    setup_.book->take_home(setup_.view.check.number(mbuf));
+    setup_.pool->rebuild_header(mbuf);
+    freed[n++] = mbuf;
+  }
+  // After the drops were counted: a packet is never missing from both. Release pairs with
+  // in_flight().
+  words_.admitted.store(words_.admitted.load(std::memory_order_relaxed) - n,
+                        std::memory_order_release);
+  rte_mempool_put_bulk(setup_.pool->mempool(), freed.data(), n);
+}
+
+/// What still waits when the platform ends.
+void RxThread::drop_held() noexcept {
+  while (!hold_.empty()) {
+    std::array<rte_mbuf*, kMaxBurst> packets;
+    const std::uint32_t n = std::min(hold_.size(), kMaxBurst);
+    for (std::uint32_t i = 0; i < n; ++i) {
+      packets[i] = hold_.at(i);
+      drop_packet(packets[i], DropReason::kShutdown, kRxRow);
+    }
+    hold_.pop(n);
+    words_.holding.store(hold_.size(), std::memory_order_release);
+    drop(packets.data(), first_bits(n));
+  }
 }
 
 }  // namespace hb

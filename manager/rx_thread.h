@@ -1,12 +1,17 @@
-// An RX thread: takes packets from its queue of every port, says what they are, sends them off.
+// An RX thread: takes packets from its queue of every port, says what they are, sends them off or
+// holds them back while routes change; frees what it drops.
 #pragma once
 
 #include <cstdint>
 #include <vector>
 
 #include "manager/classifier.h"
+#include "manager/congestion.h"
+#include "manager/drop_counters.h"
 #include "manager/flow_control.h"
+#include "manager/hold_queue.h"
 #include "manager/packet_book.h"
+#include "manager/packet_pool.h"
 #include "manager/ports.h"
 #include "nf_lib/idle.h"
 #include "nf_lib/platform_view.h"
@@ -26,11 +31,13 @@ struct RxSetup {
   ContextId context;
   PlatformView view;
   const std::vector<Port>* ports = nullptr;
-  const Classifier* classifier = nullptr;  ///< null without --flows: every packet is of type 0
+  const PacketPool* pool = nullptr;
   PacketBook* book = nullptr;
   FlowControl* flow = nullptr;
   const std::uint8_t* endpoint_service = nullptr;
+  std::uint32_t hold_capacity = 1024;  ///< packets of the hold queue
   bool busy = false;
+  bool overload_early = false;
   int timestamp_offset = -1;  ///< of the drivers' receive time, -1 if none registered one
   std::uint64_t timestamp_flag = 0;
 };
@@ -44,12 +51,29 @@ class RxThread {
 
   /// By port number.
   [[nodiscard]] const RxPortCounters& counters(std::size_t port) const { return counters_[port]; }
+  [[nodiscard]] const DropCounters& drops() const noexcept { return drops_; }
+  /// Packets that were ever held, by type.
+  [[nodiscard]] std::uint64_t held(std::uint32_t type) const noexcept {
+    return held_[type].load(std::memory_order_relaxed);
+  }
+  /// For the control thread, while RX is paused or this thread has ended.
+  [[nodiscard]] const HoldQueue& hold_queue() const noexcept { return hold_; }
 
  private:
   bool poll_port(std::size_t port) noexcept;
   [[nodiscard]] bool at_end_of_file(std::size_t port) noexcept;
+  [[nodiscard]] bool within_bound() const noexcept;
   [[nodiscard]] bool may_receive(const Port& port) const noexcept;
   void admit(std::size_t port, rte_mbuf** burst, std::uint32_t n) noexcept;
+  void classify(rte_mbuf** burst, std::uint32_t n, std::uint64_t& moved_flows) noexcept;
+  [[nodiscard]] std::uint64_t choose_held(rte_mbuf* const* burst, std::uint32_t n,
+                                          std::uint64_t moved_flows) const noexcept;
+  void hold(rte_mbuf* const* burst, std::uint64_t which) noexcept;
+  bool release() noexcept;
+  std::uint32_t n_to_release(rte_mbuf** packets, Destination* to) noexcept;
+  void send(rte_mbuf* const* packets, const Destination* to, std::uint64_t live) noexcept;
+  void drop(rte_mbuf* const* packets, std::uint64_t which) noexcept;
+  void drop_held() noexcept;
 
   RxSetup setup_;
   RouteReader routes_;
@@ -58,6 +82,16 @@ class RxThread {
   Idle idle_;
   std::vector<RxPortCounters> counters_;
   std::vector<bool> ended_;
+  RxWords& words_;
+  DropCounters drops_;
+
+  const RxPlan* plan_ = nullptr;  ///< the current one, from one burst to the next
+  HoldQueue hold_;
+  std::uint64_t held_types_ = 0;  ///< bit t: a packet of type t may be in the hold queue
+  std::uint32_t paced_ = 0;       ///< packets yet to be released only as there is room for them
+  std::uint64_t stalled_since_ns_ = 0;  ///< when the release found no room; 0: it gets on
+  std::array<std::atomic<std::uint64_t>, kMaxTypes> held_{};
+  CongestionWatch congestion_;
 };
 
 }  // namespace hb

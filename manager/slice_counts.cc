@@ -6,6 +6,7 @@
 #include <nlohmann/json.hpp>
 
 #include "manager/platform.h"
+#include "manager/service.h"
 #include "manager/statistics.h"
 
 namespace hb {
@@ -62,7 +63,8 @@ nlohmann::json slice_json(const Platform& platform, const Instance& instance) {
   const double fill = counts.rounds != 0
                           ? static_cast<double>(counts.filled) / static_cast<double>(counts.rounds)
                           : 0;
-  return {{"service", instance.service},
+  return {{"service", instance.service->name},
+          {"instance", instance.number},
           {"slice", instance.slice},
           {"state", state_name(instance.state)},
           {"workgroups", instance.work_groups},

@@ -134,7 +134,9 @@ Result<void> check_pool(const Platform& p, bool lossless) {
   // A captured packet that is larger than a packet of the pool takes several for a moment.
   const std::uint64_t chained =
       std::uint64_t{kMaxBurst} * (kMaxRecordBytes / p.options.mbuf_bytes + 1);
-  const std::uint64_t needed = layout.ring_size + kHeldSlots + descriptors + caches + chained;
+  const std::uint64_t held = std::uint64_t{p.options.n_rx_threads} * p.options.hold_queue;
+  const std::uint64_t needed =
+      layout.ring_size + kHeldSlots + held + descriptors + caches + chained;
   if (needed > p.options.pool_size)
     return Error{fmt::format("--pool {} is too small for file ports, which must not lose a packet",
                              p.options.pool_size),
@@ -151,11 +153,9 @@ void fill_registry(Platform& p, bool lossless) {
   registry.busy_polling = p.options.busy;
   registry.lossless = lossless;
   registry.n_ports = static_cast<std::uint32_t>(p.ports.size());
-  registry.n_types = static_cast<std::uint32_t>(p.types.size());
   registry.n_syncers = p.options.gpu == GpuChoice::kNone ? 0 : p.options.n_syncers;
   p.region->path().copy(registry.region_path, sizeof(registry.region_path) - 1);
-  for (std::size_t i = 0; i < p.types.size(); ++i)
-    p.types.name(static_cast<std::uint8_t>(i)).copy(registry.types[i], kNameBytes - 1);
+  publish_type_names(registry, p.types);
   for (std::size_t i = 0; i < p.ports.size(); ++i) {
     PortEntry& entry = registry.ports[i];
     entry.used = 1;
@@ -165,6 +165,19 @@ void fill_registry(Platform& p, bool lossless) {
     std::memcpy(entry.mac, p.ports[i].mac.addr_bytes, sizeof(entry.mac));
     p.ports[i].spec.text.copy(entry.name, sizeof(entry.name) - 1);
   }
+}
+
+/// Both classifiers, now: at run time nothing is taken from EAL's heap.
+Result<void> make_classifiers(Platform& p) {
+  auto memory = FlowMemory::create(std::size_t{p.options.flow_memory_mib} << 20);
+  if (!memory) return memory.error();
+  p.flow_memory = std::move(*memory);
+  for (auto& made : p.classifiers) {
+    auto classifier = Classifier::create(p.flow_memory->socket_id(), kMaxFlowRules);
+    if (!classifier) return classifier.error();
+    made = std::move(*classifier);
+  }
+  return p.flows ? p.classifiers[p.classifier]->compile(*p.flows, p.types) : Result<void>{};
 }
 
 void make_threads(Platform& p, bool lossless) {
@@ -191,11 +204,13 @@ void make_threads(Platform& p, bool lossless) {
                                            .context = ContextId(kManagerContext.value + 1 + i),
                                            .view = p.view,
                                            .ports = &p.ports,
-                                           .classifier = p.classifier.get(),
+                                           .pool = p.pool.get(),
                                            .book = p.book.get(),
                                            .flow = &p.flow,
                                            .endpoint_service = p.endpoint_service.data(),
+                                           .hold_capacity = p.options.hold_queue,
                                            .busy = p.options.busy,
+                                           .overload_early = p.options.overload_early,
                                            .timestamp_offset = timestamp,
                                            .timestamp_flag = flag}));
   }
@@ -205,6 +220,14 @@ void make_threads(Platform& p, bool lossless) {
 }
 
 }  // namespace
+
+void publish_type_names(Registry& registry, const TypeNames& types) {
+  const std::uint32_t known = registry.n_types.load(std::memory_order_relaxed);
+  for (std::size_t i = known; i < types.size(); ++i)
+    types.name(static_cast<std::uint8_t>(i)).copy(registry.types[i], kNameBytes - 1);
+  // Release: pairs with the readers' acquire loads: the names are there.
+  registry.n_types.store(static_cast<std::uint32_t>(types.size()), std::memory_order_release);
+}
 
 Result<void> make_platform(Platform& p) {
   const ManagerOptions& o = p.options;
@@ -221,14 +244,13 @@ Result<void> make_platform(Platform& p) {
       spdlog::warn("{}: '{}' can't be reached from rx", o.routes, name);
     p.routes = std::move(*routes);
   }
-  std::optional<FlowConfig> flows;
   if (!o.flows.empty()) {
     auto loaded = load_flow_config(o.flows);
     if (!loaded) return loaded.error();
-    flows = std::move(*loaded);
+    p.flows = std::move(*loaded);
   }
   if (const auto interned =
-          p.types.intern_all(flows ? &*flows : nullptr, p.routes ? &*p.routes : nullptr);
+          p.types.intern_all(p.flows ? &*p.flows : nullptr, p.routes ? &*p.routes : nullptr);
       !interned)
     return interned.error();
   if (!o.stats_path.empty()) {
@@ -252,11 +274,7 @@ Result<void> make_platform(Platform& p) {
   if (packet_meta_offset < 0)
     return Error{"no room in the mbuf for the packet's metadata",
                  "use fewer drivers with fields of their own"};
-  if (flows) {
-    auto classifier = Classifier::build(*flows, p.types, SOCKET_ID_ANY);
-    if (!classifier) return classifier.error();
-    p.classifier = std::move(*classifier);
-  }
+  if (const Result<void> made = make_classifiers(p); !made) return made;
   auto region =
       Region::create(p.control->region_path(), demand_of(o, *hugepages), node_of_ports(*specs));
   if (!region) return region.error();
@@ -287,7 +305,8 @@ Result<void> make_platform(Platform& p) {
 
 void unmake_platform(Platform& p) {
   rte_pdump_uninit();
-  p.classifier.reset();
+  for (auto& classifier : p.classifiers) classifier.reset();
+  p.flow_memory.reset();
   p.pool.reset();
   rte_eal_cleanup();
   p.region.reset();

@@ -14,4 +14,7 @@ Result<void> make_platform(Platform& p);
 /// Takes down what must go in order: classifier, pool, EAL, region, files.
 void unmake_platform(Platform& p);
 
+/// Writes the names of types that are new to the registry. Control thread only.
+void publish_type_names(Registry& registry, const TypeNames& types);
+
 }  // namespace hb

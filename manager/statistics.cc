@@ -2,7 +2,10 @@
 
 #include <rte_ethdev.h>
 
+#include <algorithm>
+#include <iterator>
 #include <nlohmann/json.hpp>
+#include <vector>
 
 namespace hb {
 namespace {
@@ -11,6 +14,13 @@ using nlohmann::json;
 
 std::uint64_t get(const std::atomic<std::uint64_t>& counter) {
   return counter.load(std::memory_order_relaxed);
+}
+
+/// Drops that a service (or kMaxServices, the manager) caused, whichever thread freed the packets.
+std::uint64_t drops(const Platform& p, std::uint32_t service, std::uint32_t reason) {
+  std::uint64_t n = p.tx_thread->drops().get(service, reason);
+  for (const auto& rx : p.rx_threads) n += rx->drops().get(service, reason);
+  return n;
 }
 
 /// Reasons by which an NF itself lost a packet; the others are the platform's.
@@ -69,11 +79,10 @@ std::uint64_t packets_in_device(const Platform& p, const Instance& instance) {
 
 NfCounts count_nf(const Platform& p, const Instance& instance) {
   NfCounts counts;
-  const DropCounters& drops = p.tx_thread->drops();
   for (std::uint32_t reason = 0; reason < DropCounters::kReasons; ++reason)
     if (is_nf_reason(reason) && reason != static_cast<std::uint32_t>(DropReason::kHeldAtExit))
-      counts.dropped += get(drops.count[instance.id][reason]);
-  counts.lost = get(drops.count[instance.id][static_cast<std::uint32_t>(DropReason::kLostInCrash)]);
+      counts.dropped += drops(p, instance.id, reason);
+  counts.lost = drops(p, instance.id, static_cast<std::uint32_t>(DropReason::kLostInCrash));
   counts.rx = instance.rx_before;
   counts.left = instance.left_before;
   counts.originated = instance.originated_before;
@@ -81,13 +90,13 @@ NfCounts count_nf(const Platform& p, const Instance& instance) {
     std::uint64_t taken = 0;
     for (const EndpointId endpoint : instance.endpoints) taken += p.totals->consumed_by(endpoint);
     counts.rx += taken - instance.rx_base;
-    if (instance.compute == Compute::kCpu) {
+    if (instance.service->compute == Compute::kCpu) {
       counts.left += p.totals->produced_by(instance.context) - instance.left_base;
       counts.originated += p.totals->originated_by(instance.context) - instance.originated_base;
     }
   }
   counts.rx -= instance.served_as_orphan;
-  if (instance.compute == Compute::kGpu) {
+  if (instance.service->compute == Compute::kGpu) {
     counts.in_device = packets_in_device(p, instance);
     const std::uint64_t kept = counts.in_device + counts.lost;
     counts.left = counts.rx > kept ? counts.rx - kept : 0;
@@ -96,27 +105,29 @@ NfCounts count_nf(const Platform& p, const Instance& instance) {
 }
 
 json drops_of_nf(const Platform& p, const Instance& instance) {
-  json drops = json::object();
-  const DropCounters& all = p.tx_thread->drops();
+  json named = json::object();
   for (std::uint32_t reason = 0; reason < DropCounters::kReasons; ++reason) {
-    const std::uint64_t n = get(all.count[instance.id][reason]);
+    const std::uint64_t n = drops(p, instance.id, reason);
     if (n == 0 || !is_nf_reason(reason)) continue;
     if (reason < kNfReasons)
-      drops[std::string(kDropReasonNames[reason])] = n;
-    else if (reason - kNfReasons < instance.reasons.size())
-      drops[instance.reasons[reason - kNfReasons]] = n;
+      named[std::string(kDropReasonNames[reason])] = n;
+    else if (reason - kNfReasons < instance.service->reasons.size())
+      named[instance.service->reasons[reason - kNfReasons]] = n;
   }
-  return drops;
+  return named;
 }
 
 json nfs_json(const Platform& p) {
   json nfs = json::array();
-  for (const auto& instance : p.instances) {
-    if (instance->start_order == 0) continue;  // named in routes, never started
+  std::vector<const Instance*> instances;
+  for (const auto& service : p.services)
+    std::ranges::copy_if(service->instances, std::back_inserter(instances),
+                         &Instance::start_order);  // that ever came to be
+  for (const Instance* const instance : instances) {
     const NfCounts counts = count_nf(p, *instance);
-    const bool gpu = instance->compute == Compute::kGpu;
-    json nf = {{"service", instance->service},
-               {"instance", 0},
+    const bool gpu = instance->service->compute == Compute::kGpu;
+    json nf = {{"service", instance->service->name},
+               {"instance", instance->number},
                {"compute", gpu ? "gpu" : "cpu"},
                {"isolation", instance->isolation == Isolation::kPrivate ? "private" : "secondary"},
                {"state", state_name(instance->state)},
@@ -128,6 +139,7 @@ json nfs_json(const Platform& p) {
                {"lost_in_crash", counts.lost},
                {"restarts", instance->restarts}};
     if (!instance->failure.empty()) nf["failure"] = instance->failure;
+    if (!instance->last_end.empty()) nf["last_end"] = instance->last_end;
     if (gpu) nf["workgroups"] = instance->work_groups.size();
     nfs.push_back(std::move(nf));
   }
@@ -137,32 +149,35 @@ json nfs_json(const Platform& p) {
 /// The platform's own drops, summed over who caused them, and broken down by NF where that says
 /// more: whose absence and whose full ring it was.
 void add_platform_drops(const Platform& p, json& out) {
-  json drops = json::object();
+  json total = json::object();
   json missing = json::object();
   json full = json::object();
-  const DropCounters& all = p.tx_thread->drops();
+  json early = json::object();
   for (std::uint32_t reason = 1; reason < static_cast<std::uint32_t>(DropReason::kCount);
        ++reason) {
     if (reason == static_cast<std::uint32_t>(DropReason::kLostInCrash)) continue;
-    std::uint64_t sum = is_nf_reason(reason) ? get(all.count[kMaxServices][reason]) : 0;
+    std::uint64_t sum = is_nf_reason(reason) ? drops(p, kMaxServices, reason) : 0;
     for (std::uint32_t service = 0; !is_nf_reason(reason) && service <= kMaxServices; ++service) {
-      const std::uint64_t n = get(all.count[service][reason]);
+      const std::uint64_t n = drops(p, service, reason);
       sum += n;
-      if (n == 0 || service >= p.instances.size()) continue;
+      if (n == 0 || service >= p.services.size()) continue;
       if (reason == static_cast<std::uint32_t>(DropReason::kMissingNf))
-        missing[p.instances[service]->service] = n;
+        missing[p.services[service]->name] = n;
       if (reason == static_cast<std::uint32_t>(DropReason::kRingFull))
-        full[p.instances[service]->service] = n;
+        full[p.services[service]->name] = n;
+      if (reason == static_cast<std::uint32_t>(DropReason::kOverloadEarly))
+        early[p.services[service]->name] = n;
     }
-    if (sum != 0) drops[std::string(kDropReasonNames[reason])] = sum;
+    if (sum != 0) total[std::string(kDropReasonNames[reason])] = sum;
   }
   std::uint64_t not_sent = 0;  // by port in ports[].tx_dropped
   for (std::size_t port = 0; port < p.ports.size(); ++port)
     not_sent += get(p.tx_thread->counters(port).dropped);
-  if (not_sent != 0) drops["tx_dropped"] = not_sent;
-  out["drops"] = std::move(drops);
+  if (not_sent != 0) total["tx_dropped"] = not_sent;
+  out["drops"] = std::move(total);
   out["missing_nf"] = std::move(missing);
   out["ring_full"] = std::move(full);
+  out["overload_early"] = std::move(early);
 }
 
 const char* gpu_state_name(GpuStatus::State state) {
@@ -191,6 +206,8 @@ const char* state_name(InstanceState state) {
       return "running";
     case InstanceState::kDraining:
       return "draining";
+    case InstanceState::kRestarting:
+      return "restarting";
     case InstanceState::kStopped:
       return "stopped";
     case InstanceState::kFailed:
@@ -201,12 +218,47 @@ const char* state_name(InstanceState state) {
   return "free";
 }
 
+json switch_report(const Platform& p) {
+  const SwitchReport& last = p.last_switch;
+  json affected = json::array();
+  json held = json::object();
+  std::uint64_t n_held = 0;
+  for (std::uint32_t type = 0; type < p.types.size(); ++type) {
+    const std::string& name = p.types.name(static_cast<std::uint8_t>(type));
+    if ((last.affected >> type & 1) != 0) affected.push_back(name);
+    if (last.held[type] != 0) held[name] = last.held[type];
+    n_held += last.held[type];
+  }
+  return {{"version", last.version},
+          {"affected", std::move(affected)},
+          {"flows", last.flows_changed},
+          {"held", std::move(held)},
+          {"n_held", n_held},
+          {"hold_us", last.hold_us},
+          {"total_us", last.total_us}};
+}
+
+json changes_json(const Platform& p) {
+  json held = json::object();
+  for (std::uint32_t type = 0; type < p.types.size(); ++type) {
+    std::uint64_t n = 0;
+    for (const auto& rx : p.rx_threads) n += rx->held(type);
+    if (n != 0) held[p.types.name(static_cast<std::uint8_t>(type))] = n;
+  }
+  return {{"n", p.last_switch.number},
+          {"holding", p.flow.holding()},
+          {"held", std::move(held)},
+          {"longest_hold_us", p.longest_hold_us},
+          {"last", p.last_switch.number != 0 ? switch_report(p) : json(nullptr)}};
+}
+
 json statistics(Platform& platform, const AuditReport* audit) {
   platform.totals->sample();
   json out = {{"ports", ports_json(platform)}, {"nfs", nfs_json(platform)}};
   add_platform_drops(platform, out);
   std::uint64_t originated = 0;
   for (const auto& nf : out["nfs"]) originated += nf["originated"].get<std::uint64_t>();
+  out["changes"] = changes_json(platform);
   const TxWords& tx = platform.flow.tx;
   out["pool"] = {{"size", platform.pool->layout().size}, {"free", platform.pool->n_free()}};
   // What NFs originated and what has come back of it; the rest is on its way.

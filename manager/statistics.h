@@ -15,4 +15,8 @@ nlohmann::json statistics(Platform& platform, const AuditReport* audit);
 /// "running", "failed", ...
 const char* state_name(InstanceState state);
 
+/// The last change of routes or flows: which types it affected, how many packets were held, for how
+/// long.
+nlohmann::json switch_report(const Platform& platform);
+
 }  // namespace hb

@@ -13,10 +13,6 @@ namespace {
 /// A device whose queue is full is asked this often again before its packets are dropped.
 constexpr int kTxRetries = 64;
 
-void add(std::atomic<std::uint64_t>& counter, std::uint64_t n) noexcept {
-  counter.store(counter.load(std::memory_order_relaxed) + n, std::memory_order_relaxed);
-}
-
 }  // namespace
 
 TxThread::TxThread(const TxSetup& setup)
@@ -85,27 +81,47 @@ std::uint32_t TxThread::take(const Window& window, rte_mbuf** out) noexcept {
   std::uint64_t received = 0;
   std::uint64_t filled = 0;
   TxWords& words = setup_.flow->tx;
+  // Packets of a burst nearly always have one version.
+  std::uint8_t version = 0;
+  std::uint64_t of_version = 0;
+  const auto count_version = [&] {
+    if (of_version == 0) return;
+    std::atomic<std::uint64_t>& returned = words.returned[version];
+    // Release: pairs with outstanding(): a packet counted here has been counted as stamped.
+    returned.store(returned.load(std::memory_order_relaxed) + of_version,
+                   std::memory_order_release);
+    of_version = 0;
+  };
   for (std::uint32_t i = 0; i < window.n; ++i) {
     rte_mbuf* const mbuf = window.packets[i];
     const std::uint32_t number = setup_.view.check.number(mbuf);
     if (number == PacketCheck::kNotAPacket) {
-      add(words.bad_pointers, 1);
+      add_to(words.bad_pointers, 1);
       continue;
     }
-    switch (setup_.book->take_home(number)) {
+    const BookEntry was = setup_.book->entry(number);
+    switch (was.state) {
       case PacketState::kHome:
-        add(words.double_returns, 1);
+      case PacketState::kWaits:  // an RX thread has it
+        add_to(words.double_returns, 1);
         continue;
       case PacketState::kRx:
+        if (was.version != version) {
+          count_version();
+          version = was.version;
+        }
+        ++of_version;
         ++received;
         break;
       case PacketState::kFilled:
         ++filled;
         break;
     }
+    setup_.book->take_home(number);
     setup_.pool->rebuild_header(mbuf);
     out[n++] = mbuf;
   }
+  count_version();
   // Release: pairs with in_flight(): a packet counted as returned has been counted as received.
   words.returned_rx.store(words.returned_rx.load(std::memory_order_relaxed) + received,
                           std::memory_order_release);
@@ -125,7 +141,7 @@ void TxThread::send(std::size_t port, rte_mbuf** packets, std::uint32_t n) noexc
       bytes += mbuf->pkt_len;
       good[n_good++] = mbuf;
     } else {
-      add(drops_.count[kMaxServices][static_cast<std::uint8_t>(DropReason::kBadPacket)], 1);
+      drops_.add(kMaxServices, static_cast<std::uint32_t>(DropReason::kBadPacket));
       give_back(&packets[i], 1);
     }
   }
@@ -134,10 +150,10 @@ void TxThread::send(std::size_t port, rte_mbuf** packets, std::uint32_t n) noexc
   for (int tries = 0; sent < n_good && tries < kTxRetries; ++tries)
     sent += rte_eth_tx_burst(id, 0, good.data() + sent, static_cast<std::uint16_t>(n_good - sent));
   for (std::uint32_t i = sent; i < n_good; ++i) bytes -= good[i]->pkt_len;
-  add(counters.packets, sent);
-  add(counters.bytes, bytes);
+  add_to(counters.packets, sent);
+  add_to(counters.bytes, bytes);
   if (sent < n_good) {
-    add(counters.dropped, n_good - sent);
+    add_to(counters.dropped, n_good - sent);
     give_back(good.data() + sent, n_good - sent);
   }
 }
@@ -151,10 +167,12 @@ void TxThread::reclaim(rte_mbuf** packets, std::uint32_t n) noexcept {
     std::uint32_t reason = meta.drop_reason;
     const bool declared =
         reason >= kNfReasons
-            ? service < kMaxServices && reason - kNfReasons < registry.services[service].n_reasons
+            ? service < kMaxInstances &&
+                  reason - kNfReasons <
+                      registry.services[registry.instances[service].service].n_reasons
             : reason != 0 && reason < static_cast<std::uint32_t>(DropReason::kCount);
     if (!declared) reason = static_cast<std::uint32_t>(DropReason::kBadVerdict);
-    add(drops_.count[service][reason], 1);
+    drops_.add(service, reason);
   }
   give_back(packets, n);
 }
@@ -180,7 +198,7 @@ bool TxThread::fill(ContextId context) noexcept {
     mbuf->port = 0;  // as if it had come in there, for routes that end in a paired port
     setup_.book->set_out(setup_.view.check.number(mbuf), PacketState::kFilled);
   }
-  add(words.filled, kMaxBurst);
+  add_to(words.filled, kMaxBurst);
   publish(ring, packets.data(), kMaxBurst);
   return true;
 }

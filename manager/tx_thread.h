@@ -1,16 +1,16 @@
 // The TX thread: sends what reaches the ports' TX endpoints, takes back what reaches the reclaimer,
-// keeps fill rings full. The only thread that frees packets.
+// keeps fill rings full. It frees what others have had; RX threads free what they drop themselves.
 #pragma once
 
 #include <array>
 #include <cstdint>
 #include <vector>
 
+#include "manager/drop_counters.h"
 #include "manager/flow_control.h"
 #include "manager/packet_book.h"
 #include "manager/packet_pool.h"
 #include "manager/ports.h"
-#include "nf_lib/drop_reason.h"
 #include "nf_lib/idle.h"
 #include "nf_lib/platform_view.h"
 #include "nf_lib/ring.h"
@@ -21,12 +21,6 @@ struct alignas(kFalseSharingRange) TxPortCounters {
   std::atomic<std::uint64_t> packets{0};
   std::atomic<std::uint64_t> bytes{0};
   std::atomic<std::uint64_t> dropped{0};  ///< the device did not take them
-};
-
-/// Drops by who dropped (a service, or kMaxServices for the manager) and why.
-struct DropCounters {
-  static constexpr std::uint32_t kReasons = kNfReasons + kMaxNfReasons;
-  std::array<std::array<std::atomic<std::uint64_t>, kReasons>, kMaxServices + 1> count{};
 };
 
 struct TxSetup {

@@ -12,12 +12,12 @@
 namespace hb {
 
 BurstLoop::BurstLoop(const PlatformView& view, ContextPage* page, ContextId context,
-                     EndpointId endpoint, ServiceId service)
+                     EndpointId endpoint, ServiceId service, InstanceId instance)
     : view_(view),
       page_(page),
       endpoint_(endpoint),
-      service_(service),
-      routes_(view.routes, view.registry, service.value),
+      instance_(instance),
+      routes_(view.routes, view.registry, service.value, instance),
       publisher_(view.region, context, &page->ledger),
       held_(page, view.check),
       fill_ring_(view.region.fill_ring_id(context)) {}
@@ -55,7 +55,7 @@ void BurstLoop::take_burst(NetworkFunction& nf, RingId id, rte_ring* ring) noexc
         held_.hold(packets[i]);
         continue;
       }
-      destinations[i] = drop_packet(packets[i], DropReason::kHeldFull, service_.value);
+      destinations[i] = drop_packet(packets[i], DropReason::kHeldFull, instance_.value);
     } else {
       destinations[i] = routes_.resolve(packets[i], verdicts[i]);
     }
@@ -147,7 +147,7 @@ std::uint32_t BurstLoop::originate(std::span<rte_mbuf*> out) noexcept {
     PacketMeta& meta = packet_meta(out[i]);
     meta = PacketMeta{};
     meta.capture_ns = wall_clock_ns();
-    meta.route_version = static_cast<std::uint8_t>(routes_.current_version());
+    meta.route_version = kJudgedByCurrent;
   }
   return n_fresh_;
 }
@@ -177,7 +177,9 @@ std::optional<ServiceId> BurstLoop::find_service(std::string_view name) const {
 }
 
 std::optional<std::uint8_t> BurstLoop::find_type(std::string_view name) const {
-  for (std::uint32_t i = 0; i < view_.registry->n_types; ++i)
+  // Acquire: pairs with the manager's release store once the names are there.
+  const std::uint32_t n_types = view_.registry->n_types.load(std::memory_order_acquire);
+  for (std::uint32_t i = 0; i < n_types && i < kMaxTypes; ++i)
     if (name == std::string_view(view_.registry->types[i])) return static_cast<std::uint8_t>(i);
   return std::nullopt;
 }

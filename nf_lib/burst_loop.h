@@ -18,7 +18,7 @@ class BurstLoop final : public NfContext {
  public:
   /// @param page  the context's own page, written by this loop alone
   BurstLoop(const PlatformView& view, ContextPage* page, ContextId context, EndpointId endpoint,
-            ServiceId service);
+            ServiceId service, InstanceId instance);
 
   /// Takes one burst from each producer that has one.
   /// @return packets taken
@@ -50,7 +50,7 @@ class BurstLoop final : public NfContext {
   PlatformView view_;
   ContextPage* page_;
   EndpointId endpoint_;
-  ServiceId service_;
+  InstanceId instance_;
   RouteReader routes_;
   Publisher publisher_;
   HeldArea held_;

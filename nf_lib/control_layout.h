@@ -18,7 +18,7 @@ namespace hb {
 inline constexpr std::uint64_t kRegistryMagic = 0x3152'4745'5242'4848;  // "HHBREGR1"
 inline constexpr std::uint64_t kRoutesMagic = 0x3154'554f'5242'4848;
 inline constexpr std::uint64_t kContextMagic = 0x3154'5843'5842'4848;
-inline constexpr std::uint32_t kControlVersion = 1;
+inline constexpr std::uint32_t kControlVersion = 2;
 
 /// First bytes of every control file. A reader refuses another magic, version or hash.
 struct ControlHeader {
@@ -46,7 +46,8 @@ enum class InstanceState : std::uint32_t {
   kFree,
   kStarting,  ///< registered, loading its tables
   kRunning,
-  kDraining,  ///< no longer routed to; finishing what is in its rings
+  kDraining,    ///< no longer routed to; finishing what is in its rings
+  kRestarting,  ///< dead; its packets wait for a successor
   kStopped,
   kFailed
 };
@@ -105,7 +106,9 @@ struct Registry {
   std::int32_t manager_pid;
   std::uint32_t busy_polling;  ///< --idle busy
   std::uint32_t lossless;      ///< a file port is open: queues beside the path wait
-  std::uint32_t n_ports, n_types, n_syncers;
+  std::uint32_t n_ports, n_syncers;
+  /// Entries of `types`; grows when a reload names new ones. Manager writes (release).
+  std::atomic<std::uint32_t> n_types;
   std::atomic<std::uint32_t> ready;  ///< 1 once everything above is final (release)
   char region_path[256];
   char types[kMaxTypes][kNameBytes];
@@ -152,6 +155,13 @@ struct RouteTable {
   std::uint16_t port_endpoint[kMaxPorts];
   std::uint16_t peer_port[kMaxPorts];
 };
+
+/// Route versions are 0..kRouteVersions-1, and then 0 again: an even number of them, so that two
+/// neighbours never share a table.
+inline constexpr std::uint32_t kRouteVersions = 254;
+/// Stamped instead of a version on packets that NFs originate: the current table judges them,
+/// whichever that is, wherever they are.
+inline constexpr std::uint8_t kJudgedByCurrent = 255;
 
 struct RouteTables {
   ControlHeader header;
@@ -209,11 +219,12 @@ static_assert(std::atomic<InstanceState>::is_always_lock_free);
 /// A hash of every size and bound of the shared layouts and of the DPDK version.
 constexpr std::uint32_t layout_hash() {
   std::uint64_t hash = 0xcbf29ce484222325;
-  const std::uint64_t parts[] = {
-      kControlVersion,  sizeof(Registry),       sizeof(RouteTables), sizeof(ContextPage),
-      sizeof(rte_ring), sizeof(HbQueueControl), kMaxBurst,           kMaxContexts,
-      kMaxEndpoints,    kMaxServices,           kMaxTypes,           kHeldSlots,
-      kRegionBase,      RTE_VER_YEAR,           RTE_VER_MONTH,       RTE_VER_MINOR};
+  const std::uint64_t parts[] = {kControlVersion,     sizeof(Registry), sizeof(RouteTables),
+                                 sizeof(ContextPage), sizeof(rte_ring), sizeof(HbQueueControl),
+                                 kMaxBurst,           kMaxContexts,     kMaxEndpoints,
+                                 kMaxServices,        kMaxTypes,        kHeldSlots,
+                                 kMaxInstances,       kRegionBase,      RTE_VER_YEAR,
+                                 RTE_VER_MONTH,       RTE_VER_MINOR};
   for (const std::uint64_t part : parts) {
     for (int shift = 0; shift < 64; shift += 8)
       hash = (hash ^ ((part >> shift) & 0xff)) * 0x100000001b3;

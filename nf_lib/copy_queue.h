@@ -65,6 +65,10 @@ class CopyQueue {
   [[nodiscard]] std::uint32_t max_length() const noexcept {
     return record_bytes_ - static_cast<std::uint32_t>(sizeof(CopyRecord));
   }
+  /// What a third party can tell of the reader: how many records it has ever taken, and whether
+  /// there are more.
+  [[nodiscard]] std::uint32_t taken() noexcept { return tail().load(std::memory_order_relaxed); }
+  [[nodiscard]] bool waits() noexcept { return head().load(std::memory_order_relaxed) != taken(); }
   /// For a slice's new owner, before it can be written to.
   void reset() noexcept {
     head().store(0, std::memory_order_relaxed);

@@ -12,7 +12,9 @@ inline constexpr std::uint32_t kMaxBurst = 64;
 inline constexpr std::uint32_t kMaxContexts = 128;
 inline constexpr std::uint32_t kMaxEndpoints = 256;
 inline constexpr std::uint32_t kMaxServices = 64;
+/// Not above kMaxServices: drops are counted by either id in one table.
 inline constexpr std::uint32_t kMaxInstances = 64;
+static_assert(kMaxInstances <= kMaxServices);
 inline constexpr std::uint32_t kMaxPorts = 16;
 inline constexpr std::uint32_t kMaxTypes = 64;
 inline constexpr std::uint32_t kMaxSyncers = 8;

@@ -25,6 +25,8 @@ class App;
 
 namespace hb {
 
+using NameList = std::vector<std::string>;
+
 /// What the platform needs to know of an NF before it starts.
 struct NfDescription {
   std::string name;     ///< the service's default name and the program's
@@ -37,6 +39,13 @@ struct NfDescription {
   std::uint64_t tick_every_us = 0;    ///< 0: tick() is never called
   std::uint32_t eal_memory_mb = 512;  ///< bound of the private EAL's memory; untouched is free
   bool originates = false;            ///< it sends packets of its own
+  /// Processing a packet twice does no harm: when the process dies, the burst that it had in hand
+  /// is left to its successor instead of being lost. The NF may have changed packets of that burst.
+  bool idempotent = false;
+  /// Packet types that it may set, and services that it may name in a verdict; unset: any. Flows
+  /// whose packets can't come to where routes change go on while they do: NameList{} says none.
+  std::optional<NameList> sets_types = std::nullopt;
+  std::optional<NameList> names_services = std::nullopt;
 };
 
 /// The platform as an NF meets it. Only the NF's own thread calls it; setup() gets it first.

@@ -46,7 +46,8 @@ int end_of_session(NfSession& session) {
 
 int run_cpu(NfSession& session, NetworkFunction& nf, const NfDescription& description) {
   const Registration& own = session.registration();
-  BurstLoop loop(session.attachment().view(), own.page, own.context, own.endpoint, own.service);
+  BurstLoop loop(session.attachment().view(), own.page, own.context, own.endpoint, own.service,
+                 own.instance);
   if (const Result<void> set_up = nf.setup(loop); !set_up) return fail(set_up.error());
   session.on_reload([&nf](std::span<const std::string> args) { return nf.reload(args); });
   if (const Result<void> ready = session.ready(); !ready) return fail(ready.error());
@@ -74,6 +75,8 @@ int run_cpu(NfSession& session, NetworkFunction& nf, const NfDescription& descri
       idle.wait();
   }
   session.end_reloads();
+  // Its successor may be given its rings without a drain: what is held goes on its way now.
+  if (!session.orphaned() && loop.n_held() != 0) loop.flush(nf, flushed);
   nf.tear_down();
   return end_of_session(session);
 }
@@ -122,7 +125,7 @@ Result<std::string> reload_gpu(NfSession& session, GpuNetworkFunction& nf,
 int run_gpu(NfSession& session, GpuNetworkFunction& nf) {
   const Registration& own = session.registration();
   const PlatformView& view = session.attachment().view();
-  BurstLoop context(view, own.page, own.context, own.endpoint, own.service);
+  BurstLoop context(view, own.page, own.context, own.endpoint, own.service, own.instance);
   if (const Result<void> set_up = nf.setup(context); !set_up) return fail(set_up.error());
   std::vector<CopyQueue> queues;
   for (const std::uint32_t queue : own.copy_queues) {

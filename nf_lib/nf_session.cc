@@ -12,6 +12,8 @@
 #include <csignal>
 #include <nlohmann/json.hpp>
 
+#include "nf_lib/supervision.h"
+
 namespace hb {
 namespace {
 
@@ -52,6 +54,7 @@ Result<std::unique_ptr<NfSession>> NfSession::start(Attachment attachment,
   session->service_ = service;
   json message = register_message("nf");
   message.update({{"service", service},
+                  {"program", description.name},
                   {"compute", compute == Compute::kGpu ? "gpu" : "cpu"},
                   {"isolation", isolation == Isolation::kPrivate ? "private" : "secondary"},
                   {"reasons", description.drop_reasons},
@@ -59,7 +62,12 @@ Result<std::unique_ptr<NfSession>> NfSession::start(Attachment attachment,
                   {"key_offset", description.key_offset},
                   {"key_bytes", description.key_bytes},
                   {"originates", description.originates},
+                  {"idempotent", description.idempotent},
+                  {"supervisor", own_supervisor()},
+                  {"replaces", replaced_process()},
                   {"work_groups", work_groups}});
+  if (description.sets_types) message["sets_types"] = *description.sets_types;
+  if (description.names_services) message["names_services"] = *description.names_services;
   const int pidfd = open_own_pidfd();
   if (pidfd < 0) return Error{"this kernel has no pidfd_open", "Linux 5.3 or later is needed"};
   const Result<void> sent = session->attachment_.socket().send(message, std::array{pidfd});

@@ -18,7 +18,9 @@ struct PacketMeta {
   std::uint8_t route_version;  ///< the route table that judges this packet
   std::uint32_t flow_hash;     ///< symmetric: both directions of a flow have the same
   std::uint8_t drop_reason;    ///< why it goes to the reclaimer (DropReason or kNfReasons + index)
-  std::uint8_t drop_service;   ///< which service dropped it, or which is missing
+  /// Whose drop it is: the instance (by id) that dropped or lost it, or the service that is
+  /// missing, or whose ring is full.
+  std::uint8_t drop_service;
   std::uint16_t out_port_plus_1;  ///< set_out_port(); 0: none was chosen
 
   [[nodiscard]] std::uint64_t capture_number() const noexcept {

@@ -29,6 +29,18 @@ class Publisher {
   /// @param destinations         endpoints, same length; entries outside `live` are ignored
   void publish_burst(Place source, std::uint32_t source_tail, rte_mbuf* const* packets,
                      const Destination* destinations, std::uint64_t live) noexcept {
+    const std::uint64_t rest = publish_forward(source, source_tail, packets, destinations, live);
+    if (rest != 0)
+      move(source, source_tail, live & ~rest, region_.ring_id(kReclaimer, context_), packets, rest);
+  }
+
+  /// The same, but what is to be dropped stays the caller's, with its reason: for threads of the
+  /// manager, which may free packets.
+  /// @return packets for the reclaimer, and those that did not fit
+  [[nodiscard]] std::uint64_t publish_forward(Place source, std::uint32_t source_tail,
+                                              rte_mbuf* const* packets,
+                                              const Destination* destinations,
+                                              std::uint64_t live) noexcept {
     std::uint64_t done = 0;
     std::uint64_t overflow = 0;
     std::uint64_t left = live;
@@ -51,9 +63,7 @@ class Publisher {
       move(source, source_tail, done, region_.ring_id(EndpointId(to), context_), packets, mask);
       done |= mask;
     }
-    if (overflow != 0) {
-      move(source, source_tail, done, region_.ring_id(kReclaimer, context_), packets, overflow);
-    }
+    return overflow;
   }
 
   /// One publish: record, then the ring's store.

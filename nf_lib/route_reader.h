@@ -17,7 +17,7 @@ namespace hb {
 using Destination = std::uint16_t;
 
 /// Marks a packet for the reclaimer.
-/// @param service whom the reason is counted for
+/// @param service  whom the reason is counted for: PacketMeta::drop_service
 inline Destination drop_packet(rte_mbuf* mbuf, std::uint8_t reason,
                                std::uint32_t service) noexcept {
   PacketMeta& meta = packet_meta(mbuf);
@@ -33,34 +33,41 @@ inline Destination drop_packet(rte_mbuf* mbuf, DropReason reason, std::uint32_t 
 class RouteReader {
  public:
   RouteReader() = default;
+  /// For a row that no NF's verdicts come from: kRxRow, or a service that others skip.
   RouteReader(const RouteTables* routes, const Registry* registry, std::uint32_t row)
-      : routes_(routes), registry_(registry), row_(row) {}
+      : RouteReader(routes, registry, row, InstanceId(row)) {}
+  /// @param instance  who answers for drops by verdict
+  RouteReader(const RouteTables* routes, const Registry* registry, std::uint32_t row,
+              InstanceId instance)
+      : routes_(routes), registry_(registry), row_(row), instance_(instance.value) {}
 
   /// The table version that RX stamps now.
   [[nodiscard]] std::uint32_t current_version() const noexcept {
-    // Acquire: pairs with the release store in RoutePublisher::publish, so the table is whole.
+    // Acquire: pairs with the release store in publish_routes(), so the table is whole.
     return routes_->current.load(std::memory_order_acquire);
   }
 
   /// Where the packet goes, by its type and the version it was stamped with.
   [[nodiscard]] Destination resolve(rte_mbuf* mbuf, Verdict verdict) const noexcept {
     const PacketMeta& meta = packet_meta(mbuf);
-    const RouteTable& table = routes_->table[meta.route_version & 1];
+    const std::uint32_t version =
+        meta.route_version == kJudgedByCurrent ? current_version() : meta.route_version;
+    const RouteTable& table = routes_->table[version & 1];
     switch (verdict.kind()) {
       case HB_VERDICT_NEXT:
         return follow(table, table.next[meta.type % kMaxTypes][row_], mbuf);
       case HB_VERDICT_DROP:
-        return drop_packet(mbuf, nf_reason(verdict.argument()), row_);
+        return drop_packet(mbuf, nf_reason(verdict.argument()), instance_);
       case HB_VERDICT_TO_SERVICE:
         if (verdict.argument() >= kMaxServices)
-          return drop_packet(mbuf, DropReason::kBadVerdict, row_);
+          return drop_packet(mbuf, DropReason::kBadVerdict, instance_);
         return to_service(table, verdict.argument(), mbuf);
       case HB_VERDICT_TO_PORT:
         if (verdict.argument() >= registry_->n_ports)
-          return drop_packet(mbuf, DropReason::kBadVerdict, row_);
+          return drop_packet(mbuf, DropReason::kBadVerdict, instance_);
         return table.port_endpoint[verdict.argument()];
       default:
-        return drop_packet(mbuf, DropReason::kBadVerdict, row_);
+        return drop_packet(mbuf, DropReason::kBadVerdict, instance_);
     }
   }
 
@@ -137,6 +144,7 @@ class RouteReader {
   const RouteTables* routes_ = nullptr;
   const Registry* registry_ = nullptr;
   std::uint32_t row_ = 0;
+  std::uint32_t instance_ = 0;
 };
 
 }  // namespace hb

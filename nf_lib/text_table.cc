@@ -198,23 +198,22 @@ std::string ports_text(const json& status, const EarlierStatus* earlier) {
 }
 
 std::string nfs_text(const json& status, const EarlierStatus* earlier) {
-  TextTable table({"NF", "INSTANCE", "ON", "ISOLATION", "STATE", "PID", "RX", "pps", "TX", "pps",
-                   "ORIGINATED", "DROPPED", "LOST IN CRASH", "RESTARTS"});
+  TextTable table({"NF", "ON", "ISOLATION", "STATE", "PID", "RX", "pps", "TX", "pps", "ORIGINATED",
+                   "DROPPED", "LOST IN CRASH", "RESTARTS", "LAST END"});
   const json& before = earlier != nullptr ? list(earlier->status, "nfs") : list(json(), "");
   std::string reasons;
   for (const json& nf : list(status, "nfs")) {
     const json* const then = same(before, nf, {"service", "instance", "pid"});
     const json& drops = field(nf, "drops");
-    table.add_row({shown(nf, "service"), shown(nf, "instance"), shown(nf, "compute"),
-                   shown(nf, "isolation"), shown(nf, "state"),
+    const std::string name = shown(nf, "service") + '/' + shown(nf, "instance");
+    table.add_row({name, shown(nf, "compute"), shown(nf, "isolation"), shown(nf, "state"),
                    count(nf, "pid") == 0 ? "" : shown(nf, "pid"), shown(nf, "rx"),
                    shown_rate(rate(nf, then, earlier, "rx")), shown(nf, "tx"),
                    shown_rate(rate(nf, then, earlier, "tx")), shown(nf, "originated"),
                    drops.is_object() ? std::to_string(sum(drops)) : "", shown(nf, "lost_in_crash"),
-                   shown(nf, "restarts")});
+                   shown(nf, "restarts"), shown(nf, "last_end")});
     if (const std::string text = nonzero(drops); !text.empty())
-      reasons +=
-          fmt::format("{}/{} dropped: {}\n", shown(nf, "service"), shown(nf, "instance"), text);
+      reasons += fmt::format("{} dropped: {}\n", name, text);
   }
   return table.empty() ? "no NFs: start one with ./start_nf.sh NAME\n" : table.text() + reasons;
 }
@@ -224,6 +223,18 @@ std::string routes_text(const json& status) {
   for (const json& route : list(status, "routes"))
     table.add_row({shown(route, "type"), shown(route, "current"), shown(route, "next")});
   return table.empty() ? "no routes\n" : table.text();
+}
+
+std::string change_text(const json& change) {
+  std::string types;
+  for (const json& type : list(change, "affected"))
+    types += (types.empty() ? "" : ", ") + type.get<std::string>();
+  std::string text =
+      fmt::format("version {}: {} packets held, until {} us after the change\n",
+                  shown(change, "version"), shown(change, "n_held"), shown(change, "hold_us"));
+  text +=
+      types.empty() ? "no type's routes changed\n" : "types whose routes changed: " + types + '\n';
+  return text;
 }
 
 std::string gpu_text(const json& status, const EarlierStatus* earlier) {

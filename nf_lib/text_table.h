@@ -40,6 +40,9 @@ std::string ports_text(const nlohmann::json& status, const EarlierStatus* earlie
 std::string nfs_text(const nlohmann::json& status, const EarlierStatus* earlier = nullptr);
 /// Route table: type, current NF, next NF.
 std::string routes_text(const nlohmann::json& status);
+/// What a change of routes or flows did: version, types, packets held and for how long.
+/// @param change  the object that {"op":"change"} answers
+std::string change_text(const nlohmann::json& change);
 /// Device, memory mode and work-groups, a line each.
 std::string gpu_text(const nlohmann::json& status, const EarlierStatus* earlier = nullptr);
 /// One line: pool, packets in flight, drops of the platform itself, GPU, audit.

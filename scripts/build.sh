@@ -15,7 +15,8 @@ stamp=$build/.programs-built
 
 # Folders count too: one is newer when a file in it was added or removed.
 up_to_date() {
-  [[ -e $stamp && -x $build/bin/manager && -x $build/bin/gpu_host && -x $build/bin/hbctl ]] &&
+  [[ -e $stamp && -x $build/bin/manager && -x $build/bin/gpu_host && -x $build/bin/hbctl &&
+    -x $build/bin/nf_supervisor ]] &&
     [[ -z $(cd "$root" && find CMakeLists.txt CMakePresets.json cmake "${folders[@]}" \
       -newer "$stamp" -print -quit) ]]
 }

@@ -10,7 +10,7 @@ build_packages=(
   libdpdk-dev ocl-icd-opencl-dev opencl-headers pocl-opencl-icd libnuma-dev libboost-dev
   libspdlog-dev libgtest-dev libhyperscan-dev libpcap-dev libcli11-dev nlohmann-json3-dev
   libbsd-dev zlib1g-dev)
-test_packages=(spin python3-pytest python3-scapy iproute2 shellcheck)
+test_packages=(spin python3-pytest python3-scapy iproute2 shellcheck clang-14 libclang-rt-14-dev)
 dev_packages=(clang-format clang-tidy dpdk dpdk-dev tcpdump)
 
 usage() {

@@ -9,7 +9,8 @@ usage() {
   cat <<TXT
 Usage: ${0##*/} [--quick] [-L LABELS]
   --quick     no sanitizer builds
-  -L LABELS   only tests with these labels, a regular expression: unit, kernels, model, e2e, lint, bench
+  -L LABELS   only tests with these labels, a regular expression: unit, kernels, model, e2e, fuzz, lint,
+              bench
 TXT
 }
 quick=0

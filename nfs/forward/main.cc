@@ -22,6 +22,10 @@ class ForwardOnGpu final : public hb::GpuNetworkFunction {
 }  // namespace
 
 int main(int argc, char** argv) {
-  return hb::nf_main<Forward, ForwardOnGpu>(
-      argc, argv, {.name = "forward", .summary = "passes every packet on unchanged"});
+  return hb::nf_main<Forward, ForwardOnGpu>(argc, argv,
+                                            {.name = "forward",
+                                             .summary = "passes every packet on unchanged",
+                                             .idempotent = true,
+                                             .sets_types = hb::NameList{},
+                                             .names_services = hb::NameList{}});
 }

@@ -51,5 +51,7 @@ int main(int argc, char** argv) {
   return hb::nf_main<hb::router::RouterNf>(argc, argv,
                                            {.name = "router",
                                             .summary = "forwards IPv4 by longest prefix",
-                                            .drop_reasons = hb::router::drop_names()});
+                                            .drop_reasons = hb::router::drop_names(),
+                                            .sets_types = hb::NameList{},
+                                            .names_services = hb::NameList{}});
 }

@@ -37,8 +37,12 @@ struct Lane {
   SmallPlatform world{{.n_packets = kPackets, .ring_size = 1024, .fill_size = 16}};
   rte_ring* in = world.ring(SmallPlatform::kNfEndpoint, SmallPlatform::kProducer);
   rte_ring* out = world.ring(SmallPlatform::port(0), SmallPlatform::kNf);
-  BurstLoop loop{world.view, world.page(), SmallPlatform::kNf, SmallPlatform::kNfEndpoint,
-                 SmallPlatform::kService};
+  BurstLoop loop{world.view,
+                 world.page(),
+                 SmallPlatform::kNf,
+                 SmallPlatform::kNfEndpoint,
+                 SmallPlatform::kService,
+                 SmallPlatform::kInstance};
   Publisher publisher{world.view.region, SmallPlatform::kNf, &world.page()->ledger};
   NothingNf nf;
   std::array<rte_mbuf*, kPackets> packets;

@@ -1,5 +1,7 @@
 """Fixtures of the end-to-end tests. Run with the build in $HB_BUILD (default: build/)."""
 
+import signal
+
 import pytest
 
 import harness
@@ -10,6 +12,13 @@ from net_namespace import NetNamespace
 def hugepages():
     if reason := harness.hugepages_missing():
         pytest.skip(reason)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def interruptible():
+    """A shell starts background jobs with SIGINT ignored, and programs inherit that: a Ctrl-C that
+    came before a program has its own say would be lost."""
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture

@@ -214,6 +214,12 @@ class Process:
                 f"--- stderr\n{self.stderr[-6000:]}")
 
 
+def program_of(nf):
+    """An NF's program; test-only ones lie in their own folder."""
+    program = BUILD / "nfs" / nf
+    return program if program.exists() else BUILD / "tests" / "nfs" / nf
+
+
 class Platform:
     """A manager with its NFs, under a prefix that no other test has."""
 
@@ -257,10 +263,7 @@ class Platform:
 
     def spawn_nf(self, nf, *args, gpu=False, service=None):
         """Starts an NF and does not wait for it. Test-only NFs lie in their own folder."""
-        program = BUILD / "nfs" / nf
-        if not program.exists():
-            program = BUILD / "tests" / "nfs" / nf
-        command = [program, "--prefix", self.prefix]
+        command = [program_of(nf), "--prefix", self.prefix]
         command += ["--service", service] if service else []
         command += ["--gpu"] if gpu else []
         return self.spawn(service or nf, command + list(args))
@@ -270,6 +273,31 @@ class Platform:
         process = self.spawn_nf(nf, *args, gpu=gpu, service=service)
         self.wait_running(service or nf, process)
         return process
+
+    def start_supervised(self, nf, *args, service=None, instances=1, restart="on-failure",
+                         program=None):
+        """Starts an NF as start_nf.sh does, and waits until all its instances are running."""
+        command = [BUILD / "bin" / "nf_supervisor", program or program_of(nf), "--restart", restart,
+                   "--instances", instances, "--prefix", self.prefix]
+        command += ["--service", service] if service else []
+        supervisor = self.spawn(f"{service or nf}-supervisor", command + list(args))
+        self.wait_instances(service or nf, instances, supervisor)
+        return supervisor
+
+    def wait_instances(self, service, n, supervisor=None):
+        """Waits until exactly n instances of the service are running, and no other is on its way."""
+        def there(status):
+            if supervisor:
+                self.check_alive(supervisor)
+            states = [nf["state"] for nf in self.instances(service, status).values()]
+            return states.count("running") == n and not {"starting", "draining", "restarting"} & set(states)
+
+        return self.wait_for(there, f"{n} instances of {service} are running")
+
+    @staticmethod
+    def instances(service, stats):
+        """The service's entries in the statistics, by instance number."""
+        return {nf["instance"]: nf for nf in stats["nfs"] if nf["service"] == service}
 
     def wait_running(self, service, process):
         def running(status):
@@ -304,6 +332,13 @@ class Platform:
     def status(self):
         reply = self.ask("status")
         return reply["status"] if reply and reply.get("ok") else None
+
+    def hbctl(self, *words, status=0):
+        """Runs hbctl to its end, which must have that exit status; returns what it printed."""
+        done = subprocess.run([BUILD / "bin" / "hbctl", "--prefix", self.prefix, *words],
+                              capture_output=True, text=True, timeout=DEADLINE_S)
+        assert done.returncode == status, f"{words}: {done}\n{self.report()}"
+        return done.stdout + done.stderr
 
     def audit(self):
         reply = self.ask("audit")

@@ -181,7 +181,7 @@ def test_the_manager_is_killed_while_it_starts(make_platform):
 def test_stopped_processes_do_not_stop_the_manager(platform):
     """A SIGSTOPped NF holds up its own path only; when it goes on nothing is lost."""
     routes = platform.write("routes.csv", "*, rx, forward\n*, forward, tx\n")
-    platform.start_manager("--port", "null", "--routes", routes)
+    platform.start_manager("--port", "null", "--routes", routes, "--debug-nf")
     forward = platform.start_nf("forward")
     platform.wait_traffic()
     forward.signal(signal.SIGSTOP)

@@ -202,8 +202,8 @@ def test_nf_is_refused(idle_platform, files, name):
 def test_a_taken_service_name_is_refused(platform):
     platform.start_manager(*NULL)
     platform.start_nf("forward", service="mine")
-    second = platform.spawn_nf("forward", service="mine")
-    second.expect_refusal("mine")
+    second = platform.spawn_nf("steer", service="mine")
+    second.expect_refusal("mine", "forward", "steer")
     platform.wait_traffic()
     platform.stop()
 

@@ -7,7 +7,7 @@ usage() {
   cat <<USAGE
 Usage: ${0##*/} [--jobs N] [--only MODEL]
   --jobs N      verifications at a time, each below $memory_mib MiB (default 2)
-  --only MODEL  ring_ledger, gpu_slots, bounded_launch or slice_change (default: all)
+  --only MODEL  ring_ledger, gpu_slots, bounded_launch, versioned_drain or slice_change (default: all)
 USAGE
 }
 die() { printf '%s: %s\n' "${0##*/}" "$*" >&2; exit 1; }
@@ -131,6 +131,7 @@ start prove ring_ledger '-DIDEMPOTENT -DTWO_SOURCES -DN_HELD=1 -DN_CRASH=2 -DN_R
 start prove gpu_slots '-DN_WG=1 -DN_CRASH=2'
 start prove gpu_slots '-DN_WG=2 -DTWO_SOURCES -DN_RX=2'
 start prove gpu_slots '-DN_WG=1 -DDRAIN_BURST=1'
+start prove versioned_drain ''
 start prove bounded_launch ''
 start prove bounded_launch '-DM_ROUNDS=2 -DN_IDLE=2'
 start prove slice_change ''
@@ -140,6 +141,13 @@ start prove slice_change '-DN_CHANGES=5 -DN_ROUNDS=4'
 # Runs with a crash do reach the audit at the end: without that the proofs would be empty.
 start find_fault ring_ledger '-DPROBE_END -DN_HELD=1' 'assertion violated \(crashes_left>0\)'
 start find_fault gpu_slots '-DPROBE_END -DN_WG=1' 'assertion violated \(crashes_left>0\)'
+
+start find_fault versioned_drain -DPROBE_END 'assertion violated \(received<3\)'
+
+# A packet is judged by a table that is not of its version, or overtakes another of its flow.
+for fault in ACK_EARLY NO_ACK NO_HOLD NEW_FIRST OLD_STAMP NO_GRACE HELD_NOW ONE_VERSION; do
+  start find_fault versioned_drain "-DBREAK_$fault" 'assertion violated .*(last_out|table)'
+done
 
 # Recovery decides wrongly: a packet is lost, or given away twice.
 wrong_decision='assertion violated .*in_hand'

@@ -44,7 +44,7 @@ class BurstLoopTest : public ::testing::Test {
     }
   }
   [[nodiscard]] Numbers sent(EndpointId to) const { return world_.contents(to, World::kNf); }
-  [[nodiscard]] Numbers dropped(DropReason reason, std::uint32_t service = World::kService.value) {
+  [[nodiscard]] Numbers dropped(DropReason reason, std::uint32_t service = World::kInstance.value) {
     return dropped(static_cast<std::uint8_t>(reason), service);
   }
   [[nodiscard]] Numbers dropped(std::uint8_t reason, std::uint32_t service) {
@@ -62,7 +62,8 @@ class BurstLoopTest : public ::testing::Test {
   }
 
   World world_;
-  BurstLoop loop_{world_.view, world_.page(), World::kNf, World::kNfEndpoint, World::kService};
+  BurstLoop loop_{world_.view,        world_.page(),   World::kNf,
+                  World::kNfEndpoint, World::kService, World::kInstance};
 };
 
 TEST_F(BurstLoopTest, NextFollowsTheRouteOfThePacketsType) {
@@ -277,7 +278,7 @@ TEST_F(BurstLoopTest, OriginatedPacketsComeFromTheFillRingWithFreshMetadata) {
   ASSERT_EQ(loop_.originate(std::span(fresh.data(), 3)), 3u);
   EXPECT_EQ(packet_meta(fresh[0]).type, 0);
   EXPECT_EQ(packet_meta(fresh[0]).drop_reason, 0);
-  EXPECT_EQ(packet_meta(fresh[0]).route_version, 7);
+  EXPECT_EQ(packet_meta(fresh[0]).route_version, kJudgedByCurrent);
   EXPECT_NE(packet_meta(fresh[0]).capture_ns, 0u);
   EXPECT_EQ(loop_.originate(fresh), 0u) << "the last ones have not been sent";
   const std::array<Verdict, 3> verdicts = {Verdict::to_port(2), Verdict::next(), Verdict::hold()};

@@ -1,10 +1,14 @@
 #include "manager/classifier.h"
 
 #include <fmt/format.h>
+#include <rte_lcore.h>
+#include <rte_malloc.h>
 
 #include <algorithm>
+#include <array>
 #include <set>
 
+#include "manager/flow_memory.h"
 #include "tests/unit/eal_fixture.h"
 #include "tests/unit/flow_world.h"
 
@@ -173,6 +177,53 @@ TEST_F(ClassifierTest, TooManyTypesAreAnErrorWithItsLine) {
   const auto classifier = Classifier::build(flows(text), names, SOCKET_ID_ANY);
   ASSERT_FALSE(classifier.ok());
   EXPECT_EQ(classifier.error().what, "flows:64: packet type 't63' is one too many");
+}
+
+/// What EAL's heaps have given away: all NUMA nodes' together, without the external ones.
+std::size_t default_heap_bytes() {
+  std::size_t bytes = 0;
+  for (unsigned i = 0; i < rte_socket_count(); ++i) {
+    rte_malloc_socket_stats stats{};
+    EXPECT_EQ(rte_malloc_get_socket_stats(rte_socket_id_by_idx(i), &stats), 0);
+    bytes += stats.heap_allocsz_bytes + stats.alloc_count;
+  }
+  return bytes;
+}
+
+TEST_F(ClassifierTest, RulesAreReplacedWithoutAnyOfTheDefaultHeap) {
+  const auto memory = FlowMemory::create(std::size_t{48} << 20);
+  ASSERT_TRUE(memory.ok()) << memory.error().line();
+  std::array<std::unique_ptr<Classifier>, 2> sets;
+  for (auto& set : sets) {
+    auto made = Classifier::create((*memory)->socket_id(), kMaxFlowRules);
+    ASSERT_TRUE(made.ok()) << made.error().line();
+    set = std::move(*made);
+  }
+  World world(11);
+  TypeNames names;
+  const std::size_t before = default_heap_bytes();
+  for (unsigned round = 0; round < 40; ++round) {
+    const FlowConfig config = flows(world.rules(round % 5 == 4 ? 0 : 1 + round));
+    ASSERT_TRUE(names.intern_all(&config, nullptr).ok());
+    Classifier& classifier = *sets[round % 2];
+    const Result<void> compiled = classifier.compile(config, names);
+    ASSERT_TRUE(compiled.ok()) << compiled.error().line();
+    ASSERT_EQ(default_heap_bytes(), before) << "round " << round;
+    std::vector<TestPacket> packets;
+    for (unsigned i = 0; i < kMaxBurst; ++i) packets.push_back(world.packet());
+    check(classifier, names, config, packets);
+  }
+  // Rules that do not fit are refused, in bounded memory; the other set is none the worse for it.
+  const FlowConfig good = flows(world.rules(20));
+  ASSERT_TRUE(names.intern_all(&good, nullptr).ok());
+  ASSERT_TRUE(sets[0]->compile(good, names).ok());
+  FlowConfig many = good;
+  while (many.rules.size() <= kMaxFlowRules) many.rules.push_back(many.rules.front());
+  EXPECT_FALSE(sets[1]->compile(many, names).ok());
+  EXPECT_EQ(default_heap_bytes(), before);
+  std::vector<TestPacket> packets;
+  for (unsigned i = 0; i < kMaxBurst; ++i) packets.push_back(world.packet());
+  check(*sets[0], names, good, packets);
 }
 
 TEST(TypeNames, KeepsIdsAndKnowsOnlyWhatWasNamed) {

@@ -60,7 +60,7 @@ class CrashWorld {
         nullptr, SmallPlatform::kPage, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0));
     ContextPage* const page = scenario.hide_page ? &hidden_page_ : platform_.page();
     loop_.emplace(platform_.view, page, SmallPlatform::kNf, SmallPlatform::kNfEndpoint,
-                  SmallPlatform::kService);
+                  SmallPlatform::kService, SmallPlatform::kInstance);
     nf_.use(*loop_);
     scenario_.prepare(platform_, *loop_, nf_);
     start_ = memory();
@@ -193,7 +193,7 @@ class CrashWorld {
                            .endpoints = {SmallPlatform::kNfEndpoint},
                            .work_groups = {}};
     const std::uint64_t n =
-        recovery.recover(dead, SmallPlatform::kService.value, DropReason::kLostInCrash);
+        recovery.recover(dead, SmallPlatform::kInstance.value, DropReason::kLostInCrash);
     report.most_recovered = std::max(report.most_recovered, n);
     const Picture now = look();
     count_places(now, {}, report);
@@ -265,7 +265,7 @@ class CrashWorld {
       for (const std::uint32_t packet : now[id]) {
         const PacketMeta& meta = packet_meta(platform_.packet(packet));
         if ((meta.drop_reason == kLost) != (id == manager_lost_.value) ||
-            (meta.drop_reason == kLost && meta.drop_service != SmallPlatform::kService.value))
+            (meta.drop_reason == kLost && meta.drop_service != SmallPlatform::kInstance.value))
           wrong(report, &CrashReport::n_wrong,
                 fmt::format("packet {} in ring {} has reason {}", packet, id, meta.drop_reason));
       }
@@ -284,7 +284,7 @@ class CrashWorld {
   void check_successor(CrashReport& report) const {
     const auto page = std::make_unique<ContextPage>();
     BurstLoop loop(platform_.view, page.get(), SmallPlatform::kNf, SmallPlatform::kNfEndpoint,
-                   SmallPlatform::kService);
+                   SmallPlatform::kService, SmallPlatform::kInstance);
     PlannedNf nf({.originate_in_burst = 1, .n_originated = 2});
     nf.use(loop);
     for (int polls = 0; polls < 100 && loop.poll(nf) != 0; ++polls) {

@@ -42,7 +42,8 @@ TEST(Hop, IsExactInOrderAndFreeOfRacesBetweenThreads) {
   rte_ring* const back =
       world.view.region.ring(world.view.region.fill_ring_id(World::kOtherProducer));
   for (std::uint32_t i = 0; i < kInUse; ++i) world.put(back, world.packet(i));
-  BurstLoop loop(world.view, world.page(), World::kNf, World::kNfEndpoint, World::kService);
+  BurstLoop loop(world.view, world.page(), World::kNf, World::kNfEndpoint, World::kService,
+                 World::kInstance);
 
   const auto deadline = std::chrono::steady_clock::now() + kLimit;
   const auto late = [&] { return std::chrono::steady_clock::now() > deadline; };

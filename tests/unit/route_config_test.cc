@@ -144,5 +144,35 @@ TEST(RouteConfig, EveryErrorSaysWhatToDo) {
     EXPECT_FALSE(parse(text).error().fix.empty()) << text;
 }
 
+/// The rules after an edit as text, or what was wrong with it.
+std::string edited(RouteEdit edit, const RouteRule& rule) {
+  const Result<RouteConfig> before = parse("*, rx, a\nweb, rx, b\n*, a, tx\n");
+  const Result<RouteConfig> after = edit_route_config(*before, edit, rule, 2);
+  if (!after) return after.error().what;
+  std::string text;
+  for (const RouteRule& r : after->rules) text += r.type + ' ' + r.current + ' ' + r.next + '\n';
+  return text;
+}
+
+TEST(RouteEdit, AddsReplacesAndDeletes) {
+  EXPECT_EQ(edited(RouteEdit::kAdd, {"dns", "rx", "tx:1"}),
+            "* rx a\nweb rx b\n* a tx\ndns rx tx:1\n");
+  EXPECT_EQ(edited(RouteEdit::kReplace, {"web", "rx", "c"}), "* rx a\nweb rx c\n* a tx\n");
+  EXPECT_EQ(edited(RouteEdit::kDelete, {"web", "rx", ""}), "* rx a\n* a tx\n");
+  EXPECT_EQ(edited(RouteEdit::kDelete, {"web", "rx", "b"}), "* rx a\n* a tx\n");
+}
+
+TEST(RouteEdit, RefusesWhatMakesNoSense) {
+  EXPECT_EQ(edited(RouteEdit::kAdd, {"*", "rx", "b"}),
+            "there is a rule already for type '*' at 'rx'");
+  EXPECT_EQ(edited(RouteEdit::kReplace, {"dns", "rx", "b"}),
+            "there is no such rule for type 'dns' at 'rx'");
+  EXPECT_EQ(edited(RouteEdit::kDelete, {"web", "rx", "other"}),
+            "there is no such rule for type 'web' at 'rx'");
+  EXPECT_EQ(edited(RouteEdit::kAdd, {"*", "b", "tx:2"}), "'tx:2': there is no port 2");
+  EXPECT_EQ(edited(RouteEdit::kAdd, {"*", "", "tx"}), "the current NF is empty");
+  EXPECT_EQ(edited(RouteEdit::kAdd, {"*", "b", ""}), "the next NF is empty");
+}
+
 }  // namespace
 }  // namespace hb

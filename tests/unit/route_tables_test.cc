@@ -158,10 +158,10 @@ TEST_F(RouteTablesTest, PortsAreTheirOwnPartnersWhenAlone) {
 TEST_F(RouteTablesTest, PublishingKeepsTheTableBefore) {
   const auto tables = std::make_unique<RouteTables>();
   rule("*", "rx", "a");
-  publish_routes(*tables, build());
+  publish_routes(*tables, next_version(tables->current), build());
   EXPECT_EQ(tables->current.load(), 1u);
   config_.rules[0].next = "b";
-  publish_routes(*tables, build());
+  publish_routes(*tables, next_version(tables->current), build());
   EXPECT_EQ(tables->current.load(), 2u);
   EXPECT_EQ(tables->table[1].next[0][kRxRow], service(kA));
   EXPECT_EQ(tables->table[0].next[0][kRxRow], service(kB));
@@ -172,7 +172,7 @@ class RouteReaderTest : public RouteTablesTest {
  protected:
   RouteReaderTest() { registry_->n_ports = 2; }
   Destination resolve(std::uint32_t row, Verdict verdict) {
-    publish_routes(*tables_, build());
+    publish_routes(*tables_, next_version(tables_->current), build());
     packet_meta(packet()).route_version = static_cast<std::uint8_t>(tables_->current.load());
     return RouteReader(tables_.get(), registry_.get(), row).resolve(packet(), verdict);
   }
@@ -253,7 +253,7 @@ TEST_F(RouteReaderTest, AnOldPacketIsJudgedByTheTableOfItsVersion) {
   rule("*", "rx", "a");
   EXPECT_EQ(resolve(kRxRow, Verdict::next()), 10);
   config_.rules[0].next = "b";
-  publish_routes(*tables_, build());
+  publish_routes(*tables_, next_version(tables_->current), build());
   const RouteReader reader(tables_.get(), registry_.get(), kRxRow);
   EXPECT_EQ(reader.resolve(packet(), Verdict::next()), 10);
   packet_meta(packet()).route_version = static_cast<std::uint8_t>(reader.current_version());

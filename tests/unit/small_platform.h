@@ -33,6 +33,7 @@ class SmallPlatform {
   static constexpr ContextId kManager{0}, kProducer{1}, kOtherProducer{2}, kNf{3};
   static constexpr EndpointId kNfEndpoint{1};
   static constexpr ServiceId kService{5};
+  static constexpr InstanceId kInstance{7};
   static constexpr std::uint32_t kPorts = 3;
   static constexpr EndpointId port(std::uint32_t number) { return EndpointId(2 + number); }
 

@@ -22,7 +22,9 @@ constexpr std::chrono::milliseconds kAskAgainAfter{20};
 bool is_running(const json& status, const std::string& service) {
   const json nfs = status.value("nfs", json::array());
   return std::ranges::any_of(nfs, [&](const json& nf) {
-    return nf.value("service", "") == service && nf.value("state", "") == "running";
+    const std::string name = fmt::format("{}/{}", nf.value("service", ""), nf.value("instance", 0));
+    return (nf.value("service", "") == service || name == service) &&
+           nf.value("state", "") == "running";
   });
 }
 

@@ -1,9 +1,12 @@
-// hbctl: shows what a running platform does, stops network functions and reloads them.
+// hbctl: shows what a running platform does, stops network functions and reloads them, changes
+// routes and flows.
 // Exit status: 0; 1 on any error; 2 when an audit finds packets lost or in two places.
 #include <fmt/format.h>
 
 #include <CLI/CLI.hpp>
 #include <cstdio>
+#include <exception>
+#include <filesystem>
 #include <fstream>
 #include <iterator>
 #include <nlohmann/json.hpp>
@@ -24,12 +27,15 @@ constexpr double kGpuRateS = 0.5;
 struct Options {
   std::string prefix = "hb";
   bool as_json = false;
-  std::string file;     ///< a statistics file instead of a running manager
-  double rate_s = 0;    ///< time between two looks, for rates; 0: one look
-  std::string service;  ///< of stop, reload and gpu resize
+  std::string file;        ///< a statistics file instead of a running manager
+  double rate_s = 0;       ///< time between two looks, for rates; 0: one look
+  std::string service;     ///< of stop, scale, restart, reload and gpu resize
+  unsigned instances = 0;  ///< of scale
   std::uint32_t n_work_groups = 0;
+  unsigned timeout_s = 60;  ///< of restart
   std::vector<std::string> reload_args;
   ReadyDemand ready;
+  std::string type, current, next;  ///< of route
 };
 
 int fail(const Error& error) {
@@ -119,16 +125,81 @@ int resize(const Options& options) {
   return 0;
 }
 
+/// Has routes or flows changed, and waits until no packet is held for it any more.
+int change(const Options& options, json request) {
+  request["op"] = "change";
+  const Result<json> answer = ask(options.prefix, request, kLongLimit);
+  if (!answer) return fail(answer.error());
+  const json done = answer->value("change", json::object());
+  if (options.as_json)
+    print(done);
+  else
+    print(change_text(done));
+  return 0;
+}
+
+/// hbctl reload routes|flows [FILE]
+int reload_file(const Options& options) {
+  if (options.reload_args.size() > 1)
+    return fail(Error{fmt::format("reload {} takes one file, not {}", options.service,
+                                  options.reload_args.size()),
+                      "see hbctl reload --help"});
+  std::string path;
+  if (!options.reload_args.empty())  // the manager runs in another directory
+    path = std::filesystem::absolute(options.reload_args.front());
+  return change(options, {{"what", options.service}, {"path", path}});
+}
+
+/// @return the names to reload one after the other: all running instances of a service
+std::vector<std::string> instances_of(const std::string& service, const json& status) {
+  std::vector<std::string> names;
+  for (const json& nf : status.value("nfs", json::array()))
+    if (nf.value("service", "") == service && nf.value("state", "") == "running")
+      names.push_back(fmt::format("{}/{}", service, nf.value("instance", 0)));
+  if (names.size() < 2) names = {service};
+  return names;
+}
+
 int reload(const Options& options) {
+  if (options.service == "routes" || options.service == "flows") return reload_file(options);
+  const Result<json> answer = ask(options.prefix, {{"op", "status"}});
+  if (!answer) return fail(answer.error());
+  int status = 0;
+  for (const std::string& name : instances_of(options.service, answer->at("status"))) {
+    const Result<json> done =
+        ask(options.prefix, {{"op", "reload_nf"}, {"service", name}, {"args", options.reload_args}},
+            kLongLimit);
+    if (!done)
+      status = fail(done.error());
+    else if (options.as_json)
+      print(*done);
+    else
+      fmt::print("{}: {}\n", name, done->value("result", "reloaded"));
+  }
+  return status;
+}
+
+int scale(const Options& options) {
   const Result<json> answer =
       ask(options.prefix,
-          {{"op", "reload_nf"}, {"service", options.service}, {"args", options.reload_args}},
-          kLongLimit);
+          {{"op", "scale"}, {"service", options.service}, {"instances", options.instances}});
   if (!answer) return fail(answer.error());
   if (options.as_json)
     print(*answer);
   else
-    fmt::print("{}: {}\n", options.service, answer->value("result", "reloaded"));
+    fmt::print("{}: from {} to {} instances\n", options.service, answer->value("before", 0u),
+               options.instances);
+  return 0;
+}
+
+int restart(const Options& options) {
+  const Result<json> answer = ask(options.prefix, {{"op", "restart"}, {"service", options.service}},
+                                  std::chrono::seconds(options.timeout_s));
+  if (!answer) return fail(answer.error());
+  if (options.as_json)
+    print(*answer);
+  else
+    fmt::print("{}: {} restarted\n", options.service, answer->value("restarted", 0u));
   return 0;
 }
 
@@ -143,8 +214,7 @@ int wait(const Options& options) {
 
 int run(int argc, char** argv) {
   Options options;
-  CLI::App app("Shows what a running Hummingbird platform does, and stops network functions.",
-               "hbctl");
+  CLI::App app("Shows what a running Hummingbird platform does, and changes it.", "hbctl");
   app.require_subcommand(0, 1);
   app.fallthrough();  // --json and --prefix are welcome before and after the command
   app.add_option("--prefix", options.prefix, "the manager's prefix")->capture_default_str();
@@ -186,11 +256,15 @@ int run(int argc, char** argv) {
   });
   command("audit", "place every packet of the pool", audit);
   command("stop", "stop a network function once its rings are empty", stop)
-      ->add_option("NF", options.service, "its service, as in hbctl nfs")
+      ->add_option("NF", options.service, "a service, or one instance of it like router/1")
       ->required();
-  CLI::App* const reloading =
-      command("reload", "give a running NF new configuration; packets go on", reload);
-  reloading->add_option("NF", options.service, "its service, as in hbctl nfs")->required();
+  CLI::App* const reloading = command(
+      "reload",
+      "NF: give it new configuration; routes [FILE], flows [FILE]: read them again, or from "
+      "another file. Packets go on",
+      reload);
+  reloading->add_option("NF", options.service, "its service, as in hbctl nfs, or routes or flows")
+      ->required();
   // What hbctl does not know is the NF's, like --rules FILE: it must not fall through.
   reloading->fallthrough(false)->allow_extras();
   reloading->add_option("--prefix", options.prefix, "the manager's prefix");
@@ -199,6 +273,35 @@ int run(int argc, char** argv) {
     options.reload_args = reloading->remaining();
     status = reload(options);
   });
+  CLI::App* const scaled = command("scale", "let so many processes share a service", scale);
+  scaled->add_option("NF", options.service, "its service, started by start_nf.sh")->required();
+  scaled->add_option("N", options.instances, "instances; the newest leave first")->required();
+  CLI::App* const restarted =
+      command("restart", "replace processes one after the other by what is on disk now", restart);
+  restarted->add_option("NF", options.service, "a service, or one instance of it like router/1")
+      ->required();
+  restarted->add_option("--timeout", options.timeout_s, "wait at most so many seconds for the end")
+      ->check(CLI::Range(1u, 3600u))
+      ->capture_default_str();
+  CLI::App* const route = app.add_subcommand("route", "change one rule of the route table");
+  route->require_subcommand(1);
+  route->fallthrough();
+  const auto edit = [&](const char* name, const char* text) {
+    CLI::App* const sub = route->add_subcommand(name, text);
+    sub->fallthrough();
+    sub->add_option("TYPE", options.type, "packet type, * for all without a rule")->required();
+    sub->add_option("CURRENT", options.current, "an NF, or rx")->required();
+    sub->callback([&status, &options, name] {
+      status = change(options, {{"what", name},
+                                {"type", options.type},
+                                {"current", options.current},
+                                {"next", options.next}});
+    });
+    return sub->add_option("NEXT", options.next, "an NF, tx, tx:PORT or drop");
+  };
+  edit("add", "add a rule")->required();
+  edit("replace", "give a rule another next NF")->required();
+  edit("del", "take a rule away");
   CLI::App* const ready =
       command("wait-ready", "wait until the manager answers and the named NFs are running", wait);
   ready->add_option("NF", options.ready.services, "services that must be running");
@@ -229,6 +332,9 @@ int main(int argc, char** argv) {
                "hbctl: the manager's answer makes no sense ({}): "
                "build all programs from one tree\n",
                error.what());
+    return 1;
+  } catch (const std::exception& error) {
+    fmt::print(stderr, "hbctl: {}\n", error.what());
     return 1;
   }
 }

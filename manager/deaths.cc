@@ -1,0 +1,317 @@
+// Controller: processes that have died, what they leave behind, and who comes after them.
+#include <fmt/format.h>
+#include <signal.h>
+#include <spdlog/spdlog.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <nlohmann/json.hpp>
+
+#include "manager/controller.h"
+#include "nf_lib/copy_queue.h"
+
+namespace hb {
+namespace {
+
+using nlohmann::json;
+using std::chrono::milliseconds;
+
+/// A supervisor says at once what it does about a death; one that is silent for so long is stuck.
+constexpr milliseconds kWordLimit{1000};
+/// A successor that takes longer to be ready is done without until it is.
+constexpr milliseconds kStartLimit{5000};
+/// How often processes are looked at that might be hung.
+constexpr milliseconds kLookPeriod{50};
+/// gpu_host waits for a device, which has work of its own: it gets so many times --nf-timeout.
+constexpr int kGpuHostPatience = 5;
+
+}  // namespace
+
+void Controller::on_nf_death(Instance& instance) {
+  close(instance.pidfd);
+  instance.pidfd = -1;
+  p_.control->registry().instances[instance.id].pid = 0;
+  if (!instance.in_use()) return;
+  if (instance.state == InstanceState::kStarting) {
+    on_death_while_starting(instance);
+    return;
+  }
+  const bool gpu = instance.service->compute == Compute::kGpu;
+  const bool ended_well = instance.said_bye;
+  const bool waits = is_restarted(instance);
+  if (!ended_well && instance.failure.empty())
+    instance.failure = fmt::format("process {} ended without being asked to", instance.pid);
+  DeadContext dead{.context = instance.context,
+                   .page = instance.page ? &instance.page->page() : nullptr,
+                   .endpoints = {},
+                   .work_groups = {},
+                   .keep_windows = waits && instance.idempotent};
+  if (!gpu) dead.endpoints = instance.endpoints;
+  const std::uint64_t n = recovery_.recover(
+      dead, instance.id, ended_well ? DropReason::kHeldAtExit : DropReason::kLostInCrash);
+  if (instance.slice_failed && instance.state == InstanceState::kFailed) {
+    give_up(instance, InstanceState::kFailed);
+    return;
+  }
+  if (ended_well)
+    spdlog::info("{} has stopped", instance.name());
+  else
+    spdlog::warn("{} (pid {}) died; {} packets in its hands are lost, {}", instance.name(),
+                 instance.pid, n,
+                 waits                                       ? "others wait for its successor"
+                 : p_.options.missing_nf == MissingNf::kSkip ? "others skip it"
+                                                             : "others are dropped");
+  if (!waits) {
+    give_up(instance, ended_well ? InstanceState::kStopped : InstanceState::kFailed);
+    return;
+  }
+  instance.page.reset();
+  instance.leaving = instance.stop_sent = false;
+  instance.wait_until = Clock::now() + kWordLimit;
+  set_state(instance, InstanceState::kRestarting);
+}
+
+/// It has taken no packet yet. In the place of a dead one, packets may wait for the next.
+void Controller::on_death_while_starting(Instance& instance) {
+  spdlog::info("{} ended before it was running", instance.name());
+  if (instance.offers && is_restarted(instance)) {
+    instance.page.reset();
+    instance.wait_until = std::max(instance.wait_until, Clock::now() + kWordLimit);
+    set_state(instance, InstanceState::kRestarting);
+    return;
+  }
+  if (instance.restarts == 0) {
+    instance.start_order = 0;
+    if (std::ranges::none_of(instance.service->instances, &Instance::start_order))
+      instance.service->start_order = 0;
+  }
+  give_up(instance, InstanceState::kStopped);
+}
+
+/// A place that nobody is to have again: its packets are the manager's until nobody sends there and
+/// its rings are empty. A GPU NF's are gpu_host's, if that lives, until its slice is given back.
+void Controller::give_up(Instance& instance, InstanceState state) {
+  set_state(instance, state);
+  instance.offers = false;
+  instance.handing_over = false;
+  instance.orphaned =
+      instance.service->compute == Compute::kCpu || instance.slice_removed || !gpu_.alive();
+  instance.leaving = true;
+  instance.stop_sent = true;
+  routes_dirty_ = true;
+}
+
+/// Whether its supervisor is going to start the process again, as far as is known.
+bool Controller::is_restarted(const Instance& instance) const {
+  if (ending_ || instance.service->compute == Compute::kGpu) return false;
+  const SupervisorLink* const supervisor = supervisor_of(instance);
+  if (supervisor == nullptr) return false;
+  return instance.handing_over || (supervisor->restarts && !instance.leaving && !instance.said_bye);
+}
+
+void Controller::on_child_ended(const SupervisorLink& supervisor, const json& message) {
+  const int pid = message.value("pid", 0);
+  const int signal = message.value("signal", 0);
+  const std::string how = signal == 0
+                              ? fmt::format("exit status {}", message.value("exit_status", 0))
+                              : fmt::format("killed by {}", signal_name(signal));
+  if (const int replaced = message.value("replaces", 0); replaced != 0)
+    end_rolling(replaced, fmt::format("the new process ended ({}) before it was running", how));
+  const auto at = std::ranges::find_if(p_.instances, [&](const auto& i) {
+    return i->pid == pid && i->supervisor == supervisor.pid;
+  });
+  if (at == p_.instances.end()) {  // it never registered
+    if (SupervisorLink* const asked = supervisor_by_pid(supervisor.pid);
+        asked != nullptr && asked->n_asked != 0 && !message.contains("replaces"))
+      --asked->n_asked;
+    return;
+  }
+  Instance& instance = **at;
+  if (instance.alive()) {  // its supervisor saw it first
+    pollfd dead{instance.pidfd, POLLIN, 0};
+    if (poll(&dead, 1, 0) != 1) return;
+    server_.drain(instance.connection);
+    on_nf_death(instance);
+  }
+  const bool well = signal == 0 && message.value("exit_status", 0) == 0;
+  instance.last_end = instance.hung ? fmt::format("hung, {}", how) : how;
+  if (!well && !instance.hung) instance.failure = how;
+  if (message.value("crash_loop", false)) {
+    instance.failure = "crash loop: " + instance.last_end;
+    spdlog::error("{} is in a crash loop ({}): it is not started again", instance.name(), how);
+  }
+  if (instance.state != InstanceState::kRestarting) return;
+  if (message.contains("restart_in_ms")) {
+    const milliseconds delay(std::clamp(message.value("restart_in_ms", 0), 0, 60'000));
+    instance.wait_until = Clock::now() + delay + kStartLimit;
+  } else {
+    give_up(instance, well ? InstanceState::kStopped : InstanceState::kFailed);
+  }
+}
+
+/// Ends waits that have been too long.
+void Controller::check_waits() {
+  const Clock::time_point now = Clock::now();
+  for (const auto& instance : p_.instances) {
+    if (!instance->is_waiting() || !instance->offers || now < instance->wait_until) continue;
+    if (instance->state == InstanceState::kRestarting) {
+      spdlog::warn("{} is not started again by its supervisor", instance->name());
+      give_up(*instance, InstanceState::kFailed);
+    } else {
+      spdlog::warn("{} takes long to start: packets do not wait for it any longer",
+                   instance->name());
+      instance->offers = false;
+      routes_dirty_ = true;
+    }
+  }
+}
+
+void Controller::check_hangs() {
+  const Clock::time_point now = Clock::now();
+  if (now < next_look_) return;
+  // However late this look comes, it counts as one: the manager's own delay is nobody's fault.
+  next_look_ = now + kLookPeriod;
+  const milliseconds limit(p_.options.nf_timeout_ms);
+  for (const auto& instance : p_.instances) {
+    if (!instance->alive() || !instance->in_use() || instance->hung) continue;
+    if (instance->state != InstanceState::kRunning && instance->state != InstanceState::kDraining)
+      continue;
+    const Load load = load_of(*instance);
+    if (!instance->stall.is_stalled(load.progress, load.waits)) continue;
+    const std::optional<TaskLook> task = look_at_task(instance->pid);
+    if (!task) continue;
+    if (p_.options.debug_nf && (task->state == 'T' || task->state == 't')) {
+      if (!std::exchange(instance->said_stopped, true))
+        spdlog::info("{} (pid {}) is stopped or in a debugger: it is left alone (--debug-nf)",
+                     instance->name(), instance->pid);
+      continue;
+    }
+    if (instance->stall.add(kLookPeriod, *task) < limit) continue;
+    spdlog::error("{} (pid {}) is hung: packets wait and nothing has moved for {} ms; killing it",
+                  instance->name(), instance->pid, limit.count());
+    instance->hung = true;
+    instance->failure = fmt::format("hung: no progress for {} ms", limit.count());
+    syscall(SYS_pidfd_send_signal, instance->pidfd, SIGKILL, nullptr, 0);
+  }
+  check_gpu_host_hangs(limit * kGpuHostPatience);
+}
+
+Controller::Load Controller::load_of(const Instance& instance) const {
+  Load load;
+  if (instance.service->compute == Compute::kCpu) {
+    if (instance.page) load.progress = instance.page->page().bursts.load(std::memory_order_relaxed);
+    load.waits = std::ranges::any_of(instance.endpoints,
+                                     [this](EndpointId e) { return !recovery_.is_empty(e); });
+    return load;
+  }
+  for (std::uint32_t s = 0; s < p_.options.n_syncers; ++s) {
+    CopyQueue copies(p_.view.region, instance.slice * p_.options.n_syncers + s);
+    load.progress += copies.taken();
+    load.waits |= copies.waits();
+  }
+  return load;
+}
+
+void Controller::check_gpu_host_hangs(milliseconds limit) {
+  if (!gpu_.alive() || p_.options.debug_nf || p_.syncers.empty()) return;
+  Load load;
+  for (const SyncerContext& syncer : p_.syncers)
+    load.progress += syncer.page->page().bursts.load(std::memory_order_relaxed);
+  for (const auto& instance : p_.instances) {
+    if (instance->service->compute == Compute::kCpu || instance->slice_removed) continue;
+    load.waits |= std::ranges::any_of(instance->endpoints,
+                                      [this](EndpointId e) { return !recovery_.is_empty(e); });
+  }
+  if (!gpu_stall_.is_stalled(load.progress, load.waits)) return;
+  // Its main thread only listens; the others are as many as the device wants.
+  if (gpu_stall_.add(kLookPeriod, TaskLook{.state = 'S', .cpu = {}}) < limit) return;
+  gpu_stall_.reset();
+  spdlog::error(
+      "gpu_host (pid {}) is hung: packets wait and nothing has moved for {} ms; killing it",
+      gpu_.pid(), limit.count());
+  gpu_.kill();
+}
+
+void Controller::on_gpu_host_death() {
+  gpu_stall_.reset();
+  const std::string how = gpu_.on_death(ending_);
+  const std::optional<milliseconds> restart_in = gpu_.restart_delay(ending_);
+  if (ending_) {
+    spdlog::info("gpu_host has stopped");
+  } else if (!gpu_.was_ready()) {
+    const bool required = p_.options.gpu == GpuChoice::kOpenCl;
+    spdlog::log(required ? spdlog::level::err : spdlog::level::warn, "--gpu {}: {}",
+                required ? "opencl" : "auto", p_.gpu.why);
+    fatal_ = ending_ = required;
+  } else if (restart_in) {
+    spdlog::error("gpu_host died ({}); it is started again in {} ms", how, restart_in->count());
+    gpu_restart_at_ = Clock::now() + *restart_in;
+  } else {
+    p_.gpu.why = fmt::format("gpu_host is in a crash loop: {}", how);
+    spdlog::error("{}; it is not started again", p_.gpu.why);
+  }
+  for (const auto& instance : p_.instances) {
+    if (instance->service->compute != Compute::kGpu || instance->slice == kMaxSlices) continue;
+    std::uint64_t lost = 0;
+    for (std::size_t i = 0; i < p_.syncers.size(); ++i) {
+      DeadContext dead{.context = p_.syncers[i].context,
+                       .page = &p_.syncers[i].page->page(),
+                       .endpoints = {instance->endpoints[i]},
+                       .work_groups = {}};
+      for (const std::uint32_t group : instance->work_groups)
+        if (group % p_.syncers.size() == i) dead.work_groups.push_back(group);
+      lost += recovery_.recover(dead, instance->id, DropReason::kLostInCrash);
+    }
+    instance->slice_removed = true;
+    if (instance->resize.at_work) on_slice_resized(*instance, {{"what", "gpu_host died"}});
+    if (ending_ && instance->said_bye) continue;
+    if (!instance->hung) instance->failure = fmt::format("gpu_host died ({})", how);
+    spdlog::warn("{} failed with gpu_host; {} packets on the device are lost", instance->name(),
+                 lost);
+    lose_slice(*instance, restart_in.has_value() && !instance->hung);
+  }
+  gpu_.release();
+  routes_dirty_ = true;
+  if (!restart_in) retry_waiting_registrations();
+}
+
+/// @param comes_back  gpu_host is started again, and gets the slice again while the process lives
+void Controller::lose_slice(Instance& instance, bool comes_back) {
+  const bool was_starting = instance.state == InstanceState::kStarting;
+  if (comes_back && instance.alive() && !instance.leaving) {
+    // One that waits for its slice goes on waiting; one whose slice ran is done without meanwhile.
+    if (!was_starting) set_state(instance, InstanceState::kFailed);
+    instance.slice_failed = true;
+    instance.offers = false;
+    instance.orphaned = true;
+    return;
+  }
+  give_up(instance, InstanceState::kFailed);
+  if (instance.connection >= 0)
+    server_.send(instance.connection,
+                 {{"op", "stop"}, {"why", instance.failure + ": its GPU NFs can't go on"}});
+}
+
+void Controller::restart_gpu_host() {
+  if (!gpu_restart_at_ || Clock::now() < *gpu_restart_at_) return;
+  gpu_restart_at_.reset();
+  if (ending_) return;
+  if (const Result<void> started = gpu_.start(); !started) {
+    p_.gpu.why = started.error().line();
+    spdlog::error("{}", p_.gpu.why);
+    retry_waiting_registrations();
+  }
+}
+
+/// The new gpu_host has nothing: slices of control processes that live are made again.
+void Controller::add_slices_again() {
+  for (const auto& instance : p_.instances) {
+    if (!std::exchange(instance->slice_failed, false) || !instance->alive()) continue;
+    if (instance->leaving || instance->table.kernel.empty()) continue;
+    set_state(*instance, InstanceState::kStarting);
+    add_slice(*instance);
+  }
+}
+
+}  // namespace hb

@@ -1,0 +1,30 @@
+// The supervisor's command line: its own options, and the NF's, which it passes on.
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <vector>
+
+#include "nf_lib/result.h"
+
+namespace hb::supervisor {
+
+enum class RestartPolicy { kNever, kOnFailure, kAlways };
+
+struct Options {
+  std::string program;            ///< path of the NF's program
+  std::vector<std::string> args;  ///< its arguments
+  std::string prefix = "hb";
+  std::string service;  ///< as it will register
+  RestartPolicy restart = RestartPolicy::kNever;
+  std::uint32_t n_instances = 1;
+  bool wants_help = false;
+};
+
+/// @param argv  program, then any mixture of the supervisor's options and the NF's
+Result<Options> parse_options(int argc, char** argv);
+
+/// The supervisor's own options, for people; the NF's follow when the NF is asked.
+std::string help_text();
+
+}  // namespace hb::supervisor
