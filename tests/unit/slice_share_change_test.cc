@@ -54,9 +54,10 @@ TEST(SliceShareChange, WorkGroupsComeAndGoAndEachFlowKeepsItsOrder) {
     if (syncer.is_changed(2)) {
       // What has left holds nothing, and nobody gives it anything.
       for (const std::uint32_t group : groups)
-        if (std::ranges::find(after, group) == after.end())
+        if (std::ranges::find(after, group) == after.end()) {
           EXPECT_EQ(region.queue_control(group)->filled.value,
                     region.queue_control(group)->drained.value);
+        }
       groups = after;
       if (random() % 4 == 0) {
         ShareChange change;
