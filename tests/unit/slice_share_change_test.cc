@@ -87,7 +87,7 @@ TEST(SliceShareChange, WorkGroupsComeAndGoAndEachFlowKeepsItsOrder) {
     while (rte_mbuf* const mbuf = platform.receive(kPort0, kSyncer))
       ASSERT_EQ(mbuf, platform.packet(received++)) << "after " << n_changes << " changes";
   }
-  EXPECT_GT(n_changes, 20u);
+  EXPECT_GT(n_changes, 10u);
   EXPECT_EQ(platform.waiting(kReclaim, kSyncer), 0u);
   EXPECT_EQ(page.counters.slice_filled[2].load(), 2048u);
   std::uint64_t timed = 0;
@@ -124,6 +124,7 @@ TEST(Elastic, DoesNotMoveForABurstNorBetweenSlicesThatAreBothBusyNorTheLastWorkG
   Elastic elastic(64, 2);
   for (int i = 0; i < 20; ++i)
     EXPECT_FALSE(elastic.sample({{0, 2, i % 3 == 0 ? 0u : 1000u}, {1, 3, 0}})) << i;
+  EXPECT_FALSE(elastic.sample({{0, 2, 0}, {1, 3, 0}}));
   for (int i = 0; i < 2; ++i) EXPECT_FALSE(elastic.sample({{0, 2, 1000}, {1, 3, 200}}));
   const auto move = elastic.sample({{0, 2, 1000}, {1, 3, 200}});
   ASSERT_TRUE(move);
