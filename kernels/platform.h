@@ -66,8 +66,9 @@ static __device__ inline void hb_store_release(volatile u32* word, u32 v) {
 #define ATOMIC_LOAD_RELAXED(word) hb_load_relaxed(word)
 #define ATOMIC_ACQUIRED(word) asm volatile("fence.acq_rel.sys;" ::: "memory")
 #define ATOMIC_STORE_RELEASE(word, v) hb_store_release((word), (v))
-// No fence of its own: a release store after it covers what all work-items wrote before it, as PTX's
-// causality order goes through barriers. A fence here would cost each of them a trip to the host.
+// No fence of its own: a release store after it covers what all work-items wrote before it, as
+// PTX's causality order goes through barriers. A fence here would cost each of them a trip to the
+// host.
 #define GROUP_BARRIER() __syncthreads()
 #define LOCAL_WORDS(name, n) __shared__ u32 name[n]
 #define GROUP_ID() ((u32)blockIdx.x)
@@ -97,7 +98,7 @@ struct HbHostItem {
   void* state;
   u32* local;  ///< the group's local memory, kHostLocalWords words
 };
-inline constexpr u32 kHostLocalWords = 16;
+inline constexpr u32 kHostLocalWords = 2064;
 inline thread_local HbHostItem hb_host_item{};
 #define ATOMIC_LOAD_ACQUIRE(word) \
   std::atomic_ref<u32>(*const_cast<u32*>(word)).load(std::memory_order_acquire)
