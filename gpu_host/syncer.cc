@@ -17,7 +17,8 @@ struct Syncer::Entry {
 };
 
 Syncer::Syncer(const PlatformView& view, ContextId context, ContextPage* page)
-    : context_{view, page, Publisher(view.region, context, &page->ledger)} {}
+    : context_{view, page,
+               Publisher(view.region, context, &page->ledger, view.registry->endpoint_service)} {}
 
 Syncer::~Syncer() = default;
 

@@ -32,7 +32,7 @@ Controller::Controller(Platform& platform)
     : p_(platform),
       resources_(platform.control->registry(), static_cast<std::uint32_t>(platform.ports.size())),
       recovery_(platform),
-      switch_(platform, [this](Instance& instance) { on_hung(instance); }),
+      switch_(platform),
       gpu_(platform, resources_),
       server_([this](int c, const json& m, std::vector<int>& fds) { on_message(c, m, fds); },
               [this](int c) { on_close(c); }) {}

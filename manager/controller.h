@@ -127,9 +127,6 @@ class Controller {
   Result<void> apply(const nlohmann::json& request);
   Result<void> apply_routes(RouteConfig config);
   Result<void> apply_flows(const std::string& path);
-  /// An NF, or its gpu_host, still has packets of an older version after --drain-timeout, or has
-  /// not ended a burst: it is taken to hang.
-  void on_hung(Instance& instance);
   void fill_route_inputs(RouteInputs& inputs) const;
   [[nodiscard]] std::vector<SteeringNf> steering() const;
   [[nodiscard]] nlohmann::json routes_json() const;

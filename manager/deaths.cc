@@ -169,13 +169,18 @@ void Controller::check_hangs() {
   if (now < next_look_) return;
   // However late this look comes, it counts as one: the manager's own delay is nobody's fault.
   next_look_ = now + kLookPeriod;
-  const milliseconds limit(p_.options.nf_timeout_ms);
+  const milliseconds nf_limit(p_.options.nf_timeout_ms);
+  const milliseconds drain_limit(p_.options.drain_timeout_ms);
   for (const auto& instance : p_.instances) {
     if (!instance->alive() || !instance->in_use() || instance->hung) continue;
     if (instance->state != InstanceState::kRunning && instance->state != InstanceState::kDraining)
       continue;
     const Load load = load_of(*instance);
-    if (!instance->stall.is_stalled(load.progress, load.waits)) continue;
+    // What a GPU NF has is in gpu_host's hands; its control process can't let go of it.
+    const bool keeps_change =
+        instance->service->compute == Compute::kCpu && switch_.is_kept_by(*instance);
+    if (!instance->stall.is_stalled(load.progress, load.waits || keeps_change)) continue;
+    const milliseconds limit = keeps_change ? std::min(nf_limit, drain_limit) : nf_limit;
     const std::optional<TaskLook> task = look_at_task(instance->pid);
     if (!task) continue;
     if (p_.options.debug_nf && (task->state == 'T' || task->state == 't')) {
@@ -191,7 +196,7 @@ void Controller::check_hangs() {
     instance->failure = fmt::format("hung: no progress for {} ms", limit.count());
     syscall(SYS_pidfd_send_signal, instance->pidfd, SIGKILL, nullptr, 0);
   }
-  check_gpu_host_hangs(limit * kGpuHostPatience);
+  check_gpu_host_hangs(nf_limit * kGpuHostPatience);
 }
 
 Controller::Load Controller::load_of(const Instance& instance) const {

@@ -93,7 +93,7 @@ void Controller::release(Instance& instance) {
     instance.page.reset();
   }
   for (const EndpointId endpoint : instance.endpoints) {
-    p_.endpoint_service[endpoint.value] = kMaxServices;
+    p_.endpoint_service[endpoint.value].store(kMaxServices, std::memory_order_relaxed);
     resources_.free_endpoint(endpoint);
   }
   instance.endpoints.clear();

@@ -1,10 +1,7 @@
 // Controller: changes of routes and flows under traffic, asked for by hbctl or made by NFs that
 // come and go. One at a time, in the order in which they were asked for.
 #include <fmt/format.h>
-#include <signal.h>
 #include <spdlog/spdlog.h>
-#include <sys/syscall.h>
-#include <unistd.h>
 
 #include <algorithm>
 #include <nlohmann/json.hpp>
@@ -163,15 +160,6 @@ Result<void> Controller::apply_flows(const std::string& path) {
   p_.classifier = other;
   p_.flows = std::move(*loaded);
   return {};
-}
-
-void Controller::on_hung(Instance& instance) {
-  // What a GPU NF has is in gpu_host's hands; its control process can't let go of it.
-  if (instance.service->compute == Compute::kGpu || !instance.alive() || instance.hung) return;
-  instance.hung = true;
-  instance.failure = "hung: it kept packets of routes that are no more";
-  spdlog::error("{} (pid {}) is hung: killing it", instance.name(), instance.pid);
-  syscall(SYS_pidfd_send_signal, instance.pidfd, SIGKILL, nullptr, 0);
 }
 
 void Controller::fill_route_inputs(RouteInputs& inputs) const {

@@ -101,8 +101,8 @@ ParsedOptions parse_options(int argc, char** argv) {
       ->check(one_of({"drop", "skip"}))
       ->capture_default_str();
   app.add_option("--drain-timeout", o.drain_timeout_ms,
-                 "ms that a change of routes waits for packets on their way; then who still has "
-                 "some is taken to hang")
+                 "ms that a change of routes waits for packets on their way; then an NF that has "
+                 "some, and has made no progress for so long, is killed")
       ->check(CLI::Range(10, 600000))
       ->capture_default_str();
   app.add_option("--nf-timeout", o.nf_timeout_ms,

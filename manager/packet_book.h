@@ -18,7 +18,7 @@ enum class PacketState : std::uint8_t {
 };
 
 /// What the book says of a packet.
-struct BookEntry {
+struct alignas(2) BookEntry {
   PacketState state = PacketState::kHome;
   std::uint8_t version = 0;  ///< of a packet in kRx: the route version that it was stamped with
   bool operator==(const BookEntry&) const = default;

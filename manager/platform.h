@@ -4,6 +4,7 @@
 #include <array>
 #include <memory>
 #include <optional>
+#include <span>
 #include <vector>
 
 #include "manager/classifier.h"
@@ -72,8 +73,8 @@ struct Platform {
   std::unique_ptr<RingTotals> totals;
   std::vector<std::unique_ptr<Service>> services;    ///< by id
   std::vector<std::unique_ptr<Instance>> instances;  ///< by id
-  /// Which service an endpoint belongs to, for ring_full; kMaxServices for the rest.
-  std::array<std::uint8_t, kMaxEndpoints> endpoint_service{};
+  /// Which service an endpoint belongs to, for ring_full: the registry's, once there is one.
+  std::span<std::atomic<std::uint8_t>> endpoint_service;
   GpuStatus gpu;
   std::vector<SyncerContext> syncers;   ///< of the gpu_host that lives
   std::uint32_t n_lossless_queues = 0;  ///< (port, queue) pairs that end

@@ -230,7 +230,8 @@ Result<void> Controller::give_cpu_place(Instance& instance) {
   for (std::uint32_t i = 0; i < n; ++i) {
     const auto endpoint = resources_.take_endpoint();
     if (!endpoint) return Error{"no endpoint is free for another NF", "raise --max-contexts"};
-    p_.endpoint_service[endpoint->value] = static_cast<std::uint8_t>(instance.service->id);
+    p_.endpoint_service[endpoint->value].store(static_cast<std::uint8_t>(instance.service->id),
+                                               std::memory_order_relaxed);
     instance.endpoints.push_back(*endpoint);
   }
   p_.totals->sample();

@@ -17,8 +17,8 @@ using std::chrono::microseconds;
 
 }  // namespace
 
-RouteSwitch::RouteSwitch(Platform& platform, std::function<void(Instance&)> on_hung)
-    : p_(platform), on_hung_(std::move(on_hung)), is_seen_held_(platform.book->size(), false) {}
+RouteSwitch::RouteSwitch(Platform& platform)
+    : p_(platform), is_seen_held_(platform.book->size(), false) {}
 
 microseconds RouteSwitch::age() const noexcept {
   return idle() ? microseconds(0) : duration_cast<microseconds>(Clock::now() - began_);
@@ -118,7 +118,7 @@ RouteSwitch::Step RouteSwitch::advance() {
   }
   if ((phase_ == Phase::kGrace || phase_ == Phase::kDraining) && Clock::now() >= complain_at_) {
     complain_at_ = Clock::now() + std::chrono::milliseconds(p_.options.drain_timeout_ms);
-    name_hung();
+    name_late();
   }
   return Step::kNothing;
 }
@@ -216,22 +216,29 @@ std::uint64_t RouteSwitch::old_packets_of(const Instance& instance) const {
   return n;
 }
 
-void RouteSwitch::name_hung() {
+/// In a burst since before the grace period.
+bool RouteSwitch::is_inside(const Instance& instance) const {
+  return instance.page && std::ranges::any_of(inside_, [&](const Seen& s) {
+           return &instance.page->page() == s.page;
+         });
+}
+
+bool RouteSwitch::is_kept_by(const Instance& instance) const {
+  if (phase_ != Phase::kGrace && phase_ != Phase::kDraining) return false;
+  if (age() < std::chrono::milliseconds(p_.options.drain_timeout_ms)) return false;
+  return is_inside(instance) || old_packets_of(instance) != 0;
+}
+
+void RouteSwitch::name_late() {
   std::string names;
-  std::vector<Instance*> hung;
   for (const auto& instance : p_.instances) {
     const std::uint64_t n = old_packets_of(*instance);
-    const bool inside = std::ranges::any_of(inside_, [&](const Seen& s) {
-      return instance->page && &instance->page->page() == s.page;
-    });
-    if (n == 0 && !inside) continue;
+    if (n == 0 && !is_inside(*instance)) continue;
     names += fmt::format("{}{} ({})", names.empty() ? "" : ", ", instance->name(), n);
-    if (instance->alive()) hung.push_back(instance.get());
   }
   spdlog::warn("{} packets did not finish within --drain-timeout {} ms; who has them: {}",
                p_.flow.outstanding_but(version_), p_.options.drain_timeout_ms,
                names.empty() ? "no NF" : names);
-  for (Instance* const instance : hung) on_hung_(*instance);
 }
 
 std::array<std::uint64_t, kMaxTypes> RouteSwitch::held_so_far() const {

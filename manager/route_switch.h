@@ -5,7 +5,6 @@
 #include <array>
 #include <chrono>
 #include <cstdint>
-#include <functional>
 #include <map>
 #include <vector>
 
@@ -22,8 +21,7 @@ namespace hb {
 /// Control thread only.
 class RouteSwitch {
  public:
-  /// @param on_hung  an NF still has packets of an older version after --drain-timeout
-  RouteSwitch(Platform& platform, std::function<void(Instance&)> on_hung);
+  explicit RouteSwitch(Platform& platform);
 
   [[nodiscard]] bool idle() const noexcept { return phase_ == Phase::kIdle; }
   /// How long ago the switch that is under way began; 0 when idle.
@@ -45,6 +43,9 @@ class RouteSwitch {
   ///         nothing is held any more
   Step advance();
 
+  /// The switch that is under way has taken longer than --drain-timeout, and waits for this NF.
+  [[nodiscard]] bool is_kept_by(const Instance& instance) const;
+
   /// Stops or starts all RX threads; they have when rx_agrees().
   void pause_rx(bool paused);
   [[nodiscard]] bool rx_is_paused() const noexcept { return plan_.paused; }
@@ -64,13 +65,13 @@ class RouteSwitch {
   [[nodiscard]] bool grace_is_over();
   [[nodiscard]] bool is_drained();
   void note_held_packets();
-  void name_hung();
+  void name_late();
+  [[nodiscard]] bool is_inside(const Instance& instance) const;
   [[nodiscard]] std::uint64_t old_packets_of(const Instance& instance) const;
   [[nodiscard]] bool is_old(const rte_mbuf* mbuf) const noexcept;
   [[nodiscard]] std::array<std::uint64_t, kMaxTypes> held_so_far() const;
 
   Platform& p_;
-  std::function<void(Instance&)> on_hung_;
   Phase phase_ = Phase::kIdle;
   RxPlan plan_;
   std::uint8_t version_ = 0;

@@ -34,7 +34,7 @@ struct RxSetup {
   const PacketPool* pool = nullptr;
   PacketBook* book = nullptr;
   FlowControl* flow = nullptr;
-  const std::uint8_t* endpoint_service = nullptr;
+  const std::atomic<std::uint8_t>* endpoint_service = nullptr;
   std::uint32_t hold_capacity = 1024;  ///< packets of the hold queue
   bool busy = false;
   bool overload_early = false;

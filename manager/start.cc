@@ -285,7 +285,8 @@ Result<void> make_platform(Platform& p) {
   if (!pool) return pool.error();
   p.pool = std::move(*pool);
   p.book = std::make_unique<PacketBook>(o.pool_size);
-  p.endpoint_service.fill(kMaxServices);
+  p.endpoint_service = p.control->registry().endpoint_service;
+  for (auto& service : p.endpoint_service) service.store(kMaxServices, std::memory_order_relaxed);
   PortOptions port_options;
   port_options.n_rx_queues = static_cast<std::uint16_t>(o.n_rx_threads);
   port_options.max_packet_bytes = o.mbuf_bytes;

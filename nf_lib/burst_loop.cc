@@ -21,7 +21,7 @@ BurstLoop::BurstLoop(const PlatformView& view, ContextPage* page, ContextId cont
       instance_(instance),
       surviving_(surviving),
       routes_(view.routes, view.registry, service.value, instance),
-      publisher_(view.region, context, &page->ledger),
+      publisher_(view.region, context, &page->ledger, view.registry->endpoint_service),
       held_(page, view.check),
       fill_ring_(view.region.fill_ring_id(context)) {}
 

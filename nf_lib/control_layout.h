@@ -119,6 +119,8 @@ struct Registry {
   ContextEntry contexts[kMaxContexts];
   InstanceEntry instances[kMaxInstances];
   EndpointEntry endpoints[kMaxEndpoints];
+  /// Whose ring is full when one of an endpoint's is: a service, kMaxServices for nobody's.
+  std::atomic<std::uint8_t> endpoint_service[kMaxEndpoints];
 };
 
 /// What to do next with a packet: kind in bits 12..15, index in bits 0..11.

@@ -4,6 +4,7 @@
 
 #include <rte_mbuf.h>
 
+#include <atomic>
 #include <bit>
 #include <cstdint>
 
@@ -17,9 +18,9 @@ namespace hb {
 class Publisher {
  public:
   Publisher() = default;
-  /// @param owner  maps an endpoint to the service that ring_full is counted for; may be null
+  /// @param endpoint_service  Registry's: whom ring_full is counted for; may be null
   Publisher(const RegionView& region, ContextId context, Ledger* ledger,
-            const std::uint8_t* endpoint_service = nullptr)
+            const std::atomic<std::uint8_t>* endpoint_service = nullptr)
       : region_(region), context_(context), ledger_(ledger), endpoint_service_(endpoint_service) {}
 
   /// Publishes the packets named by `live` and returns when all of them have moved. The caller
@@ -108,8 +109,9 @@ class Publisher {
     return kept;
   }
   void mark_full(rte_mbuf* const* packets, std::uint64_t mask, Destination to) const noexcept {
-    const std::uint32_t service =
-        endpoint_service_ != nullptr ? endpoint_service_[to] : kMaxServices;
+    const std::uint32_t service = endpoint_service_ != nullptr
+                                      ? endpoint_service_[to].load(std::memory_order_relaxed)
+                                      : kMaxServices;
     for (; mask != 0; mask &= mask - 1)
       drop_packet(packets[std::countr_zero(mask)], DropReason::kRingFull, service);
   }
@@ -117,7 +119,7 @@ class Publisher {
   RegionView region_;
   ContextId context_;
   Ledger* ledger_ = nullptr;
-  const std::uint8_t* endpoint_service_ = nullptr;
+  const std::atomic<std::uint8_t>* endpoint_service_ = nullptr;
 };
 
 }  // namespace hb

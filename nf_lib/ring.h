@@ -7,6 +7,7 @@
 
 #include <atomic>
 #include <cstdint>
+#include <cstring>
 #include <span>
 
 #include "nf_lib/limits.h"
@@ -22,8 +23,13 @@ struct Window {
 
 /// @return true if the ring's constants are as planned; a wild write may have changed them
 inline bool ring_is_sane(const rte_ring* ring, std::uint32_t planned_size) noexcept {
+  // As numbers: what a wild write left there need not be a value of the enumeration.
+  std::uint32_t sync[2];
+  std::memcpy(&sync[0], &ring->prod.sync_type, sizeof(sync[0]));
+  std::memcpy(&sync[1], &ring->cons.sync_type, sizeof(sync[1]));
   return ring->size == planned_size && ring->mask == planned_size - 1 &&
-         ring->capacity == planned_size - 1;
+         ring->capacity == planned_size - 1 && sync[0] == RTE_RING_SYNC_ST &&
+         sync[1] == RTE_RING_SYNC_ST;
 }
 
 /// Takes up to max packets in hand, ending at the ring's end. Consumer's thread only; the whole

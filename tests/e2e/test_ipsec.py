@@ -250,7 +250,9 @@ def test_a_replay_is_one_also_after_kills(make_platform, tmp_path):
     again = write_capture(tmp_path / "again.pcap", read_capture(sealed) * 2000)
     platform = make_platform()
     routes = platform.write("routes.csv", "*, rx, steer\n*, steer, ipsec\n*, ipsec, tx\n")
-    platform.start_manager("--routes", routes, "--port", f"pcap:rx={again},tx={target}")
+    # The file waits for both NFs.
+    platform.start_manager("--exit-when-drained", "--routes", routes, "--port",
+                           f"pcap:rx={again},tx={target}")
     options = ["--sa", sa, "--direction", "decrypt"]
     ipsec = platform.start_nf("ipsec", *options)
     platform.start_nf("steer", "--burst-us", "2000")

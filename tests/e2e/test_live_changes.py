@@ -227,6 +227,21 @@ def test_a_hung_nf_is_killed_after_the_drain_timeout(platform):
     assert 0 < platform.nf("b", stats)["lost_in_crash"] <= 64 or stats["missing_nf"]["b"] > 0
 
 
+def test_a_slow_nf_outlives_the_drain_timeout(platform):
+    """Its full ring lasts for several time-outs, but it ends bursts all the time."""
+    routes = platform.write("routes.csv", "*, rx, slow\n*, slow, tx\n")
+    platform.start_manager("--port", "null", "--routes", routes, "--drain-timeout", "100")
+    platform.start_nf("steer", "--burst-us", "10000", service="slow")
+    platform.wait_works("slow")
+    platform.wait_for(lambda status: status["ring_full"].get("slow", 0) > 0, "its ring is full")
+    report = ask_change(platform, "replace", type="*", current="slow", next="drop")
+    assert report["hold_us"] > 200_000
+    platform.assert_audit()
+    stats = platform.stop()
+    assert "who has them: slow" in platform.manager.stderr
+    assert platform.nf("slow", stats)["restarts"] == 0 and summed(stats)["lost_in_crash"] == 0
+
+
 def test_the_hold_queue_overflows_with_a_reason_of_its_own(platform):
     """A slow NF, a fast port, a short queue."""
     routes = platform.write("routes.csv", "*, rx, a\n*, a, steer\n*, steer, tx\n")

@@ -45,6 +45,7 @@ class FuzzPlatform {
     for (std::string& arg : args) argv.push_back(arg.data());
     if (rte_eal_init(static_cast<int>(argv.size()), argv.data()) < 0) die("no EAL");
     packet_meta_offset = rte_mbuf_dynfield_register(&kPacketMetaField);
+    carried_word_offset = rte_mbuf_dynfield_register(&kCarriedWordField);
     RegionDemand demand;
     demand.n_contexts = 12;
     demand.n_endpoints = 12;
@@ -80,7 +81,6 @@ class FuzzPlatform {
     registry.pool = p.pool->layout();
     p.view.registry = &registry;
     p.view.routes = &p.control->routes();
-    p.endpoint_service.fill(kMaxServices);
     p.flow.n_rx_threads = 0;
     p.tx_thread = std::make_unique<TxThread>(TxSetup{.view = p.view,
                                                      .ports = &p.ports,

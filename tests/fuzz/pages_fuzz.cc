@@ -130,7 +130,7 @@ void run(const std::uint8_t* data, std::size_t size) {
     p.book->set_out(p.view.check.number(mbuf), PacketState::kRx);
     rte_ring_sp_enqueue(p.view.region.ring(kEndpoint, ContextId(1)), mbuf);
   }
-  p.flow.rx[0].received.store(p.flow.rx[0].received.load() + out.size());
+  p.flow.rx[0].admitted.store(p.flow.rx[0].admitted.load() + out.size());
   Bytes input(data, size);
   const bool keep = (input.take<std::uint8_t>() & 1) != 0;
   scribble(world, input);
@@ -165,7 +165,7 @@ void run(const std::uint8_t* data, std::size_t size) {
   std::vector<std::byte>& start = world.start;
   std::memcpy(p.view.region.base(), start.data(), p.view.region.layout().packets);
   for (void* const mbuf : out) {
-    if (p.book->take_home(p.view.check.number(mbuf)) == PacketState::kHome) continue;
+    if (p.book->take_home(p.view.check.number(mbuf)).state == PacketState::kHome) continue;
     p.pool->rebuild_header(static_cast<rte_mbuf*>(mbuf));
     rte_mempool_put(p.pool->mempool(), mbuf);
   }

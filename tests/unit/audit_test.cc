@@ -11,6 +11,7 @@
 #include <cstdlib>
 #include <nlohmann/json.hpp>
 
+#include "nf_lib/packet_meta.h"
 #include "nf_lib/ring.h"
 #include "tests/unit/eal_fixture.h"
 
@@ -28,6 +29,7 @@ class AuditTest : public EalTest {
  protected:
   static void SetUpTestSuite() {
     EalTest::SetUpTestSuite();
+    carried_word_offset = offsetof(rte_mbuf, dynfield1);
     RegionDemand demand;
     demand.n_contexts = 3;
     demand.n_endpoints = 3;

@@ -57,7 +57,6 @@ class CrashWorld {
   explicit CrashWorld(const CrashScenario& scenario)
       : scenario_(scenario), platform_(scenario.options), nf_(scenario.nf) {
     manager_.view = platform_.view;
-    manager_.endpoint_service.fill(kMaxServices);
     phase_ = static_cast<std::atomic<Phase>*>(mmap(
         nullptr, SmallPlatform::kPage, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0));
     ContextPage* const page = scenario.hide_page ? &hidden_page_ : platform_.page();

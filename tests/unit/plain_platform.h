@@ -114,6 +114,8 @@ class PlainPlatform {
     registry->region = layout;
     registry->pool = pool_;
     registry->n_ports = 2;
+    for (auto& service : registry->endpoint_service)
+      service.store(kMaxServices, std::memory_order_relaxed);
     registry->n_types = 4;
     for (const std::uint32_t instance : {7u, 8u})
       registry->instances[instance].state = InstanceState::kRunning;

@@ -18,10 +18,7 @@ using Numbers = std::vector<std::uint32_t>;
 
 class RecoveryTest : public ::testing::Test {
  protected:
-  RecoveryTest() {
-    manager_.view = world_.view;
-    manager_.endpoint_service.fill(kMaxServices);
-  }
+  RecoveryTest() { manager_.view = world_.view; }
   rte_ring* source() { return world_.ring(World::kNfEndpoint, World::kProducer); }
   void feed(std::uint32_t first, std::uint32_t n) {
     for (std::uint32_t i = first; i < first + n; ++i) world_.put(source(), world_.packet(i));

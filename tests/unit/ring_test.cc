@@ -110,6 +110,9 @@ TEST(Ring, IsNotSaneWhenItsConstantsHaveChanged) {
   ring.get()->mask = 15;
   ring.get()->capacity = 16;
   EXPECT_FALSE(ring_is_sane(ring.get(), 16));
+  ring.get()->capacity = 15;
+  ring.get()->cons.sync_type = RTE_RING_SYNC_MT;
+  EXPECT_FALSE(ring_is_sane(ring.get(), 16));
 }
 
 TEST(Ring, BehavesAsAQueueOverTheWrapOfItsIndices) {

@@ -144,6 +144,8 @@ class SmallPlatform {
     registry->region = layout;
     registry->pool = pool_;
     registry->n_ports = kPorts;
+    for (auto& service : registry->endpoint_service)
+      service.store(kMaxServices, std::memory_order_relaxed);
     registry->n_types = 6;
     for (std::uint32_t type = 0; type < registry->n_types; ++type)
       std::snprintf(registry->types[type], kNameBytes, "type%u", type);
