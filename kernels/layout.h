@@ -25,7 +25,8 @@ typedef struct HbQueueControl {
 
 /// Control block of one slice: the work-groups of one GPU NF instance.
 typedef struct HbSliceControl {
-  HbWord leaving;  ///< 1 once a work-group of this launch gave up waiting; host clears it
+  HbWord leaving;  ///< 1: this launch ends; a work-group that gave up waiting or the host
+                   ///< sets it, the host clears it before a launch
   HbWord quit;     ///< 1: end at the next round boundary; host writes
 } HbSliceControl;
 
