@@ -204,8 +204,9 @@ void Controller::stop_all_nfs() {
     instance->leaving = true;
     // NFs that send to themselves have to know that it must come to an end.
     if (instance->state == InstanceState::kRunning) set_state(*instance, InstanceState::kDraining);
+    // Its place is kept: those that still live may send to it, and the manager serves what they do.
     const auto ended = [this, instance] {
-      if (instance->leaving) advance_one(*instance);
+      if (instance->leaving && instance->alive()) advance_one(*instance);
       return !instance->alive();
     };
     if (settle(kEndLimit, ended)) continue;
@@ -214,6 +215,10 @@ void Controller::stop_all_nfs() {
     settle(kEndLimit, [instance] { return !instance->alive(); });
   }
   settle(kFlushLimit, [this] {
+    // With --missing-nf skip what is served goes on to the next one's ring: all are empty together.
+    for (const auto& instance : p_.instances)
+      for (const EndpointId endpoint : instance->endpoints)
+        if (!recovery_.is_empty(endpoint)) return false;
     advance_leaving();
     return std::ranges::none_of(p_.instances,
                                 [](const auto& i) { return i->orphaned || i->leaving; });

@@ -62,7 +62,9 @@ Result<void> Controller::check_may_join(const Service& service, const json& mess
     return Error{fmt::format("{}: it runs on the {}, this one would on the {}", who,
                              to_string(service.compute), to_string(compute_of(message))),
                  fix};
-  if (service.choice == InstanceChoice::kSingle)
+  // One that is dead, and whose rings are still being emptied, is in nobody's way.
+  if (service.choice == InstanceChoice::kSingle &&
+      std::ranges::any_of(service.instances, &Instance::alive))
     return Error{fmt::format("{}: there can be only one of it", who), fix};
   if (static_cast<InstanceChoice>(message.value("choice", 0)) != service.choice ||
       message.value("key_offset", std::uint16_t{0}) != service.key_offset ||

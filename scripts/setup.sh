@@ -12,7 +12,7 @@ build_packages=(
   nlohmann-json3-dev libbsd-dev zlib1g-dev libipsec-mb-dev)
 test_packages=(spin python3-pytest python3-scapy iproute2 shellcheck clang-14 libclang-rt-14-dev
   libssl-dev tshark)
-dev_packages=(clang-format clang-tidy dpdk dpdk-dev tcpdump)
+dev_packages=(clang-format clang-tidy dpdk dpdk-dev tcpdump python3-matplotlib)
 
 usage() {
   cat <<TXT

@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <cstdint>
+#include <cstdlib>
 #include <cstring>
 #include <filesystem>
 #include <fstream>
@@ -16,6 +17,9 @@ using Frame = std::vector<std::uint8_t>;
 
 /// The repository's tests/data folder.
 inline std::filesystem::path data_dir() {
+  // Compilers may be told to write this file's name relative to the build folder.
+  const char* const source = std::getenv("HB_SOURCE_DIR");
+  if (source != nullptr) return std::filesystem::path(source) / "tests/data";
   return std::filesystem::path(__FILE__).parent_path().parent_path() / "data";
 }
 
