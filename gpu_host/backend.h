@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "gpu_host/catalog.h"
+#include "gpu_host/user_kernel.h"
 #include "nf_lib/region.h"
 #include "nf_lib/result.h"
 
@@ -40,6 +41,10 @@ struct BackendOptions {
   /// Work-groups that can ever be resident at once: slices of the old and the new program, litmus
   /// and self-test. More are refused.
   std::uint32_t max_resident = 18;
+  /// For a user's kernel: which of the backend's language options open() found to work.
+  std::size_t build_variant = 0;
+  /// Called once a user's kernel is built, before it runs for the first time. May be null.
+  void (*before_trial)() = nullptr;
   std::string kernel_dir;      ///< where persistent.cl is
   std::string helper_program;  ///< re-executed as litmus peer and as program builder
 };
@@ -56,16 +61,34 @@ class DeviceTable {
   virtual ~DeviceTable() = default;
 };
 
+/// Code on the device: the persistent loop with the NFs that come with the platform, or with a
+/// user's one.
+class DeviceProgram {
+ public:
+  virtual ~DeviceProgram() = default;
+};
+
+/// Where in its buffer a packet may lie: bytes from its mbuf's start.
+struct PacketBounds {
+  std::uint32_t first = 0;
+  std::uint32_t limit = 0xffff;
+};
+
 /// What a slice runs, and where.
 struct SliceSpec {
   std::uint32_t slice = 0;  ///< its control block in the region
-  std::uint32_t first_work_group = 0;
-  std::uint32_t n_work_groups = 1;
-  const KernelEntry* kernel = nullptr;
+  std::vector<std::uint32_t> work_groups;
+  const KernelEntry* kernel = nullptr;                       ///< of the catalog, or the next one
+  std::shared_ptr<const KernelEntry> user_kernel = nullptr;  ///< a user's
+  std::shared_ptr<const DeviceProgram> program;              ///< null: the one that open() loaded
   std::shared_ptr<const DeviceTable> table;
+  std::uint32_t table_bytes = 0;
+  PacketBounds bounds;
 };
 
 /// One slice on the device, launched again and again. Whoever owns it uses it from one thread.
+/// What it runs never changes: a slice with another table, program or set of work-groups is another
+/// DeviceSlice, made while this one runs and launched once this one's last launch has ended.
 class DeviceSlice {
  public:
   virtual ~DeviceSlice() = default;
@@ -82,7 +105,7 @@ struct CopyRates {
   double out_gbps = 0;
 };
 
-/// One programming interface. Set-up thread only, but for the slices it makes.
+/// One programming interface. Set-up thread only, but for the slices it makes and load_program().
 class Backend {
  public:
   virtual ~Backend() = default;
@@ -95,7 +118,14 @@ class Backend {
   virtual Result<DeviceInfo> open(const BackendOptions& options) = 0;
 
   /// The helper process' part of open(): builds, and runs each kernel once for its work-group size.
-  virtual Result<void> build_program(const BackendOptions& options) = 0;
+  /// With `user` that of load_program(): builds the user's kernel and tries it out.
+  virtual Result<void> build_program(const BackendOptions& options, const UserKernel* user) = 0;
+
+  /// Loads a program with a user's kernel beside what runs; a helper process has built it and tried
+  /// it out first, so neither a compiler nor a kernel that fails takes this process along. Takes
+  /// seconds; on any thread, one call at a time.
+  /// @return an Error with the compiler's message, which names the user's file and line
+  virtual Result<std::shared_ptr<const DeviceProgram>> load_program(const UserKernel& user) = 0;
 
   /// Makes the region visible to the device by the first mode that passes the litmus test.
   /// @param wanted  try this mode alone; null: all

@@ -2,6 +2,7 @@
 #include <signal.h>
 #include <spdlog/sinks/stdout_color_sinks.h>
 #include <spdlog/spdlog.h>
+#include <sys/prctl.h>
 #include <unistd.h>
 
 #include <CLI/CLI.hpp>
@@ -11,6 +12,7 @@
 #include "gpu_host/kernel_source.h"
 #include "gpu_host/litmus.h"
 #include "gpu_host/service.h"
+#include "nf_lib/memory_file.h"
 
 namespace {
 
@@ -20,6 +22,8 @@ struct Options {
   std::string idle = "adaptive";
   std::uint32_t work_group_size = 64;
   bool build_program = false;
+  std::size_t build_variant = 0;
+  std::string user_kernel, user_name, user_table;
   bool list_devices = false;
   std::vector<std::string> litmus_peer;
 };
@@ -47,6 +51,11 @@ void declare(CLI::App& app, Options& options) {
   app.add_option("--idle", options.idle, "adaptive: naps when idle; busy: never sleeps")
       ->check(CLI::IsMember({"adaptive", "busy"}))
       ->capture_default_str();
+  app.add_flag("--elastic", service.elastic,
+               "move work-groups to slices in front of which packets wait");
+  app.add_option("--watchdog", service.watchdog_s, "seconds that a round may take")
+      ->check(CLI::Range(1u, 3600u))
+      ->capture_default_str();
   app.add_option("--cores", service.cores, "CPUs to run on, like 0-3,8");
   app.add_option("--memory", options.memory,
                  "auto, or one of svm-system, svm-alias, host-ptr, registered, staged")
@@ -60,6 +69,10 @@ void declare(CLI::App& app, Options& options) {
       ->group("");
   app.add_flag("--build-program", options.build_program, "fill the runtime's cache")->group("");
   app.add_option("--workgroup-size", options.work_group_size)->group("");
+  app.add_option("--variant", options.build_variant)->group("");
+  app.add_option("--user-kernel", options.user_kernel)->group("");
+  app.add_option("--user-name", options.user_name)->group("");
+  app.add_option("--user-table", options.user_table)->group("");
 }
 
 int list_devices(std::span<const hb::BackendEntry> backends) {
@@ -77,13 +90,44 @@ int list_devices(std::span<const hb::BackendEntry> backends) {
   return any ? 0 : 1;
 }
 
+hb::Result<hb::UserKernel> read_user_kernel(const Options& options) {
+  hb::Result<std::string> source = hb::read_file(options.user_kernel);
+  if (!source) return source.error();
+  hb::Result<hb::KernelFile> file = hb::parse_kernel_file(options.user_name, std::move(*source));
+  if (!file) return file.error();
+  const hb::Result<std::string> table = hb::read_file(options.user_table);
+  if (!table) return table.error();
+  const auto bytes = std::as_bytes(std::span(table->data(), table->size()));
+  return hb::UserKernel{std::move(*file), {bytes.begin(), bytes.end()}};
+}
+
 /// The helper process: no logger, its output is read by the process that started it.
 int build_program(hb::Backend& backend, const Options& options) {
   hb::BackendOptions wanted;
   wanted.device_idx = options.service.device_idx.value_or(0);
   wanted.work_group_size = options.work_group_size;
   wanted.kernel_dir = options.service.kernel_dir;
-  const hb::Result<void> built = backend.build_program(wanted);
+  wanted.build_variant = options.build_variant;
+  prctl(PR_SET_PDEATHSIG, SIGKILL);  // nobody would read what it says
+  hb::UserKernel user;
+  if (!options.user_kernel.empty()) {
+    const hb::Result<hb::UserKernel> read = read_user_kernel(options);
+    if (!read) {
+      fmt::print("{}\n", read.error().line());
+      return 1;
+    }
+    user = *read;
+    wanted.before_trial = [] {
+      signal(SIGALRM, [](int) {
+        constexpr std::string_view kText = "in its trial, it did not end within 30 s\n";
+        [[maybe_unused]] const ssize_t n = write(STDOUT_FILENO, kText.data(), kText.size());
+        _exit(1);
+      });
+      alarm(30);
+    };
+  }
+  const hb::Result<void> built =
+      backend.build_program(wanted, options.user_kernel.empty() ? nullptr : &user);
   if (!built) fmt::print("{}\n", built.error().line());
   return built ? 0 : 1;
 }

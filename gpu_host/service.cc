@@ -10,7 +10,7 @@
 #include <utility>
 
 #include "gpu_host/self_test.h"
-#include "gpu_host/table_file.h"
+#include "nf_lib/clock.h"
 #include "nf_lib/cpu_list.h"
 #include "nf_lib/idle.h"
 
@@ -21,8 +21,11 @@ using nlohmann::json;
 
 /// Nothing here allocates from EAL; it only has to start.
 constexpr std::uint32_t kEalMemoryMb = 64;
-/// How often a slice that is to go is looked at.
-constexpr std::chrono::milliseconds kRemovalPoll{2};
+/// How often it is looked whether CPUSyncers and launching threads have done their part of a
+/// change, and whether a kernel hangs.
+constexpr std::chrono::milliseconds kBusyPoll{1};
+constexpr std::chrono::milliseconds kWatchdogPoll{500};
+constexpr std::chrono::milliseconds kElasticPeriod{100};
 
 void run_syncer(const std::stop_token& stop, Syncer& syncer, bool busy) {
   pthread_setname_np(pthread_self(), "hb-syncer");
@@ -45,12 +48,6 @@ void pin(std::jthread& thread, const std::vector<int>& cpus, std::size_t idx) {
 }
 
 }  // namespace
-
-struct Service::Slice {
-  SliceSpec spec;
-  std::unique_ptr<SliceRunner> runner;
-  bool leaving = false;
-};
 
 Service::Service(ServiceOptions options, std::span<const BackendEntry> backends)
     : options_(std::move(options)), backends_(backends) {}
@@ -154,18 +151,30 @@ Result<void> Service::open_device() {
 
 Result<void> Service::serve() {
   const ControlSocket& socket = attachment_->socket();
+  world_.view = attachment_->view();
+  world_.backend = backend_.get();
+  world_.syncers = &syncers_;
+  if (options_.elastic)
+    elastic_.emplace(attachment_->registry().region.work_group_size, options_.n_syncers);
   for (bool stop = false; !stop;) {
-    const bool waits =
-        std::ranges::any_of(slices_, [](const auto& s) { return s.second->leaving; });
-    auto received = socket.receive(waits ? std::optional(kRemovalPoll) : std::nullopt);
+    const bool busy = std::ranges::any_of(slices_, [](const auto& s) { return s.second->busy(); });
+    auto received = socket.receive(busy              ? std::optional(kBusyPoll)
+                                   : slices_.empty() ? std::nullopt
+                                   : elastic_        ? std::optional(kElasticPeriod)
+                                                     : std::optional(kWatchdogPoll));
     if (!received)
       return Error{fmt::format("the manager of prefix '{}' is gone", options_.prefix),
                    "start it again; it starts gpu_host itself"};
     if (*received) {
       if (const Result<void> done = handle(**received, stop); !done) return done;
     }
-    if (const Result<void> done = finish_removals(); !done) return done;
+    if (const Result<void> done = advance_slices(); !done) return done;
+    if (const Result<void> done = balance(); !done) return done;
+    look_for_stuck_kernels();
   }
+  const bool builds =
+      std::ranges::any_of(slices_, [](const auto& s) { return s.second->building(); });
+  if (builds) _exit(0);  // a compiler may take minutes; it ends with this process
   return {};
 }
 
@@ -174,137 +183,55 @@ Result<void> Service::handle(const json& message, bool& stop) {
   const std::uint32_t slice = message.value("slice", kMaxSlices);
   if (op == "stop") {
     stop = true;
-  } else if (op == "add_slice") {
-    json reply = {{"op", "slice_added"}, {"slice", slice}, {"ok", true}};
-    Result<void> added;
-    try {
-      added = add_slice(message);
-    } catch (const json::exception& error) {
-      added = Error{fmt::format("add_slice makes no sense: {}", error.what()), ""};
-    }
-    if (!added)
-      reply.update({{"ok", false}, {"what", added.error().what}, {"fix", added.error().fix}});
-    return attachment_->socket().send(reply);
-  } else if (op == "remove_slice") {
-    const auto found = slices_.find(slice);
-    if (found == slices_.end())
-      return attachment_->socket().send({{"op", "slice_removed"}, {"slice", slice}});
-    found->second->leaving = true;
-    for (const auto& syncer : syncers_) syncer->begin_remove(slice);
+  } else if (op == "remove_slice" && !slices_.contains(slice)) {
+    return attachment_->socket().send({{"op", "slice_removed"}, {"slice", slice}});
+  } else if (slice < kMaxSlices) {
+    auto& control = slices_[slice];
+    if (!control) control = std::make_unique<SliceControl>(world_, slice);
+    control->order(message);
   }
   return {};
 }
 
-Result<void> Service::check_spec(const json& message, SliceSpec& spec) const {
-  const RegionLayout& layout = attachment_->registry().region;
-  spec.slice = message.at("slice").get<std::uint32_t>();
-  spec.first_work_group = message.at("first_work_group").get<std::uint32_t>();
-  spec.n_work_groups = message.at("n_work_groups").get<std::uint32_t>();
-  if (spec.slice >= kMaxSlices || slices_.contains(spec.slice))
-    return Error{fmt::format("slice {} is taken or out of range", spec.slice), ""};
-  if (spec.n_work_groups < syncers_.size() || spec.first_work_group >= layout.n_work_groups ||
-      spec.n_work_groups > layout.n_work_groups - spec.first_work_group)
-    return Error{fmt::format("{} work-groups from {} on can't be shared by {} CPUSyncers",
-                             spec.n_work_groups, spec.first_work_group, syncers_.size()),
-                 "give the NF more --workgroups, or the manager fewer --syncers"};
-  for (const auto& [number, other] : slices_) {
-    if (spec.first_work_group < other->spec.first_work_group + other->spec.n_work_groups &&
-        other->spec.first_work_group < spec.first_work_group + spec.n_work_groups)
-      return Error{fmt::format("slice {} has some of these work-groups", number), ""};
-  }
-  const std::string kernel = message.at("kernel").get<std::string>();
-  spec.kernel = find_kernel(kernel);
-  if (spec.kernel == nullptr)
-    return Error{fmt::format("there is no kernel '{}'", kernel), "see kernels/ for their names"};
-  return {};
-}
-
-Result<void> Service::add_slice(const json& message) {
-  SliceSpec spec;
-  if (const Result<void> ok = check_spec(message, spec); !ok) return ok;
-  const Result<TableFile> table = TableFile::open(message.value("table", ""));
-  if (!table) return table.error();
-  if (!spec.kernel->table_valid(table->bytes()))
-    return Error{fmt::format("the table for '{}' ({} bytes) is malformed", spec.kernel->name,
-                             table->bytes().size()),
-                 "build all programs from one tree"};
-  auto uploaded = backend_->upload_table(table->bytes());
-  if (!uploaded) return uploaded.error();
-  spec.table = *uploaded;
-  auto device_slice = backend_->make_slice(spec);
-  if (!device_slice) return device_slice.error();
-  auto slice = std::make_unique<Slice>();
-  slice->spec = spec;
-  slice->runner = std::make_unique<SliceRunner>(attachment_->view().region, spec,
-                                                std::move(*device_slice), [](const Error& error) {
-                                                  // Its packets are in slots that nobody will
-                                                  // answer: the manager recovers them.
-                                                  spdlog::error("{}", error.line());
-                                                  _exit(1);
-                                                });
-  if (const Result<void> added = add_to_syncers(message, spec, slice->runner->doorbell()); !added) {
-    remove_from_syncers(spec.slice);
-    return added;
-  }
-  slice->runner->start();
-  spdlog::info("slice {}: {} on work-groups {} to {}", spec.slice, spec.kernel->name,
-               spec.first_work_group, spec.first_work_group + spec.n_work_groups - 1);
-  slices_.emplace(spec.slice, std::move(slice));
-  return {};
-}
-
-Result<void> Service::add_to_syncers(const json& message, const SliceSpec& spec,
-                                     Doorbell& doorbell) {
-  const auto endpoints = message.at("endpoints").get<std::vector<std::uint32_t>>();
-  const auto queues = message.value("copy_queues", std::vector<std::uint32_t>{});
-  if (endpoints.size() != syncers_.size())
-    return Error{fmt::format("{} endpoints for {} CPUSyncers", endpoints.size(), syncers_.size()),
-                 ""};
-  const RegionLayout& layout = attachment_->registry().region;
-  for (std::uint32_t i = 0; i < syncers_.size(); ++i) {
-    ShareSpec share;
-    share.slice = spec.slice;
-    share.service = ServiceId(message.at("service").get<std::uint32_t>() % kMaxServices);
-    share.instance = InstanceId(message.at("instance").get<std::uint32_t>() % kMaxInstances);
-    if (endpoints[i] >= layout.n_endpoints)
-      return Error{fmt::format("there is no endpoint {}", endpoints[i]), ""};
-    share.endpoint = EndpointId(endpoints[i]);
-    if (i < queues.size() && queues[i] < layout.n_copy_queues) share.copy_queue = queues[i];
-    for (std::uint32_t k = i; k < spec.n_work_groups; k += syncers_.size())
-      share.work_groups.push_back(spec.first_work_group + k);
-    share.doorbell = &doorbell;
-    if (const Result<void> added = syncers_[i]->add(share); !added) return added;
-  }
-  return {};
-}
-
-void Service::remove_from_syncers(std::uint32_t slice) {
-  for (const auto& syncer : syncers_) {
-    syncer->begin_remove(slice);
-    while (!syncer->is_removed(slice)) std::this_thread::sleep_for(kRemovalPoll);
-  }
-}
-
-Result<void> Service::finish_removals() {
+Result<void> Service::advance_slices() {
   for (auto at = slices_.begin(); at != slices_.end();) {
-    const std::uint32_t number = at->first;
-    const bool gone = at->second->leaving && std::ranges::all_of(syncers_, [&](const auto& syncer) {
-                        return syncer->is_removed(number);
-                      });
-    if (!gone) {
-      ++at;
-      continue;
-    }
-    at->second->runner->stop();
-    spdlog::info("slice {} is given back after {} launches", number,
-                 at->second->runner->n_launches());
-    at = slices_.erase(at);
-    if (const Result<void> sent =
-            attachment_->socket().send({{"op", "slice_removed"}, {"slice", number}});
-        !sent)
-      return sent;
+    SliceControl& slice = *at->second;
+    const std::vector<json> answers = slice.advance();
+    at = slice.gone() && !slice.busy() ? slices_.erase(at) : std::next(at);
+    for (const json& answer : answers)
+      if (const Result<void> sent = attachment_->socket().send(answer); !sent) return sent;
   }
   return {};
+}
+
+Result<void> Service::balance() {
+  const std::uint64_t now = monotonic_ns();
+  if (!elastic_ || now < next_sample_ns_) return {};
+  next_sample_ns_ =
+      now + static_cast<std::uint64_t>(std::chrono::nanoseconds(kElasticPeriod).count());
+  std::vector<SliceLoad> loads;
+  for (const auto& [number, slice] : slices_)
+    if (slice->running() && !slice->busy())
+      loads.push_back(
+          {number, static_cast<std::uint32_t>(slice->spec().work_groups.size()), slice->backlog()});
+  const std::optional<WorkGroupMove> move = elastic_->sample(loads);
+  if (!move) return {};
+  return attachment_->socket().send(
+      {{"op", "wish"}, {"to", move->to}, {"from", move->from.value_or(kMaxSlices)}});
+}
+
+void Service::look_for_stuck_kernels() {
+  const std::uint64_t limit_ns = options_.watchdog_s * std::uint64_t{1'000'000'000};
+  for (const auto& [number, slice] : slices_) {
+    const int group = slice->stuck_work_group(monotonic_ns(), limit_ns);
+    if (group < 0) continue;
+    const std::string what =
+        fmt::format("the kernel '{}' has not ended its round on work-group {} for {} s",
+                    slice->label(), group, options_.watchdog_s);
+    (void)attachment_->socket().send({{"op", "stuck"}, {"slice", number}, {"what", what}});
+    spdlog::error("{}: gpu_host ends, as nothing else can end a kernel", what);
+    _exit(1);
+  }
 }
 
 }  // namespace hb

@@ -11,8 +11,8 @@
 #include <vector>
 
 #include "gpu_host/device_choice.h"
-#include "gpu_host/slice_runner.h"
-#include "gpu_host/syncer.h"
+#include "gpu_host/elastic.h"
+#include "gpu_host/slice_control.h"
 #include "nf_lib/attachment.h"
 
 namespace hb {
@@ -23,9 +23,11 @@ struct ServiceOptions {
   std::optional<std::uint32_t> device_idx;  ///< nullopt: the first that passes the litmus test
   std::uint32_t n_syncers = 1;
   bool busy = false;
+  bool elastic = false;
   std::string cores;
   std::optional<MemoryMode> memory;  ///< nullopt: the first that works
   std::string kernel_dir;
+  std::uint32_t watchdog_s = 10;  ///< how long a round may take
 };
 
 /// The process' one service. Main thread, but for the threads it starts.
@@ -46,20 +48,17 @@ class Service {
   Result<void> serve();
 
  private:
-  struct Slice;
-
   bool manager_knows_ = false;
 
   Result<void> attach();
   Result<void> open_device();
   Result<void> handle(const nlohmann::json& message, bool& stop);
-  Result<void> add_slice(const nlohmann::json& message);
-  Result<void> check_spec(const nlohmann::json& message, SliceSpec& spec) const;
-  Result<void> add_to_syncers(const nlohmann::json& message, const SliceSpec& spec,
-                              Doorbell& doorbell);
-  void remove_from_syncers(std::uint32_t slice);
-  /// Lets go of slices whose last packet has left; tells the manager.
-  Result<void> finish_removals();
+  /// Goes on with what the slices are at, and tells the manager what is done.
+  Result<void> advance_slices();
+  /// Ends this process if a kernel has not ended its round for too long: nothing else can end it.
+  void look_for_stuck_kernels();
+  /// With --elastic: asks the manager for a work-group where packets wait.
+  Result<void> balance();
 
   ServiceOptions options_;
   std::span<const BackendEntry> backends_;
@@ -69,7 +68,10 @@ class Service {
   DeviceInfo device_;
   MemoryReport memory_;
   std::vector<std::unique_ptr<Syncer>> syncers_;
-  std::map<std::uint32_t, std::unique_ptr<Slice>> slices_;
+  SliceWorld world_;
+  std::map<std::uint32_t, std::unique_ptr<SliceControl>> slices_;
+  std::optional<Elastic> elastic_;
+  std::uint64_t next_sample_ns_ = 0;
   std::vector<std::jthread> threads_;
 };
 

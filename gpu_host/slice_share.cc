@@ -1,5 +1,6 @@
 #include "gpu_host/slice_share.h"
 
+#include <rte_cycles.h>
 #include <rte_prefetch.h>
 
 #include <algorithm>
@@ -25,10 +26,12 @@ struct SliceShare::Answers {
   std::uint64_t live = 0;  ///< not dummies
   std::uint64_t copy = 0;  ///< the control process wants a copy
   std::uint64_t bad = 0;   ///< answers that make no sense
+  std::uint32_t version = 1;
 };
 
 Result<SliceShare> SliceShare::make(const PlatformView& view, const ShareSpec& spec) {
   std::vector<WorkQueue> queues;
+  queues.reserve(std::max<std::size_t>(spec.most_work_groups, spec.work_groups.size()));
   for (const std::uint32_t work_group : spec.work_groups) {
     Result<WorkQueue> queue = WorkQueue::adopt(view.region, work_group);
     if (!queue) return queue.error();
@@ -44,14 +47,16 @@ SliceShare::SliceShare(const PlatformView& view, const ShareSpec& spec,
       routes_(view.routes, view.registry, spec.service.value, spec.instance),
       n_reasons_(std::min(view.registry->services[spec.service.value].n_reasons, kMaxNfReasons)),
       queues_(std::move(queues)),
-      order_(std::bit_ceil(queues_.size() * view.region.layout().n_rounds)) {
+      use_(queues_.size(), Use::kActive),
+      order_(std::bit_ceil(queues_.capacity() * view.region.layout().n_rounds)) {
+  use_.reserve(queues_.capacity());
   if (spec.copy_queue != ShareSpec::kNoCopyQueue) copies_ = CopyQueue(view.region, spec.copy_queue);
 }
 
 bool SliceShare::drain(SyncerCommon& syncer) noexcept {
   bool moved = false;
   while (order_tail_ != order_head_) {
-    WorkQueue& queue = queues_[order_[order_tail_ & (order_.size() - 1)]];
+    WorkQueue& queue = queues_[order_[order_tail_ & (order_.size() - 1)].queue];
     if (!queue.round_done() || !drain_burst(syncer, queue)) break;
     moved = true;
   }
@@ -63,6 +68,8 @@ bool SliceShare::drain_burst(SyncerCommon& syncer, WorkQueue& queue) noexcept {
   const std::uint32_t n = queue.next_burst(kMaxBurst);
   Answers answers;
   read_answers(syncer, queue, answers);
+  answers.version =
+      spec_.versions != nullptr ? spec_.versions->of(queue.work_group(), queue.first_round()) : 1;
   if (!copy_to_control(syncer, answers)) return false;
 
   std::array<Destination, kMaxBurst> destinations;
@@ -77,7 +84,9 @@ bool SliceShare::drain_burst(SyncerCommon& syncer, WorkQueue& queue) noexcept {
   }
   syncer.publisher.publish_burst(Place::queue(queue.work_group()), queue.drained(),
                                  answers.packets.data(), destinations.data(), answers.live);
-  if (queue.drain(n)) ++order_tail_;
+  if (queue.drain(n)) count_round(syncer, order_[order_tail_++ & (order_.size() - 1)]);
+  add(syncer.page->counters.slice_filled[spec_.slice],
+      static_cast<std::uint64_t>(std::popcount(answers.live)));
   copied_ = 0;
   ContextCounters& counters = syncer.page->counters;
   add(counters.slice_drops[spec_.slice], dropped);
@@ -142,8 +151,9 @@ bool SliceShare::copy_to_control(const SyncerCommon& syncer, const Answers& answ
     // Not rte_pktmbuf_mtod: buf_addr is a word that a wild write may have changed.
     const auto* bytes =
         reinterpret_cast<const std::uint8_t*>(mbuf) + view.check.pool().mbuf_bytes + mbuf->data_off;
-    const bool copied = spec_.copy_queue != ShareSpec::kNoCopyQueue &&
-                        copies_.push(packet_meta(mbuf), mbuf->port, bytes, mbuf->data_len);
+    const bool copied =
+        spec_.copy_queue != ShareSpec::kNoCopyQueue &&
+        copies_.push(packet_meta(mbuf), mbuf->port, bytes, mbuf->data_len, answers.version);
     if (!copied && spec_.copy_queue != ShareSpec::kNoCopyQueue && view.registry->lossless != 0) {
       const InstanceState state = instance.state.load(std::memory_order_acquire);
       const bool reads = (state == InstanceState::kRunning || state == InstanceState::kDraining) &&
@@ -271,9 +281,8 @@ std::uint64_t SliceShare::check_packets(SyncerCommon& syncer, RingId id, const W
 std::uint32_t SliceShare::total_room() const noexcept {
   std::uint32_t room = queues_[open_].open_slots() != 0 ? queues_[open_].open_room() : 0;
   const std::uint32_t round = queues_[open_].open_room() + queues_[open_].open_slots();
-  for (const WorkQueue& queue : queues_) {
-    if (room >= kMaxBurst) break;
-    room += queue.free_rounds() * round;
+  for (std::uint32_t i = 0; i < queues_.size() && room < kMaxBurst; ++i) {
+    if (is_active(i)) room += queues_[i].free_rounds() * round;
   }
   return room;
 }
@@ -286,7 +295,7 @@ WorkQueue& SliceShare::open_queue() noexcept {
   std::uint32_t chosen = n;
   for (std::uint32_t step = 1; step <= n; ++step) {
     const std::uint32_t i = (open_ + step) % n;
-    if (queues_[i].free_rounds() == 0) continue;
+    if (!is_active(i) || queues_[i].free_rounds() == 0) continue;
     if (queues_[i].is_idle()) {  // it can start at once
       chosen = i;
       break;
@@ -299,7 +308,7 @@ WorkQueue& SliceShare::open_queue() noexcept {
 
 void SliceShare::publish_open() noexcept {
   queues_[open_].publish();
-  order_[order_head_++ & (order_.size() - 1)] = static_cast<std::uint16_t>(open_);
+  order_[order_head_++ & (order_.size() - 1)] = {rte_rdtsc(), open_};
   published_ = true;
 }
 
@@ -307,14 +316,56 @@ void SliceShare::ring_if_published() noexcept {
   if (std::exchange(published_, false) && spec_.doorbell != nullptr) spec_.doorbell->ring();
 }
 
+void SliceShare::count_round(SyncerCommon& syncer, const Flight& flight) noexcept {
+  ContextCounters& counters = syncer.page->counters;
+  add(counters.slice_rounds[spec_.slice], 1);
+  add(counters.slice_latency[spec_.slice][latency_bucket(rte_rdtsc() - flight.published_tsc)], 1);
+}
+
 bool SliceShare::finish() noexcept {
+  close_open();
+  return order_tail_ == order_head_;
+}
+
+void SliceShare::close_open() noexcept {
   WorkQueue& open = queues_[open_];
   if (open.open_slots() != 0) {
     open.pad();
     publish_open();
   }
   ring_if_published();
-  return order_tail_ == order_head_;
+}
+
+void SliceShare::begin_change(ShareChange& change) noexcept {
+  for (WorkQueue& joining : change.join) {
+    const auto gone = std::ranges::find(use_, Use::kGone);
+    if (gone != use_.end()) {
+      std::swap(queues_[static_cast<std::size_t>(gone - use_.begin())], joining);
+      *gone = Use::kActive;
+    } else if (queues_.size() < queues_.capacity()) {
+      queues_.push_back(std::move(joining));  // reserved, as is use_
+      use_.push_back(Use::kActive);
+    }
+  }
+  for (std::uint32_t i = 0; i < queues_.size(); ++i) {
+    if (is_active(i) &&
+        std::ranges::find(change.retire, queues_[i].work_group()) != change.retire.end()) {
+      if (i == open_) close_open();
+      use_[i] = Use::kRetiring;
+    }
+  }
+}
+
+bool SliceShare::finish_change() noexcept {
+  bool finished = true;
+  for (std::uint32_t i = 0; i < queues_.size(); ++i) {
+    if (use_[i] != Use::kRetiring) continue;
+    if (queues_[i].is_empty())
+      use_[i] = Use::kGone;
+    else
+      finished = false;
+  }
+  return finished;
 }
 
 }  // namespace hb

@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "gpu_host/doorbell.h"
+#include "gpu_host/table_versions.h"
 #include "gpu_host/work_queue.h"
 #include "nf_lib/copy_queue.h"
 #include "nf_lib/platform_view.h"
@@ -22,7 +23,16 @@ struct ShareSpec {
   EndpointId endpoint;                      ///< this CPUSyncer's, of this GPU NF
   std::uint32_t copy_queue = kNoCopyQueue;  ///< to the control process
   std::vector<std::uint32_t> work_groups;   ///< no other CPUSyncer has any of them
+  std::uint32_t most_work_groups = 0;       ///< that changes may make of it; 0: those
   Doorbell* doorbell = nullptr;             ///< rung after each publish; may be null
+  const TableVersions* versions = nullptr;  ///< for the copies; null: all are of version 1
+};
+
+/// Work-groups that a share gets and gives up. The control thread makes it; the CPUSyncer carries
+/// it out without an allocation.
+struct ShareChange {
+  std::vector<WorkQueue> join;
+  std::vector<std::uint32_t> retire;  ///< never all of them
 };
 
 /// The CPUSyncer's own part, shared by all its slices.
@@ -46,6 +56,11 @@ class SliceShare {
   /// if it is full or its work-group would be idle.
   bool fill(SyncerCommon& syncer) noexcept;
 
+  /// Begins a change: rounds go to the new queues, none to the retiring ones any more.
+  void begin_change(ShareChange& change) noexcept;
+  /// @return true once the last packet has left the retiring queues, which are then forgotten
+  bool finish_change() noexcept;
+
   /// Hands over what is open, whatever it is.
   /// @return true once no packet is left in any of the queues
   bool finish() noexcept;
@@ -67,15 +82,26 @@ class SliceShare {
   WorkQueue& open_queue() noexcept;
   [[nodiscard]] std::uint32_t total_room() const noexcept;
   void publish_open() noexcept;
+  void close_open() noexcept;
   void ring_if_published() noexcept;
+
+  /// A place for a queue. Rounds in flight name places, so a queue never moves.
+  enum class Use : std::uint8_t { kActive, kRetiring, kGone };
+  struct Flight {
+    std::uint64_t published_tsc;
+    std::uint32_t queue;
+  };
+  [[nodiscard]] bool is_active(std::uint32_t i) const noexcept { return use_[i] == Use::kActive; }
+  void count_round(SyncerCommon& syncer, const Flight& flight) noexcept;
 
   ShareSpec spec_;
   RouteReader routes_;
   CopyQueue copies_;
   std::uint32_t n_reasons_ = 0;
   std::vector<WorkQueue> queues_;
-  std::uint32_t open_ = 0;            ///< whose open round takes the next slots
-  std::vector<std::uint16_t> order_;  ///< queues of the rounds in flight, as a ring; a power of two
+  std::vector<Use> use_;       ///< of the queues, same length
+  std::uint32_t open_ = 0;     ///< whose open round takes the next slots
+  std::vector<Flight> order_;  ///< rounds in flight, oldest first, as a ring; a power of two
   std::uint32_t order_head_ = 0;
   std::uint32_t order_tail_ = 0;
   std::uint64_t copied_ = 0;  ///< of the burst that waits for its copies to fit

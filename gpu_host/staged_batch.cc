@@ -3,6 +3,9 @@
 #include <algorithm>
 #include <atomic>
 #include <cstring>
+#include <numeric>
+
+#include "gpu_host/launch_block.h"
 
 namespace hb {
 namespace {
@@ -22,14 +25,26 @@ std::uint32_t load(u32& word) { return std::atomic_ref<u32>(word).load(std::memo
 Result<StagedBatch> StagedBatch::make(const RegionView& view, const SliceSpec& spec,
                                       std::unique_ptr<StagingMemory> host) {
   StagedBatch batch(view, spec, std::move(host));
-  const std::size_t n_slots = std::size_t{spec.n_work_groups} * view.slots_per_queue();
+  const std::size_t n_slots = spec.work_groups.size() * view.slots_per_queue();
   batch.controls_ = up(n_slots * sizeof(u64));
-  batch.slice_control_ = batch.controls_ + spec.n_work_groups * sizeof(HbQueueControl);
+  batch.slice_control_ = batch.controls_ + spec.work_groups.size() * sizeof(HbQueueControl);
   batch.slots_ = batch.slice_control_ + sizeof(HbSliceControl);
   batch.packets_ = up(batch.slots_ + n_slots * sizeof(u64)) + kMaxDataOffset;
   batch.pieces_.reserve(n_slots);
   if (const Result<void> done = batch.reserve(batch.packets_); !done) return done.error();
   return batch;
+}
+
+std::vector<std::byte> StagedBatch::launch(std::uint64_t bytes) const {
+  HbLaunch launch = launch_of(spec_, view_.layout().n_rounds, HB_IDLE_POLLS_NONE, 0);
+  launch.queue_controls = controls();
+  launch.slots = slots();
+  launch.results = results();
+  launch.slice_control = slice_control();
+  launch.region_bytes = bytes;
+  std::vector<std::uint32_t> numbers(spec_.work_groups.size());
+  std::iota(numbers.begin(), numbers.end(), 0u);
+  return launch_block(launch, numbers);
 }
 
 Result<void> StagedBatch::reserve(std::size_t bytes) {
@@ -43,8 +58,8 @@ Result<void> StagedBatch::gather() {
   pieces_.clear();
   end_ = packets_;
   std::memset(host_at<HbSliceControl>(slice_control_), 0, sizeof(HbSliceControl));
-  for (std::uint32_t i = 0; i < spec_.n_work_groups; ++i) {
-    const std::uint32_t work_group = spec_.first_work_group + i;
+  for (std::uint32_t i = 0; i < spec_.work_groups.size(); ++i) {
+    const std::uint32_t work_group = spec_.work_groups[i];
     HbQueueControl* const queue = view_.queue_control(work_group);
     // Acquire: pairs with the CPUSyncer's release store, so these rounds' slots are whole.
     const std::uint32_t published = load(queue->published.value);
@@ -74,8 +89,7 @@ Result<void> StagedBatch::gather_packet(u64 slot, std::uint32_t at) {
     host_at<u64>(slots_)[at] = 0;
     // Answered here: nothing for a dummy, no verdict for what lies outside the region.
     const std::uint32_t per_queue = view_.slots_per_queue();
-    view_.results(spec_.first_work_group + at / per_queue)[at % per_queue] =
-        slot == 0 ? 0 : ~u64{0};
+    view_.results(spec_.work_groups[at / per_queue])[at % per_queue] = slot == 0 ? 0 : ~u64{0};
     return {};
   }
   const Piece piece{base + front, end_ + (front - down(front)),
@@ -94,22 +108,24 @@ void StagedBatch::scatter() {
   const std::uint32_t per_queue = view_.slots_per_queue();
   const u64* const staged_results = host_at<u64>(0);
   for (const Piece& piece : pieces_) {
-    const std::uint32_t work_group = spec_.first_work_group + piece.at / per_queue;
+    const std::uint32_t work_group = spec_.work_groups[piece.at / per_queue];
     u64 result = staged_results[piece.at];
     const std::uint32_t in_queue = piece.at % per_queue;
     const u64 slot = view_.slots(work_group)[in_queue];
     const std::uint64_t from = HB_SLOT_BASE(slot) + HB_RESULT_DATA_OFFSET(result);
     const std::uint64_t bytes = HB_RESULT_LENGTH(result);
-    if (from < piece.from || from + bytes > piece.from + piece.bytes) {
+    if (HB_RESULT_VERDICT(result) == HB_VERDICT_DROP) {
+      // Its bytes are of no more use.
+    } else if (from < piece.from || from + bytes > piece.from + piece.bytes) {
       result = ~u64{0};  // no verdict: bytes that were never copied
     } else if (spec_.kernel->writes_packets) {
       std::memcpy(view_.base() + from, host_->data() + piece.packed + (from - piece.from), bytes);
     }
     view_.results(work_group)[in_queue] = result;
   }
-  for (std::uint32_t i = 0; i < spec_.n_work_groups; ++i) {
+  for (std::uint32_t i = 0; i < spec_.work_groups.size(); ++i) {
     // Release: pairs with the CPUSyncer's acquire load, as the kernel's own store does elsewhere.
-    std::atomic_ref<u32>(view_.queue_control(spec_.first_work_group + i)->completed.value)
+    std::atomic_ref<u32>(view_.queue_control(spec_.work_groups[i])->completed.value)
         .store(host_at<HbQueueControl>(controls_)[i].completed.value, std::memory_order_release);
   }
 }

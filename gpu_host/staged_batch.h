@@ -21,13 +21,17 @@ class StagingMemory {
 };
 
 /// The rounds published so far, with their packets, in one block: results, queue controls, slice
-/// control, slots, then packets. The kernel runs over it with n_rounds of the region and first
-/// work- group 0. One thread.
+/// control, slots, then packets. It lies on the device as a region of its own, its queues numbered
+/// from 0. One thread.
 class StagedBatch {
  public:
   /// @param view  the region, or any host memory laid out likewise
   static Result<StagedBatch> make(const RegionView& view, const SliceSpec& spec,
                                   std::unique_ptr<StagingMemory> host);
+
+  /// The launch over the batch, as launch_block() makes it.
+  /// @param bytes  of the device's memory for the batch; nothing behind them is touched
+  [[nodiscard]] std::vector<std::byte> launch(std::uint64_t bytes) const;
 
   /// Packs the batch. Bytes controls() to end() are to be copied in.
   Result<void> gather();

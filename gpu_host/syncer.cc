@@ -2,6 +2,8 @@
 
 #include <fmt/format.h>
 
+#include <utility>
+
 namespace hb {
 
 struct Syncer::Entry {
@@ -9,6 +11,9 @@ struct Syncer::Entry {
   SliceShare share;
   bool fresh = true;                 ///< the CPUSyncer's
   std::atomic<bool> leaving{false};  ///< the control thread's
+  ShareChange change_memory;         ///< the CPUSyncer's while `change` is set
+  std::atomic<ShareChange*> change{nullptr};
+  bool change_begun = false;  ///< the CPUSyncer's
 };
 
 Syncer::Syncer(const PlatformView& view, ContextId context, ContextPage* page)
@@ -34,6 +39,15 @@ bool Syncer::poll_entry(std::uint32_t slice, Entry& entry) noexcept {
     entry.fresh = false;
   }
   const bool drained = entry.share.drain(context_);
+  // Acquire: pairs with the release store in begin_change().
+  if (ShareChange* const change = entry.change.load(std::memory_order_acquire)) {
+    if (!std::exchange(entry.change_begun, true)) entry.share.begin_change(*change);
+    if (entry.share.finish_change()) {
+      entry.change_begun = false;
+      // Release: pairs with the acquire load in is_changed(); the retired queues are left alone.
+      entry.change.store(nullptr, std::memory_order_release);
+    }
+  }
   if (!entry.leaving.load(std::memory_order_relaxed)) {
     const bool filled = entry.share.fill(context_);
     return drained || filled;
@@ -54,6 +68,19 @@ Result<void> Syncer::add(const ShareSpec& spec) {
   // Release: pairs with the acquire load in poll(), which thus sees the whole share.
   entries_[spec.slice].store(owned_[spec.slice].get(), std::memory_order_release);
   return {};
+}
+
+void Syncer::begin_change(std::uint32_t slice, ShareChange change) {
+  if (slice >= kMaxSlices || owned_[slice] == nullptr) return;
+  Entry& entry = *owned_[slice];
+  entry.change_memory = std::move(change);
+  // Release: pairs with the acquire load in poll_entry().
+  entry.change.store(&entry.change_memory, std::memory_order_release);
+}
+
+bool Syncer::is_changed(std::uint32_t slice) {
+  return slice >= kMaxSlices || owned_[slice] == nullptr ||
+         owned_[slice]->change.load(std::memory_order_acquire) == nullptr;
 }
 
 void Syncer::begin_remove(std::uint32_t slice) noexcept {

@@ -26,6 +26,10 @@ class Syncer {
 
   /// Starts serving a slice.
   Result<void> add(const ShareSpec& spec);
+  /// Asks a slice's share to change. One at a time, until is_changed().
+  void begin_change(std::uint32_t slice, ShareChange change);
+  /// True once the retiring queues are empty and forgotten: others may have them.
+  [[nodiscard]] bool is_changed(std::uint32_t slice);
   /// Asks for a slice back; its rings are empty and nothing is routed there any more.
   void begin_remove(std::uint32_t slice) noexcept;
   /// True once poll() has let go of it: the caller may free what its ShareSpec pointed to.

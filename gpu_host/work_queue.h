@@ -78,6 +78,10 @@ class WorkQueue {
     return results_[(drained_ + i) & mask_];
   }
   [[nodiscard]] std::uint32_t drained() const noexcept { return drained_; }
+  /// The oldest round that is not taken back.
+  [[nodiscard]] std::uint32_t first_round() const noexcept { return rounds_drained_; }
+  /// Nothing lies in it.
+  [[nodiscard]] bool is_empty() const noexcept { return filled_ == drained_; }
 
   /// Gives n slots back. Their packets have moved.
   /// @return true if that was the round's last

@@ -25,7 +25,8 @@ typedef struct HbQueueControl {
 
 /// Control block of one slice: the work-groups of one GPU NF instance.
 typedef struct HbSliceControl {
-  HbWord leaving;  ///< 1 once a work-group of this launch gave up waiting; host clears it
+  HbWord leaving;  ///< 1: this launch ends; a work-group that gave up waiting or the host
+                   ///< sets it, the host clears it before a launch
   HbWord quit;     ///< 1: end at the next round boundary; host writes
 } HbSliceControl;
 
@@ -61,6 +62,10 @@ typedef struct HbSliceControl {
 #define HB_VERDICT_TO_SERVICE 2u  ///< argument: service index
 #define HB_VERDICT_TO_PORT 3u     ///< argument: port
 
+/// The reason for which kernels/packet.h drops a packet outside of which an access was tried. No NF
+/// declares it, so the CPUSyncer counts the packet as bad_verdict.
+#define HB_DROP_REFUSED_ACCESS 255u
+
 #define HB_RESULT_NEW_TYPE 1u     ///< the packet's type becomes the given one
 #define HB_RESULT_COPY_TO_CPU 2u  ///< hand a copy of the packet to the NF's control process
 
@@ -68,13 +73,45 @@ typedef struct HbSliceControl {
 #define HB_RESULT_UNCHANGED(slot, flags) \
   HB_RESULT(HB_VERDICT_NEXT, flags, HB_SLOT_LENGTH(slot), HB_SLOT_DATA_OFFSET(slot), 0, 0)
 
+/// What a launch of the persistent loop runs, and where: one read-only block. The numbers of its
+/// work-groups follow as u32[n_work_groups]; group i of the launch serves work_groups[i]'s queue.
+/// Offsets count bytes from the region's base.
+typedef struct HbLaunch {
+  u64 queue_controls;  ///< HbQueueControl[]
+  u64 slots;           ///< u64[][n_rounds][lanes]
+  u64 results;         ///< same shape
+  u64 slice_control;   ///< HbSliceControl
+  u64 region_bytes;
+  u32 nf;            ///< HB_GPU_NF_*
+  u32 n_rounds;      ///< rounds of a queue, a power of two
+  u32 idle_polls;    ///< empty polls after which a work-group gives up and the launch ends;
+                     ///< 0: never; HB_IDLE_POLLS_NONE: at the first, and each by itself
+  u32 max_rounds;    ///< rounds after which a work-group ends the launch; 0: never
+  u32 packet_first;  ///< where a packet's buffer starts, in bytes from its mbuf,
+  u32 packet_limit;  ///< and where it ends
+  u32 grows_front;   ///< bytes by which the NF may grow a packet at its front,
+  u32 grows_back;    ///< and at its back
+  u32 n_work_groups;
+  u32 table_bytes;
+  u32 reserved[12];
+} HbLaunch;
+
+/// Words of local memory that a work-group's NF has for itself during a round.
+#define HB_SCRATCH_WORDS 2048u
+
 /// What a collective round function gets. Every work-item of the group has the same values but for
-/// `lane`. One slot and one result per lane.
+/// `lane`. One slot and one result per lane. kernels/packet.h has the accessors: an NF uses those,
+/// and lane, n_lanes, table and scratch.
 typedef struct HbRound {
   GLOBAL u8* region;        ///< the SVM region's base
   GLOBAL const u64* slots;  ///< slots[n_lanes]
   GLOBAL u64* results;      ///< results[n_lanes]; each lane writes its own
-  GLOBAL const u8* table;   ///< the NF's read-only table, at least 16 bytes, 64-byte aligned
+  GLOBAL const u8* table;   ///< the NF's read-only table, at least 64 bytes, 64-byte aligned
+  LOCAL u32* scratch;       ///< scratch[HB_SCRATCH_WORDS], the group's own, of any content at first
+  u64 region_bytes;
+  u32 packet_first, packet_limit;  ///< as in HbLaunch
+  u32 grows_front, grows_back;
+  u32 table_bytes;  ///< that the table has; reading behind them is hb_table32's to refuse
   u32 lane;
   u32 n_lanes;
 } HbRound;
@@ -86,9 +123,11 @@ typedef struct HbRound {
 #define HB_GPU_NF_FORWARD 0u
 #define HB_GPU_NF_NIDS 1u
 #define HB_GPU_NF_LITMUS 2u  ///< answers words instead of packets; used at start only
+#define HB_GPU_NF_USER 255u  ///< the one NF of a program made from a user's file
 
 HB_STATIC_ASSERT(sizeof(HbWord) == HB_LINE_BYTES, word_is_one_line);
 HB_STATIC_ASSERT(sizeof(HbQueueControl) == 4 * HB_LINE_BYTES, queue_control_size);
+HB_STATIC_ASSERT(sizeof(HbLaunch) == HB_LINE_BYTES, launch_size);
 HB_STATIC_ASSERT(sizeof(HbSliceControl) == 2 * HB_LINE_BYTES, slice_control_size);
 
 #endif  // HB_KERNELS_LAYOUT_H

@@ -31,14 +31,15 @@ typedef struct HbWindow {
   u32 skip;  ///< bytes of the first line before the packet
 } HbWindow;
 
-/// @param slot  a slot of the round; the dummy has no lines
+/// @param slot  a slot of the round; the dummy has no lines, nor has one that leaves the region
 DEVICE HbWindow hb_window(const HbRound* round, u64 slot) {
   const u64 start = HB_SLOT_BASE(slot) + HB_SLOT_DATA_OFFSET(slot);
   HbWindow window;
   window.skip = (u32)(start & (HB_LINE16 - 1u));
   window.lines = (GLOBAL HbLine*)(round->region + (start - window.skip));
-  window.n_lines =
-      slot == 0 ? 0 : (window.skip + HB_SLOT_LENGTH(slot) + HB_LINE16 - 1u) / HB_LINE16;
+  window.n_lines = slot == 0 || start + HB_SLOT_LENGTH(slot) > round->region_bytes
+                       ? 0
+                       : (window.skip + HB_SLOT_LENGTH(slot) + HB_LINE16 - 1u) / HB_LINE16;
   return window;
 }
 

@@ -1,18 +1,29 @@
 // The persistent loop: each work-group takes rounds of packets from its own queue in the SVM region
 // and answers them, until it is told to quit or has waited long enough. docs/gpu.md describes the
-// slots and the words on both sides. One program holds the code of every GPU NF.
+// slots and the words on both sides. One program holds the code of every GPU NF that comes with the
+// platform; with HB_USER_KERNEL it holds the one of a user's file instead (docs/gpu-nf.md).
 #ifndef HB_KERNELS_PERSISTENT_CL
 #define HB_KERNELS_PERSISTENT_CL
 
-#include "forward.cl"
 #include "layout.h"
+#include "packet.h"
+
+#ifdef HB_USER_KERNEL
+#include "user.cl"
+#else
+#include "forward.cl"
 #include "limit.cl"
 #include "litmus.cl"
 #include "nids.cl"
+#endif
 
 /// One round of the NF that this launch runs. Called by all work-items alike, as `nf` is the same
 /// for all of them: an NF's round may hold barriers.
 DEVICE void hb_round(u32 nf, const HbRound* round) {
+#ifdef HB_USER_KERNEL
+  (void)nf;
+  gpu_nf_round(round);
+#else
   switch (nf) {
     case HB_GPU_NF_NIDS:
       hb_round_nids(round);
@@ -27,6 +38,7 @@ DEVICE void hb_round(u32 nf, const HbRound* round) {
       hb_round_forward(round);
       break;
   }
+#endif
 }
 
 /// Waits for a round after `done`. Lane 0 alone.
@@ -57,30 +69,38 @@ DEVICE u32 hb_await_round(GLOBAL HbQueueControl* queue, GLOBAL HbSliceControl* s
   }
 }
 
-/// Runs rounds of the queues first_work_group + 0, 1, ... one for each work-group. Starts with the
-/// round after `completed` as it finds it, so that a new launch goes on where the last one left.
-/// @param region              the SVM region's base; the offsets count from there
-/// @param table               the NF's read-only table
-/// @param nf                  HB_GPU_NF_*
-/// @param n_rounds            rounds of a queue, a power of two
-/// @param idle_polls          empty polls after which a work-group gives up and the launch ends;
-///                            0: never; HB_IDLE_POLLS_NONE: at the first, and each by itself
-/// @param max_rounds          rounds after which a work-group ends the launch; 0: never
-KERNEL void hb_persistent(GLOBAL u8* region, u64 queue_controls_offset, u64 slots_offset,
-                          u64 results_offset, u64 slice_control_offset, GLOBAL const u8* table,
-                          u32 nf, u32 first_work_group, u32 n_rounds, u32 idle_polls,
-                          u32 max_rounds) {
-  LOCAL_WORDS(shared, 1);
-  const u64 work_group = first_work_group + GROUP_ID();
+/// Runs rounds of the queues that the launch names, one for each work-group. Starts with the round
+/// after `completed` as it finds it, so that a new launch goes on where the last one left.
+/// @param region  the SVM region's base; the launch's offsets count from there
+/// @param launch  HbLaunch and the list behind it
+/// @param table   the NF's read-only table
+KERNEL void hb_persistent(GLOBAL u8* region, GLOBAL const u8* launch_block,
+                          GLOBAL const u8* table) {
+  LOCAL_WORDS(shared, 1 + HB_SCRATCH_WORDS);
+  GLOBAL const HbLaunch* launch = (GLOBAL const HbLaunch*)launch_block;
+  const u64 work_group = ((GLOBAL const u32*)(launch_block + sizeof(HbLaunch)))[GROUP_ID()];
+  const u32 nf = launch->nf;
+  const u32 n_rounds = launch->n_rounds;
+  const u32 idle_polls = launch->idle_polls;
+  const u32 max_rounds = launch->max_rounds;
+  const u64 slots_offset = launch->slots;
+  const u64 results_offset = launch->results;
   GLOBAL HbQueueControl* queue =
-      (GLOBAL HbQueueControl*)(region + queue_controls_offset) + work_group;
-  GLOBAL HbSliceControl* slice = (GLOBAL HbSliceControl*)(region + slice_control_offset);
+      (GLOBAL HbQueueControl*)(region + launch->queue_controls) + work_group;
+  GLOBAL HbSliceControl* slice = (GLOBAL HbSliceControl*)(region + launch->slice_control);
   // Acquire: pairs with the release store below, by the launch before this one.
   const u32 first = ATOMIC_LOAD_ACQUIRE(&queue->completed.value);
   u32 done = first;
   HbRound round;
   round.region = region;
+  round.region_bytes = launch->region_bytes;
+  round.packet_first = launch->packet_first;
+  round.packet_limit = launch->packet_limit;
+  round.grows_front = launch->grows_front;
+  round.grows_back = launch->grows_back;
   round.table = table;
+  round.table_bytes = launch->table_bytes;
+  round.scratch = shared + 1;
   round.lane = LOCAL_ID();
   round.n_lanes = LOCAL_SIZE();
   // One way out, taken by all work-items alike: PoCL miscompiles loops without a reachable exit.

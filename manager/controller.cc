@@ -176,18 +176,7 @@ void Controller::on_message(int connection, const json& message, std::vector<int
     if (op == "register") {
       on_register(connection, message, fds);
     } else if (connection == gpu_.connection() && gpu_.alive()) {
-      if (op == "ready") {
-        gpu_.on_ready(message);
-        add_slices_again();
-        retry_waiting_registrations();
-      } else if (op == "failed") {
-        p_.gpu.why = Error{message.value("what", ""), message.value("fix", "")}.line();
-      } else if (op == "slice_added") {
-        on_slice_added(message);
-      } else if (op == "slice_removed") {
-        for (const auto& instance : p_.instances)
-          if (instance->slice == message.value("slice", kMaxSlices)) instance->slice_removed = true;
-      }
+      on_gpu_message(op, message);
     } else if (SupervisorLink* const supervisor = supervisor_by_connection(connection);
                supervisor != nullptr) {
       if (op == "child_ended") on_child_ended(*supervisor, message);
@@ -199,6 +188,7 @@ void Controller::on_message(int connection, const json& message, std::vector<int
         // One of several instances of a process is done, and will not touch its context again.
         if (message.value("process_goes_on", false)) on_nf_death(**sender);
       }
+      if (op == "replace_table") on_replace_table(**sender, message);
       if (op == "reloaded") {
         if (const auto asker = relay_.take(message.value("id", 0ull), connection))
           server_.send(*asker, message);
@@ -210,6 +200,8 @@ void Controller::on_message(int connection, const json& message, std::vector<int
       server_.send(connection, {{"ok", true}, {"status", std::move(status)}});
     } else if (op == "audit") {
       server_.send(connection, {{"ok", true}, {"audit", quiesced_audit()}});
+    } else if (op == "gpu_resize") {
+      on_resize_request(connection, message);
     } else if (op == "reload_nf") {
       on_reload_request(connection, message);
     } else if (op == "change") {
@@ -261,8 +253,14 @@ void Controller::on_reload_request(int connection, const json& message) {
 }
 
 void Controller::on_close(int connection) {
-  for (const int asker : relay_.on_close(connection))
-    server_.send(asker, refusal(Error{"the NF ended before it answered", "see what it printed"}));
+  // The asker is hbctl, which wants an answer, or an NF, which wants to know what is answered.
+  for (const int asker : relay_.on_close(connection)) {
+    json answer = refusal(Error{"the other end ended before it answered", "see what it printed"});
+    answer["op"] = "table_replaced";
+    server_.send(asker, answer);
+  }
+  for (const auto& instance : p_.instances)
+    if (instance->resize.asker == connection) instance->resize.asker = -1;
   for (const auto& instance : p_.instances)
     if (instance->connection == connection) instance->connection = -1;
   // Its end is told by its pidfd, a moment later: until then nobody else may pass for gpu_host.

@@ -98,6 +98,16 @@ class Controller {
   void retry_waiting_registrations();
   void offer(Instance& instance);
 
+  // Slices of the GPU under traffic (gpu_slices.cc).
+  void on_gpu_message(const std::string& op, const nlohmann::json& message);
+  void on_resize_request(int connection, const nlohmann::json& message);
+  void on_replace_table(Instance& instance, const nlohmann::json& message);
+  void on_slice_resized(Instance& instance, const nlohmann::json& message);
+  void on_table_replaced(Instance& instance, const nlohmann::json& message);
+  void on_wish(const nlohmann::json& message);
+  Result<void> resize(Instance& instance, std::uint32_t n, int asker);
+  Instance* find_slice(std::uint32_t slice);
+
   // Services and their instances (services.cc).
   Service* find_service(const std::string& name);
   Service& service_record(const std::string& name);

@@ -262,16 +262,17 @@ void Controller::on_gpu_host_death() {
                        .endpoints = {instance->endpoints[i]},
                        .work_groups = {},
                        .keep_windows = false};
-      for (std::uint32_t g = 0; g < instance->n_work_groups; ++g)
-        if (g % p_.syncers.size() == i) dead.work_groups.push_back(instance->first_work_group + g);
+      for (const std::uint32_t group : instance->work_groups)
+        if (group % p_.syncers.size() == i) dead.work_groups.push_back(group);
       lost += recovery_.recover(dead, instance->id, DropReason::kLostInCrash);
     }
     instance->slice_removed = true;
+    if (instance->resize.at_work) on_slice_resized(*instance, {{"what", "gpu_host died"}});
     if (ending_ && instance->said_bye) continue;
-    instance->failure = fmt::format("gpu_host died ({})", how);
+    if (!instance->hung) instance->failure = fmt::format("gpu_host died ({})", how);
     spdlog::warn("{} failed with gpu_host; {} packets on the device are lost", instance->name(),
                  lost);
-    lose_slice(*instance, restart_in.has_value());
+    lose_slice(*instance, restart_in.has_value() && !instance->hung);
   }
   gpu_.release();
   routes_dirty_ = true;

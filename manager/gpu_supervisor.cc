@@ -38,6 +38,7 @@ Result<void> GpuSupervisor::start() {
                                    "--backend",
                                    to_string(o.gpu)};
   if (o.gpu_device >= 0) args.insert(args.end(), {"--device", std::to_string(o.gpu_device)});
+  if (o.elastic) args.emplace_back("--elastic");
   if (!o.cores.empty()) args.insert(args.end(), {"--cores", o.cores});
   std::vector<char*> argv;
   for (std::string& arg : args) argv.push_back(arg.data());

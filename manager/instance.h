@@ -9,9 +9,11 @@
 #include <memory>
 #include <optional>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "manager/control_area.h"
+#include "manager/slice_counts.h"
 #include "manager/stall_clock.h"
 #include "nf_lib/control_layout.h"
 
@@ -27,12 +29,21 @@ struct SliceTable {
   ~SliceTable() { reset(); }
   void reset() noexcept {
     if (fd >= 0) close(fd);
-    fd = -1;
+    if (source_fd >= 0) close(source_fd);
+    fd = source_fd = -1;
     kernel.clear();
+    source_name.clear();
   }
-  std::string kernel;  ///< empty: the NF has not said yet
-  int fd = -1;         ///< the table's memory file, -1 without one
-  std::uint64_t bytes = 0;
+  void swap(SliceTable& other) noexcept {
+    std::swap(kernel, other.kernel);
+    std::swap(fd, other.fd);
+    std::swap(source_fd, other.source_fd);
+    std::swap(source_name, other.source_name);
+  }
+  std::string kernel;       ///< empty: the NF has not said yet
+  int fd = -1;              ///< the table's memory file, -1 without one
+  int source_fd = -1;       ///< a kernel of the NF's own, likewise
+  std::string source_name;  ///< what messages call it; empty: it has none
 };
 
 /// The place of one process in a service, and the process that has it now, or had it last. Its
@@ -58,11 +69,22 @@ struct Instance {
   std::uint64_t start_order = 0;
   ContextId context;
   std::unique_ptr<ContextFile> page;
-  std::vector<EndpointId> endpoints;  ///< one; of a GPU NF one for each CPUSyncer
-  std::uint32_t slice = kMaxSlices;   ///< of a GPU NF
-  std::uint32_t first_work_group = 0;
-  std::uint32_t n_work_groups = 0;
-  SliceTable table;  ///< of a GPU NF: what gpu_host needs to add its slice
+  std::vector<EndpointId> endpoints;       ///< one; of a GPU NF one for each CPUSyncer
+  std::uint32_t slice = kMaxSlices;        ///< of a GPU NF
+  std::vector<std::uint32_t> work_groups;  ///< of the slice; until gpu_host has let go of them
+
+  /// A change of its size that gpu_host is at.
+  struct Resize {
+    bool at_work = false;
+    int asker = -1;                        ///< connection to answer to, -1: nobody waits
+    std::vector<std::uint32_t> joining;    ///< taken for it
+    std::uint32_t then_grow = kMaxSlices;  ///< slice that gets what this one gives up
+  } resize;
+  SliceCounts slice_base;           ///< what earlier owners of the slice counted
+  std::uint32_t table_version = 0;  ///< of the slice, as gpu_host said last
+  double pause_us = 0;              ///< of the slice's last change
+  SliceTable table;                 ///< of a GPU NF: what gpu_host needs to add its slice
+  SliceTable next_table;            ///< what it is about to replace that by
 
   // Its end.
   bool offers = false;   ///< it shall be routed to: it has been running, and nobody has said stop

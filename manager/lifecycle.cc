@@ -99,11 +99,13 @@ void Controller::release(Instance& instance) {
   instance.endpoints.clear();
   if (instance.slice != kMaxSlices) {
     resources_.free_slice(instance.slice);
-    resources_.free_work_groups(instance.first_work_group, instance.n_work_groups);
+    resources_.free_work_groups(instance.work_groups);
     instance.slice = kMaxSlices;
-    instance.n_work_groups = 0;
+    instance.work_groups.clear();
+    instance.resize = {};
   }
   instance.table.reset();
+  instance.next_table.reset();
   instance.orphaned = instance.slice_failed = false;
   instance.leaving = instance.offers = instance.handing_over = false;
   if (instance.state != InstanceState::kFailed && instance.state != InstanceState::kStopped)

@@ -80,6 +80,7 @@ ParsedOptions parse_options(int argc, char** argv) {
   app.add_option("--syncers", o.n_syncers, "CPUSyncer threads")
       ->check(CLI::Range(1u, kMaxSyncers))
       ->capture_default_str();
+  app.add_flag("--elastic", o.elastic, "move work-groups between GPU NFs, to where packets wait");
   app.add_option("--rx-threads", o.n_rx_threads, "RX threads")
       ->check(CLI::Range(1, 16))
       ->capture_default_str();

@@ -23,6 +23,7 @@ struct ManagerOptions {
   std::uint32_t n_work_groups = 8;
   std::uint32_t work_group_size = 64;
   std::uint32_t n_syncers = 1;
+  bool elastic = false;  ///< gpu_host moves work-groups by backlog
   std::uint32_t n_rx_threads = 1;
   std::string cores;
   std::uint32_t pool_size = 16384;

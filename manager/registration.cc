@@ -12,6 +12,7 @@
 #include <utility>
 
 #include "manager/controller.h"
+#include "manager/gpu_slices.h"
 #include "nf_lib/copy_queue.h"
 #include "nf_lib/surviving.h"
 
@@ -258,16 +259,19 @@ Result<void> Controller::give_gpu_place(Instance& instance, std::uint32_t work_g
     return Error{fmt::format("--workgroups {} is less than one for each CPUSyncer", wanted),
                  fmt::format("give it at least {}", p_.options.n_syncers)};
   const auto slice = resources_.take_slice();
-  const auto first = slice ? resources_.take_work_groups(wanted) : std::nullopt;
-  if (!first) {
-    if (slice) resources_.free_slice(*slice);
+  if (!slice)
+    return Error{fmt::format("{} GPU NFs are all there can be", kMaxSlices), "stop another one"};
+  auto groups = resources_.take_work_groups(wanted, p_.options.n_syncers);
+  if (!groups) {
+    resources_.free_slice(*slice);
     return Error{
-        fmt::format("the GPU's {} work-groups have no {} neighbouring ones free", total, wanted),
-        "give it fewer with --workgroups, stop another GPU NF, or raise the manager's"};
+        fmt::format("{} of the GPU's {} work-groups are free, {} are wanted",
+                    resources_.n_free_work_groups(), total, wanted),
+        "give it fewer with --workgroups, stop or resize another GPU NF, or raise the manager's"};
   }
   instance.slice = *slice;
-  instance.first_work_group = *first;
-  instance.n_work_groups = wanted;
+  instance.slice_base = read_slice(p_, *slice);
+  instance.work_groups = std::move(*groups);
   instance.slice_removed = true;
   instance.removal_sent = false;
   for (std::uint32_t s = 0; s < p_.options.n_syncers; ++s)
@@ -287,11 +291,8 @@ void Controller::on_nf_ready(Instance& instance, const json& message) {
     server_.send(instance.connection, {{"ok", true}});
     return;
   }
-  instance.table.reset();
-  instance.table.kernel = message.value("kernel", "");
-  instance.table.bytes = message.value("table_bytes", std::uint64_t{0});
-  if (const std::string path = message.value("table", ""); !path.empty())
-    instance.table.fd = open(path.c_str(), O_RDONLY | O_CLOEXEC);
+  keep_table(message, instance.table);
+  instance.table_version = 1;
   if (p_.gpu.state == GpuStatus::State::kReady)
     add_slice(instance);
   else
@@ -306,22 +307,19 @@ void Controller::add_slice(Instance& instance) {
     endpoints.push_back(instance.endpoints[s].value);
     queues.push_back(instance.slice * p_.options.n_syncers + s);
   }
-  const std::string table =
-      instance.table.fd < 0 ? "" : fmt::format("/proc/{}/fd/{}", getpid(), instance.table.fd);
   instance.slice_removed = false;
   instance.removal_sent = false;
   instance.orphaned = false;  // from here on its endpoints are gpu_host's
-  server_.send(gpu_.connection(), {{"op", "add_slice"},
-                                   {"slice", instance.slice},
-                                   {"service", instance.service->id},
-                                   {"instance", instance.id},
-                                   {"kernel", instance.table.kernel},
-                                   {"table", table},
-                                   {"table_bytes", instance.table.bytes},
-                                   {"endpoints", endpoints},
-                                   {"copy_queues", queues},
-                                   {"first_work_group", instance.first_work_group},
-                                   {"n_work_groups", instance.n_work_groups}});
+  json order = {{"op", "add_slice"},
+                {"slice", instance.slice},
+                {"service", instance.service->id},
+                {"instance", instance.id},
+                {"endpoints", endpoints},
+                {"copy_queues", queues},
+                {"version", instance.table_version},
+                {"work_groups", instance.work_groups}};
+  name_files(instance.table, order);
+  server_.send(gpu_.connection(), order);
 }
 
 void Controller::offer(Instance& instance) {

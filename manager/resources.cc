@@ -62,12 +62,33 @@ void Resources::free_endpoint(EndpointId endpoint) { endpoints_[endpoint.value] 
 
 std::optional<std::uint32_t> Resources::take_slice() { return take(slices_, 1); }
 
-std::optional<std::uint32_t> Resources::take_work_groups(std::uint32_t n) {
-  return take(work_groups_, n);
+std::optional<std::vector<std::uint32_t>> Resources::take_work_groups(
+    std::uint32_t n, std::uint32_t n_syncers, std::span<const std::uint32_t> has) {
+  std::vector<std::uint32_t> count(n_syncers);
+  for (const std::uint32_t group : has) ++count[group % n_syncers];
+  std::vector<std::uint32_t> taken;
+  while (taken.size() < n) {
+    std::optional<std::uint32_t> best;
+    for (std::uint32_t group = 0; group < work_groups_.size(); ++group) {
+      if (work_groups_[group]) continue;
+      if (!best || count[group % n_syncers] < count[*best % n_syncers]) best = group;
+    }
+    if (!best) break;
+    work_groups_[*best] = true;
+    ++count[*best % n_syncers];
+    taken.push_back(*best);
+  }
+  if (taken.size() == n && std::ranges::find(count, 0u) == count.end()) return taken;
+  free_work_groups(taken);
+  return std::nullopt;
 }
 
-void Resources::free_work_groups(std::uint32_t first, std::uint32_t n) {
-  for (std::uint32_t i = 0; i < n; ++i) work_groups_[first + i] = false;
+void Resources::free_work_groups(std::span<const std::uint32_t> work_groups) {
+  for (const std::uint32_t group : work_groups) work_groups_[group] = false;
+}
+
+std::uint32_t Resources::n_free_work_groups() const {
+  return static_cast<std::uint32_t>(std::ranges::count(work_groups_, false));
 }
 
 }  // namespace hb

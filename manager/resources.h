@@ -2,6 +2,7 @@
 #pragma once
 
 #include <optional>
+#include <span>
 #include <vector>
 
 #include "nf_lib/control_layout.h"
@@ -26,9 +27,14 @@ class Resources {
   std::optional<std::uint32_t> take_slice();
   void free_slice(std::uint32_t slice) { slices_[slice] = false; }
 
-  /// n neighbouring work-groups; @return the first
-  std::optional<std::uint32_t> take_work_groups(std::uint32_t n);
-  void free_work_groups(std::uint32_t first, std::uint32_t n);
+  /// Work-groups for a slice that has some already. Work-group g belongs to CPUSyncer g modulo
+  /// n_syncers; the slice gets as many of each as of the others, as far as there are any.
+  /// @return n numbers; nullopt, taking none, if fewer are free or a CPUSyncer would have none
+  std::optional<std::vector<std::uint32_t>> take_work_groups(
+      std::uint32_t n, std::uint32_t n_syncers, std::span<const std::uint32_t> has = {});
+  void free_work_groups(std::span<const std::uint32_t> work_groups);
+  /// @return how many are free
+  [[nodiscard]] std::uint32_t n_free_work_groups() const;
 
  private:
   Registry& registry_;

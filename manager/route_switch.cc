@@ -206,8 +206,7 @@ std::uint64_t RouteSwitch::old_packets_of(const Instance& instance) const {
       for (std::uint32_t i = 0; i < used; ++i) n += is_old(packets[(tail + i) & (size - 1)]);
     }
   }
-  for (std::uint32_t group = 0; group < instance.n_work_groups; ++group) {
-    const std::uint32_t work_group = instance.first_work_group + group;
+  for (const std::uint32_t work_group : instance.work_groups) {
     for (std::uint32_t i = 0; i < region.slots_per_queue(); ++i) {
       const u64 slot = region.slots(work_group)[i];
       n += slot != 0 &&

@@ -74,8 +74,7 @@ json ports_json(const Platform& p) {
 std::uint64_t packets_in_device(const Platform& p, const Instance& instance) {
   const RegionView& region = p.view.region;
   std::uint64_t n = 0;
-  for (std::uint32_t i = 0; i < instance.n_work_groups; ++i) {
-    const std::uint32_t group = instance.first_work_group + i;
+  for (const std::uint32_t group : instance.work_groups) {
     const HbQueueControl* const control = region.queue_control(group);
     const std::uint32_t drained = __atomic_load_n(&control->drained.value, __ATOMIC_ACQUIRE);
     const std::uint32_t filled = __atomic_load_n(&control->filled.value, __ATOMIC_ACQUIRE);
@@ -149,7 +148,7 @@ json nfs_json(const Platform& p) {
                {"restarts", instance->restarts}};
     if (!instance->failure.empty()) nf["failure"] = instance->failure;
     if (!instance->last_end.empty()) nf["last_end"] = instance->last_end;
-    if (gpu) nf["workgroups"] = instance->n_work_groups;
+    if (gpu) nf["workgroups"] = instance->work_groups.size();
     nfs.push_back(std::move(nf));
   }
   return nfs;
@@ -283,7 +282,11 @@ json statistics(Platform& platform, const AuditReport* audit) {
                 {"device", platform.gpu.device},
                 {"memory_mode", platform.gpu.memory_mode},
                 {"workgroups", platform.view.region.layout().n_work_groups},
-                {"why", platform.gpu.why}};
+                {"why", platform.gpu.why},
+                {"slices", json::array()}};
+  for (const auto& instance : platform.instances)
+    if (instance->slice != kMaxSlices)
+      out["gpu"]["slices"].push_back(slice_json(platform, *instance));
   out["audit"] = audit != nullptr ? to_json(*audit) : json(nullptr);
   return out;
 }

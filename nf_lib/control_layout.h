@@ -6,6 +6,7 @@
 #pragma once
 
 #include <atomic>
+#include <bit>
 #include <cstdint>
 
 #include "nf_lib/ledger.h"
@@ -173,6 +174,22 @@ struct RouteTables {
   alignas(kFalseSharingRange) RouteTable table[2];
 };
 
+/// Durations in TSC cycles, four buckets to an octave: 128 cycles and less, to 2^31 and more.
+inline constexpr std::uint32_t kLatencyBuckets = 96;
+constexpr std::uint32_t latency_bucket(std::uint64_t cycles) noexcept {
+  if (cycles < 128) return 0;
+  const auto octave = static_cast<std::uint32_t>(std::bit_width(cycles)) - 1;  // at least 7
+  const std::uint32_t bucket =
+      (octave - 7) * 4 + static_cast<std::uint32_t>((cycles >> (octave - 2)) & 3);
+  return bucket < kLatencyBuckets ? bucket : kLatencyBuckets - 1;
+}
+/// The shortest duration of a bucket, in cycles.
+constexpr std::uint64_t latency_of_bucket(std::uint32_t bucket) noexcept {
+  return (std::uint64_t{4} + bucket % 4) << (bucket / 4 + 5);
+}
+static_assert(latency_bucket(latency_of_bucket(41)) == 41 &&
+              latency_bucket(latency_of_bucket(42) - 1) == 41);
+
 /// What a context counts by itself; everything else is read off the rings' indices.
 struct ContextCounters {
   std::atomic<std::uint64_t> bad_pointers;  ///< ring entries that named no packet
@@ -181,6 +198,11 @@ struct ContextCounters {
   std::atomic<std::uint64_t> slice_drops[kMaxSlices];
   std::atomic<std::uint64_t> slice_copies[kMaxSlices];
   std::atomic<std::uint64_t> slice_unevaluated[kMaxSlices];
+  /// Rounds taken back, and the packets that were in them.
+  std::atomic<std::uint64_t> slice_rounds[kMaxSlices];
+  std::atomic<std::uint64_t> slice_filled[kMaxSlices];
+  /// Rounds by the time from publish to taking back, in latency_bucket()s.
+  std::atomic<std::uint64_t> slice_latency[kMaxSlices][kLatencyBuckets];
 };
 
 struct ContextPage {

@@ -16,8 +16,8 @@ namespace hb {
 struct CopyRecord {
   PacketMeta meta;
   std::uint16_t port;
-  std::uint16_t reserved;
-  std::uint32_t length;  ///< bytes that follow; checked by the reader
+  std::uint16_t length;         ///< bytes that follow; checked by the reader
+  std::uint32_t table_version;  ///< of the table that judged the packet; the first one's is 1
   std::uint8_t* bytes() noexcept { return reinterpret_cast<std::uint8_t*>(this + 1); }
   [[nodiscard]] const std::uint8_t* bytes() const noexcept {
     return reinterpret_cast<const std::uint8_t*>(this + 1);
@@ -36,7 +36,7 @@ class CopyQueue {
 
   /// @return false, changing nothing, when the queue is full
   bool push(const PacketMeta& meta, std::uint16_t port, const std::uint8_t* bytes,
-            std::uint32_t length) noexcept {
+            std::uint32_t length, std::uint32_t table_version) noexcept {
     const std::uint32_t at = head().load(std::memory_order_relaxed);
     // Acquire: pairs with the release store in pop(), so the record's last reader is done with it.
     if (at - tail().load(std::memory_order_acquire) >= n_records_) return false;
@@ -44,7 +44,8 @@ class CopyQueue {
     record->meta = meta;
     record->port = port;
     const std::uint32_t fits = record_bytes_ - static_cast<std::uint32_t>(sizeof(CopyRecord));
-    record->length = length < fits ? length : fits;
+    record->length = static_cast<std::uint16_t>(length < fits ? length : fits);
+    record->table_version = table_version;
     if (record->length != 0) std::memcpy(record->bytes(), bytes, record->length);
     // Release: pairs with the acquire load in front(), so that a counted record is whole.
     head().store(at + 1, std::memory_order_release);

@@ -14,6 +14,7 @@
 
 #include "nf_lib/control_layout.h"
 #include "nf_lib/copy_queue.h"
+#include "nf_lib/kernel_file.h"
 #include "nf_lib/packet_meta.h"
 #include "nf_lib/result.h"
 #include "nf_lib/verdict.h"
@@ -118,14 +119,26 @@ class GpuNetworkFunction {
   virtual Result<void> setup(NfContext& /*context*/) { return {}; }
   /// Name of the kernel in gpu_host's catalog.
   [[nodiscard]] virtual std::string kernel() const = 0;
+  /// A kernel of its own instead (docs/gpu-nf.md); its name is what messages call the file.
+  [[nodiscard]] virtual const KernelFile* kernel_file() const { return nullptr; }
+  /// Last word on the description, once the options are known.
+  virtual Result<void> describe(NfDescription& /*description*/) { return {}; }
   /// The kernel's read-only table, in the layout of kernels/<kernel>_table.h; may be empty.
   virtual Result<std::vector<std::byte>> table() { return std::vector<std::byte>{}; }
   /// A packet for which the kernel set HB_RESULT_COPY_TO_CPU. Same thread as setup().
   /// @param bytes  the packet as it left the GPU NF
   virtual void on_copy(const CopyRecord& /*record*/,
                        std::span<const std::uint8_t> /*bytes*/) noexcept {}
-  /// As NetworkFunction::reload, beside on_copy.
+  /// As NetworkFunction::reload, beside on_copy. Then table() and kernel_file() are asked again, on
+  /// the same thread, and what they give replaces the old ones between two rounds: every packet is
+  /// judged by the whole old or the whole new. The first table is version 1, each replacement that
+  /// succeeds adds 1, and CopyRecord::table_version says which judged the packet. So copies of both
+  /// versions come until the new one has been in force for a while; one reload later none is left
+  /// of the version before the last. If the replacement fails, the version stays.
   virtual Result<std::string> reload(std::span<const std::string> args);
+  /// What became of the replacement that a reload asked for; on the reload's thread. If it failed,
+  /// the old table and kernel are in force.
+  virtual void on_replaced(bool /*in_force*/) {}
   /// After the last copy.
   virtual void tear_down() noexcept {}
 };

@@ -1,9 +1,6 @@
-#include <fcntl.h>
 #include <fmt/format.h>
 #include <spdlog/sinks/stdout_color_sinks.h>
 #include <spdlog/spdlog.h>
-#include <sys/mman.h>
-#include <unistd.h>
 
 #include <CLI/CLI.hpp>
 #include <iostream>
@@ -11,6 +8,7 @@
 #include "nf_lib/burst_loop.h"
 #include "nf_lib/clock.h"
 #include "nf_lib/idle.h"
+#include "nf_lib/memory_file.h"
 #include "nf_lib/nf.h"
 #include "nf_lib/nf_session.h"
 
@@ -83,21 +81,45 @@ int run_cpu(NfSession& session, NetworkFunction& nf, const NfDescription& descri
   return end_of_session(session);
 }
 
-/// The table in a memory file that gpu_host reads; -1 and an error if there is no memory for it.
-Result<int> table_file(std::span<const std::byte> table) {
-  const int fd = memfd_create("hummingbird-table", MFD_CLOEXEC);
-  if (fd < 0) return Error{"no memory file can be made for the table", ""};
-  std::size_t written = 0;
-  while (written < table.size()) {
-    const ssize_t n = write(fd, table.data() + written, table.size() - written);
-    if (n <= 0) {
-      close(fd);
-      return Error{fmt::format("the table's {} bytes can't be stored", table.size()),
-                   "free memory"};
-    }
-    written += static_cast<std::size_t>(n);
+/// What a GPU NF has for the device now, in files that gpu_host can read.
+struct DeviceFiles {
+  MemoryFile table;
+  std::optional<MemoryFile> source;
+};
+
+Result<DeviceFiles> device_files(GpuNetworkFunction& nf) {
+  const Result<std::vector<std::byte>> table = nf.table();
+  if (!table) return table.error();
+  Result<MemoryFile> table_file = MemoryFile::make("hummingbird-table", *table);
+  if (!table_file) return table_file.error();
+  DeviceFiles files{std::move(*table_file), std::nullopt};
+  if (const KernelFile* const kernel = nf.kernel_file()) {
+    Result<MemoryFile> source =
+        MemoryFile::make("hummingbird-kernel",
+                         std::as_bytes(std::span(kernel->source.data(), kernel->source.size())));
+    if (!source) return source.error();
+    files.source.emplace(std::move(*source));
   }
-  return fd;
+  return files;
+}
+
+DeviceCode device_code(const GpuNetworkFunction& nf, const DeviceFiles& files) {
+  return {.kernel = nf.kernel(),
+          .table = files.table,
+          .source = files.source ? &*files.source : nullptr,
+          .source_name = files.source ? nf.kernel_file()->name : ""};
+}
+
+Result<std::string> reload_gpu(NfSession& session, GpuNetworkFunction& nf,
+                               std::span<const std::string> args) {
+  Result<std::string> done = nf.reload(args);
+  if (!done) return done;
+  const Result<DeviceFiles> files = device_files(nf);
+  const Result<std::string> replaced =
+      files ? session.replace(device_code(nf, *files)) : Result<std::string>(files.error());
+  nf.on_replaced(replaced.ok());
+  if (!replaced) return replaced;
+  return fmt::format("{}; {}", *done, *replaced);
 }
 
 int run_gpu(NfSession& session, GpuNetworkFunction& nf) {
@@ -110,15 +132,13 @@ int run_gpu(NfSession& session, GpuNetworkFunction& nf) {
   for (const std::uint32_t queue : own.copy_queues) {
     if (queue < view.region.layout().n_copy_queues) queues.emplace_back(view.region, queue);
   }
+  session.on_reload(
+      [&](std::span<const std::string> args) { return reload_gpu(session, nf, args); });
   {
-    const Result<std::vector<std::byte>> table = nf.table();
-    if (!table) return fail(table.error());
-    const Result<int> file = table_file(*table);
-    if (!file) return fail(file.error());
-    session.on_reload([&nf](std::span<const std::string> args) { return nf.reload(args); });
-    const Result<void> ready = session.ready(nf.kernel(), *file, table->size());
-    close(*file);
-    if (!ready) return fail(ready.error());
+    const Result<DeviceFiles> files = device_files(nf);
+    if (!files) return fail(files.error());
+    const DeviceCode code = device_code(nf, *files);
+    if (const Result<void> ready = session.ready(&code); !ready) return fail(ready.error());
   }
   spdlog::info("running on the GPU");
 
@@ -127,7 +147,7 @@ int run_gpu(NfSession& session, GpuNetworkFunction& nf) {
     bool any = false;
     for (CopyQueue& queue : queues) {
       while (const CopyRecord* const record = queue.front()) {
-        const std::uint32_t length = std::min(record->length, queue.max_length());
+        const std::uint32_t length = std::min<std::uint32_t>(record->length, queue.max_length());
         nf.on_copy(*record, std::span(record->bytes(), length));
         queue.pop();
         any = true;
@@ -149,7 +169,8 @@ int run_gpu(NfSession& session, GpuNetworkFunction& nf) {
 
 }  // namespace
 
-int nf_main(int argc, char** argv, const NfDescription& description, const NfFactories& factories) {
+int nf_main(int argc, char** argv, const NfDescription& fixed, const NfFactories& factories) {
+  NfDescription description = fixed;
   block_stop_signals();
   use_stderr_logger(description.name);
   NfOptions options;
@@ -181,9 +202,15 @@ int nf_main(int argc, char** argv, const NfDescription& description, const NfFac
     return fail(Error{error.what(), fmt::format("see start_nf.sh {} --help", description.name)});
   }
   if (options.service != description.name) use_stderr_logger(options.service);
+  if (!options.gpu && !cpu)
+    return fail(Error{fmt::format("{} runs on the GPU only", description.name), "add --gpu"});
   if (options.gpu && !gpu)
     return fail(
         Error{fmt::format("{} has no GPU twin", description.name), "start it without --gpu"});
+
+  if (options.gpu)
+    if (const Result<void> described = gpu->describe(description); !described)
+      return fail(described.error());
 
   Result<Attachment> attachment = Attachment::open(options.prefix);
   if (!attachment) return fail(attachment.error());

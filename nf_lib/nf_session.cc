@@ -137,15 +137,21 @@ NfSession::~NfSession() {
   if (end_fd_ >= 0) close(end_fd_);
 }
 
-Result<void> NfSession::ready(const std::string& kernel, int table_fd, std::size_t table_bytes) {
-  json message = {{"op", "ready"}};
-  if (!kernel.empty()) {
-    message["kernel"] = kernel;
-    message["table_bytes"] = table_bytes;
+namespace {
+
+json device_message(const char* op, const DeviceCode& device) {
+  json message = {{"op", op}, {"kernel", device.kernel}, {"table", device.table.path()}};
+  if (device.source != nullptr) {
+    message["source"] = device.source->path();
+    message["source_name"] = device.source_name;
   }
-  // The manager hands the table on to gpu_host by this process' descriptor, so the descriptor
-  // stays open until the reply.
-  if (table_fd >= 0) message["table"] = fmt::format("/proc/{}/fd/{}", getpid(), table_fd);
+  return message;
+}
+
+}  // namespace
+
+Result<void> NfSession::ready(const DeviceCode* device) {
+  const json message = device != nullptr ? device_message("ready", *device) : json{{"op", "ready"}};
   if (const Result<void> ready = say_ready(attachment_.socket(), message); !ready) return ready;
 
   block_stop_signals();
@@ -176,6 +182,10 @@ void NfSession::listen() {
       stop_.store(true, std::memory_order_relaxed);
     } else if (op == "reload") {
       start_reload(**received);
+    } else if (op == "table_replaced") {
+      const std::lock_guard lock(reload_mutex_);
+      replace_answer_ = std::make_unique<json>(std::move(**received));
+      replaced_.notify_all();
     }
   }
 }
@@ -207,6 +217,20 @@ void NfSession::start_reload(const json& message) {
   });
 }
 
+Result<std::string> NfSession::replace(const DeviceCode& device) {
+  std::unique_lock lock(reload_mutex_);
+  replace_answer_.reset();
+  if (const Result<void> sent = attachment_.socket().send(device_message("replace_table", device));
+      !sent)
+    return sent.error();
+  replaced_.wait(lock, [this] { return replace_answer_ != nullptr || no_answers_; });
+  if (replace_answer_ == nullptr) return Error{"the manager is gone", ""};
+  const json& answer = *replace_answer_;
+  if (!answer.value("ok", false)) return refusal(answer);
+  return fmt::format("version {} of the table on the GPU, after a pause of {:.0f} us",
+                     answer.value("version", 0), answer.value("pause_us", 0.0));
+}
+
 void NfSession::end_reloads() {
   std::thread last;
   {
@@ -228,6 +252,11 @@ void NfSession::on_signal() {
 
 void NfSession::on_orphaned() {
   orphaned_.store(true, std::memory_order_relaxed);
+  {
+    const std::lock_guard lock(reload_mutex_);
+    no_answers_ = true;
+    replaced_.notify_all();
+  }
   stop_.store(true, std::memory_order_relaxed);
   spdlog::error("the manager of prefix '{}' is gone: ending; start it and this NF again",
                 attachment_.prefix());
@@ -238,10 +267,10 @@ void NfSession::on_orphaned() {
 
 void NfSession::stop_listening() {
   if (!listener_.joinable()) return;  // nothing else starts a reload
+  end_reloads();                      // the listener brings the answer that one may wait for
   const std::uint64_t one = 1;
   [[maybe_unused]] const ssize_t written = write(end_fd_, &one, sizeof(one));
   listener_.join();
-  end_reloads();
 }
 
 void NfSession::finish() {

@@ -3,6 +3,7 @@
 #pragma once
 
 #include <atomic>
+#include <condition_variable>
 #include <functional>
 #include <mutex>
 #include <nlohmann/json_fwd.hpp>
@@ -11,6 +12,7 @@
 #include <thread>
 
 #include "nf_lib/attachment.h"
+#include "nf_lib/memory_file.h"
 #include "nf_lib/nf.h"
 
 namespace hb {
@@ -23,6 +25,15 @@ struct Registration {
   ContextPage* page = nullptr;
   std::span<std::byte> surviving;          ///< empty if none was declared
   std::vector<std::uint32_t> copy_queues;  ///< of a GPU NF, one for each CPUSyncer
+};
+
+/// What a GPU NF has on the device. The manager hands the files on by this process' descriptors, so
+/// they stay open until the call that takes this has returned.
+struct DeviceCode {
+  std::string kernel;  ///< of the catalog
+  const MemoryFile& table;
+  const MemoryFile* source = nullptr;  ///< a kernel of its own
+  std::string source_name;
 };
 
 /// Blocks (or lets through) SIGINT and SIGTERM in this and all later threads. Blocked before any
@@ -54,9 +65,13 @@ class NfSession {
   NfSession& operator=(const NfSession&) = delete;
 
   /// Tells the manager that packets may come, and waits until it agrees.
-  /// @param kernel, table_fd  of a GPU NF; the table's memory file, -1 without one
-  Result<void> ready(const std::string& kernel = "", int table_fd = -1,
-                     std::size_t table_bytes = 0);
+  /// @param device  of a GPU NF; null: it is none
+  Result<void> ready(const DeviceCode* device = nullptr);
+
+  /// Has gpu_host go over to another table, and kernel if one is given, between two rounds. From a
+  /// reload only; waits until no packet is left that the old one judged.
+  /// @return what to tell the one who asked
+  Result<std::string> replace(const DeviceCode& device);
 
   /// What `hbctl reload` is answered with. Called on a thread of its own, one call at a time; the
   /// handler must live until finish(). Set before ready().
@@ -110,6 +125,9 @@ class NfSession {
   std::thread reloader_;     ///< the reload at work, or the last one
   bool reloads_ended_ = false;
   std::atomic<bool> reloading_{false};
+  std::condition_variable replaced_;  ///< under reload_mutex_: there is an answer, or never will be
+  std::unique_ptr<nlohmann::json> replace_answer_;
+  bool no_answers_ = false;
 };
 
 }  // namespace hb

@@ -237,15 +237,35 @@ std::string change_text(const json& change) {
   return text;
 }
 
-std::string gpu_text(const json& status) {
+std::string gpu_text(const json& status, const EarlierStatus* earlier) {
   const json& gpu = field(status, "gpu");
   if (!gpu.is_object() || gpu.empty()) return "no GPU host is running\n";
   std::size_t width = 0;
-  for (const auto& [key, value] : gpu.items()) width = std::max(width, width_of(key));
+  for (const auto& [key, value] : gpu.items())
+    if (!value.is_array()) width = std::max(width, width_of(key));
   std::string text;
   for (const auto& [key, value] : gpu.items())
-    text += rtrim(fmt::format("{:<{}}  {}", key, width, shown(value))) + '\n';
-  return text;
+    if (!value.is_array())
+      text += rtrim(fmt::format("{:<{}}  {}", key, width, shown(value))) + '\n';
+  TextTable table({"NF", "STATE", "WORK-GROUPS", "ROUNDS", "rounds/s", "PACKETS", "pps",
+                   "MEAN FILL", "OCCUPANCY", "P50 us", "P99 us", "BACKLOG", "TABLE"});
+  const json& before =
+      earlier != nullptr ? list(field(earlier->status, "gpu"), "slices") : list(json(), "");
+  const auto number = [](const json& slice, const char* key, double factor, int digits) {
+    const json& value = field(slice, key);
+    return value.is_number() ? fmt::format("{:.{}f}", value.get<double>() * factor, digits) : "";
+  };
+  for (const json& slice : list(gpu, "slices")) {
+    const json* const then = same(before, slice, {"service", "slice"});
+    table.add_row({shown(slice, "service"), shown(slice, "state"),
+                   std::to_string(list(slice, "workgroups").size()), shown(slice, "rounds"),
+                   shown_rate(rate(slice, then, earlier, "rounds")), shown(slice, "packets"),
+                   shown_rate(rate(slice, then, earlier, "packets")),
+                   number(slice, "mean_fill", 1, 1), number(slice, "occupancy", 100, 0) + "%",
+                   number(slice, "latency_p50_us", 1, 1), number(slice, "latency_p99_us", 1, 1),
+                   shown(slice, "backlog"), "v" + shown(slice, "table_version")});
+  }
+  return table.empty() ? text : text + '\n' + table.text();
 }
 
 std::string summary_text(const json& status) {

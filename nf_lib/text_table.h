@@ -44,7 +44,7 @@ std::string routes_text(const nlohmann::json& status);
 /// @param change  the object that {"op":"change"} answers
 std::string change_text(const nlohmann::json& change);
 /// Device, memory mode and work-groups, a line each.
-std::string gpu_text(const nlohmann::json& status);
+std::string gpu_text(const nlohmann::json& status, const EarlierStatus* earlier = nullptr);
 /// One line: pool, packets in flight, drops of the platform itself, GPU, audit.
 std::string summary_text(const nlohmann::json& status);
 /// Ports, NFs and the summary: `hbctl status` and the console of a terminal.

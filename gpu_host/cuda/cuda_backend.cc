@@ -6,6 +6,7 @@
 
 #include "gpu_host/cuda/program.h"
 #include "gpu_host/cuda/slices.h"
+#include "gpu_host/self_test.h"
 
 namespace hb {
 namespace {
@@ -36,11 +37,29 @@ class CudaBackend final : public Backend {
     return session_->device().info;
   }
 
-  Result<void> build_program(const BackendOptions& options) override {
-    const Result<std::string> path = build_into_cache(options);
+  Result<void> build_program(const BackendOptions& options, const UserKernel* user) override {
+    const Result<std::string> path = build_into_cache(options, user);
     if (!path) return path.error();
+    if (user != nullptr)
+      if (const Result<void> tried = try_out(options, *path, *user); !tried) return tried;
     fmt::print("program {}\n", *path);
     return {};
+  }
+
+  Result<std::shared_ptr<const DeviceProgram>> load_program(const UserKernel& user) override {
+    const Result<std::string> code = build_user_elsewhere(session_->options(), user);
+    if (!code) return code.error();
+    if (const Result<void> entered = session_->enter(); !entered) return entered.error();
+    const LaunchGate::Pause pause(session_->gate());
+    session_->unload_retired();
+    Result<std::shared_ptr<const CudaProgram>> program = CudaProgram::load(*session_, *code);
+    if (!program) return program.error();
+    // Its first launch may have to wait for every kernel, if it needs more stack than any before.
+    if (const Result<void> ran =
+            run_trial(*this, *program, user, session_->options().work_group_size);
+        !ran)
+      return ran.error();
+    return std::shared_ptr<const DeviceProgram>(std::move(*program));
   }
 
   Result<MemoryReport> map_region(const RegionFile& region, const MemoryMode* wanted) override {
@@ -68,12 +87,14 @@ class CudaBackend final : public Backend {
   Result<std::shared_ptr<const DeviceTable>> upload_table(
       std::span<const std::byte> table) override {
     if (const Result<void> entered = session_->enter(); !entered) return entered.error();
-    return upload(*session_, table);
+    Result<DeviceMemory> memory = upload(*session_, table);
+    if (!memory) return memory.error();
+    return std::shared_ptr<const DeviceTable>(std::make_shared<CudaTable>(std::move(*memory)));
   }
 
   Result<std::unique_ptr<DeviceSlice>> make_slice(const SliceSpec& spec) override {
     if (const Result<void> entered = session_->enter(); !entered) return entered.error();
-    if (memory_) return DirectSlice::make(*session_, view_.layout(), *memory_, spec);
+    if (memory_) return DirectSlice::make(*session_, view_, *memory_, spec);
     return cuda::StagedSlice::make(*session_, view_, spec);
   }
 
@@ -93,6 +114,20 @@ class CudaBackend final : public Backend {
   }
 
  private:
+  /// The helper process' part for a user's kernel.
+  Result<void> try_out(const BackendOptions& options, const std::string& path,
+                       const UserKernel& user) {
+    Result<std::unique_ptr<Session>> session = Session::open(options);
+    if (!session) return session.error();
+    session_ = std::move(*session);
+    const Result<std::string> code = read_program(path);
+    if (!code) return code.error();
+    Result<std::shared_ptr<const CudaProgram>> program = CudaProgram::load(*session_, *code);
+    if (!program) return program.error();
+    if (options.before_trial != nullptr) options.before_trial();
+    return run_trial(*this, std::move(*program), user, options.work_group_size);
+  }
+
   Result<CopyRates> time_copies(std::span<std::byte> host, std::uint32_t n) {
     const Result<DeviceMemory> memory = DeviceMemory::make(*session_, host.size());
     if (!memory) return memory.error();

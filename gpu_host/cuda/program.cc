@@ -10,17 +10,21 @@
 #include <filesystem>
 #include <fstream>
 #include <optional>
+#include <span>
 #include <sstream>
+#include <vector>
 
 #include "gpu_host/child_process.h"
 #include "gpu_host/cuda/nvrtc.h"
 #include "gpu_host/cuda/session.h"
 #include "gpu_host/kernel_source.h"
+#include "nf_lib/memory_file.h"
 
 namespace hb::cuda {
 namespace {
 
 constexpr std::chrono::minutes kBuildLimit{5};
+constexpr std::chrono::minutes kUserBuildLimit{2};
 constexpr std::string_view kMark = "program ";
 constexpr std::string_view kMagic = "hummingbird cuda program 1\n";
 
@@ -93,9 +97,35 @@ Result<void> write_file(const std::filesystem::path& path, const std::string& co
   return {};
 }
 
+/// Has the helper process build.
+Result<std::string> build_in_helper(const BackendOptions& options,
+                                    const std::vector<std::string>& more,
+                                    std::chrono::seconds limit) {
+  std::vector<std::string> args = {"--build-program",
+                                   "--backend",
+                                   "cuda",
+                                   "--device",
+                                   std::to_string(options.device_idx),
+                                   "--workgroup-size",
+                                   std::to_string(options.work_group_size),
+                                   "--kernels",
+                                   options.kernel_dir};
+  args.insert(args.end(), more.begin(), more.end());
+  Result<ChildProcess> helper = ChildProcess::start(options.helper_program, args);
+  if (!helper) return helper.error();
+  const Result<std::string> said = helper->wait(limit);
+  if (!said) return said.error();
+  const std::size_t at = said->rfind(kMark);
+  if (at == std::string::npos)
+    return Error{"the program builder ended without saying what it built: " + *said, ""};
+  std::string path = said->substr(at + kMark.size());
+  while (!path.empty() && path.back() == '\n') path.pop_back();
+  return read_program(path);
+}
+
 }  // namespace
 
-Result<std::string> build_into_cache(const BackendOptions& options) {
+Result<std::string> build_into_cache(const BackendOptions& options, const UserKernel* user) {
   const Result<const DriverApi*> api = load_driver();
   if (!api) return api.error();
   const Result<std::vector<Device>> devices = list_devices(**api);
@@ -103,7 +133,10 @@ Result<std::string> build_into_cache(const BackendOptions& options) {
   if (options.device_idx >= devices->size())
     return Error{fmt::format("there is no CUDA device {}", options.device_idx), ""};
   const Device& device = (*devices)[options.device_idx];
-  const Result<std::string> source = load_kernel_source(options.kernel_dir, "persistent.cl");
+  const UserSource text =
+      user != nullptr ? UserSource{user->file.name, user->file.source} : UserSource{};
+  const Result<std::string> source =
+      load_kernel_source(options.kernel_dir, "persistent.cl", user != nullptr ? &text : nullptr);
   if (!source) return source.error();
   const Result<Nvrtc> nvrtc = Nvrtc::load();
   if (!nvrtc) return nvrtc.error();
@@ -120,25 +153,33 @@ Result<std::string> build_into_cache(const BackendOptions& options) {
   return path.string();
 }
 
-Result<std::string> build_program_elsewhere(const BackendOptions& options) {
-  Result<ChildProcess> helper = ChildProcess::start(
-      options.helper_program,
-      {"--build-program", "--backend", "cuda", "--device", std::to_string(options.device_idx),
-       "--workgroup-size", std::to_string(options.work_group_size), "--kernels",
-       options.kernel_dir});
-  if (!helper) return helper.error();
-  const Result<std::string> said = helper->wait(kBuildLimit);
-  if (!said) return said.error();
-  const std::size_t at = said->rfind(kMark);
-  if (at == std::string::npos)
-    return Error{"the program builder ended without saying what it built: " + *said, ""};
-  std::string path = said->substr(at + kMark.size());
-  while (!path.empty() && path.back() == '\n') path.pop_back();
+Result<std::string> read_program(const std::string& path) {
   std::optional<Cached> cached = read_cached(path);
   if (!cached)
     return Error{fmt::format("the compiled kernels in '{}' can't be read", path),
                  "remove that file and try again"};
   return std::move(cached->code);
+}
+
+Result<std::string> build_program_elsewhere(const BackendOptions& options) {
+  return build_in_helper(options, {}, kBuildLimit);
+}
+
+Result<std::string> build_user_elsewhere(const BackendOptions& options, const UserKernel& user) {
+  const Result<MemoryFile> text =
+      MemoryFile::make("hummingbird-kernel",
+                       std::as_bytes(std::span(user.file.source.data(), user.file.source.size())));
+  if (!text) return text.error();
+  const Result<MemoryFile> table = MemoryFile::make("hummingbird-table", user.table);
+  if (!table) return table.error();
+  Result<std::string> code = build_in_helper(
+      options,
+      {"--user-kernel", text->path(), "--user-name", user.file.name, "--user-table", table->path()},
+      kUserBuildLimit);
+  if (!code)
+    return Error{fmt::format("the kernel '{}' is refused: {}", user.file.name, code.error().what),
+                 "correct it: docs/gpu-nf.md says what a kernel must be"};
+  return code;
 }
 
 }  // namespace hb::cuda

@@ -90,7 +90,8 @@ Result<std::unique_ptr<Session>> Session::open(const BackendOptions& options) {
 Session::~Session() {
   if (context_ == nullptr) return;
   for (const std::span<std::byte> memory : spare_host_) api_.host_free(memory.data());
-  if (module_ != nullptr) api_.module_unload(module_);
+  program_.reset();
+  unload_retired();
   api_.context_release(device_.id);
 }
 
@@ -101,25 +102,61 @@ Result<void> Session::enter() const {
 }
 
 Result<void> Session::load(std::span<const char> code) {
-  if (const CuResult result = api_.module_load(&module_, code.data()); result != kSuccess)
-    return error("load the kernels", result);
-  for (const auto& [function, name] :
-       {std::pair{&persistent_, "hb_persistent"}, std::pair{&litmus_, "hb_litmus"}})
-    if (const CuResult result = api_.module_function(function, module_, name); result != kSuccess)
-      return error(fmt::format("find the kernel '{}'", name), result);
-  int per_processor = 0;
-  if (const CuResult result = api_.occupancy(&per_processor, persistent_,
-                                             static_cast<int>(options_.work_group_size), 0);
-      result != kSuccess)
-    return error("say how many work-groups fit", result);
-  const auto most =
-      static_cast<std::uint32_t>(per_processor * attribute(api_, device_.id, kMultiprocessorCount));
-  if (most < options_.max_resident)
-    return Error{
-        fmt::format("'{}' runs {} work-groups of {} at once, {} are needed", device_.info.name,
-                    most, options_.work_group_size, options_.max_resident),
-        "give the manager fewer --workgroups or a smaller --workgroup-size"};
+  Result<std::shared_ptr<const CudaProgram>> program = CudaProgram::load(*this, code);
+  if (!program) return program.error();
+  const Result<CuFunction> litmus = (*program)->function("hb_litmus");
+  if (!litmus) return litmus.error();
+  litmus_ = *litmus;
+  program_ = std::move(*program);
   return {};
+}
+
+void Session::retire(CuModule module) {
+  const std::lock_guard lock(modules_mutex_);
+  retired_modules_.push_back(module);
+}
+
+void Session::unload_retired() {
+  const std::lock_guard lock(modules_mutex_);
+  for (CuModule const module : retired_modules_) api_.module_unload(module);
+  retired_modules_.clear();
+}
+
+Result<std::shared_ptr<const CudaProgram>> CudaProgram::load(Session& session,
+                                                             std::span<const char> code) {
+  const DriverApi& api = session.api();
+  const std::shared_ptr<CudaProgram> program(new CudaProgram(session));
+  if (const CuResult result = api.module_load(&program->module_, code.data()); result != kSuccess)
+    return session.error("load the kernels", result);
+  const Result<CuFunction> persistent = program->function("hb_persistent");
+  if (!persistent) return persistent.error();
+  program->persistent_ = *persistent;
+  const BackendOptions& options = session.options();
+  int per_processor = 0;
+  if (const CuResult result =
+          api.occupancy(&per_processor, *persistent, static_cast<int>(options.work_group_size), 0);
+      result != kSuccess)
+    return session.error("say how many work-groups fit", result);
+  const Device& device = session.device();
+  const auto most =
+      static_cast<std::uint32_t>(per_processor * attribute(api, device.id, kMultiprocessorCount));
+  if (most < options.max_resident)
+    return Error{fmt::format("'{}' runs {} work-groups of {} at once, {} are needed",
+                             device.info.name, most, options.work_group_size, options.max_resident),
+                 "give the manager fewer --workgroups or a smaller --workgroup-size"};
+  return std::shared_ptr<const CudaProgram>(program);
+}
+
+CudaProgram::~CudaProgram() {
+  if (module_ != nullptr) session_.retire(module_);
+}
+
+Result<CuFunction> CudaProgram::function(const char* name) const {
+  CuFunction found = nullptr;
+  if (const CuResult result = session_.api().module_function(&found, module_, name);
+      result != kSuccess)
+    return session_.error(fmt::format("find the kernel '{}'", name), result);
+  return found;
 }
 
 Result<std::span<std::byte>> Session::take_host(std::size_t bytes) {
@@ -181,23 +218,21 @@ DeviceMemory::~DeviceMemory() {
   if (pointer_ != 0) session_->api().free_async(pointer_, stream_.get());
 }
 
-Result<std::shared_ptr<const DeviceTable>> upload(Session& session,
-                                                  std::span<const std::byte> table) {
-  // As OpenCL's smallest: a kernel may read a header's worth of any table.
-  const std::size_t bytes = std::max<std::size_t>(table.size(), 64);
-  Result<DeviceMemory> memory = DeviceMemory::make(session, bytes);
+Result<DeviceMemory> upload(Session& session, std::span<const std::byte> bytes) {
+  const std::size_t size = std::max<std::size_t>(bytes.size(), 64);
+  Result<DeviceMemory> memory = DeviceMemory::make(session, size);
   if (!memory) return memory.error();
-  const Result<std::span<std::byte>> pinned = session.take_host(bytes);
+  const Result<std::span<std::byte>> pinned = session.take_host(size);
   if (!pinned) return pinned.error();
-  std::memset(pinned->data(), 0, bytes);
-  if (!table.empty()) std::memcpy(pinned->data(), table.data(), table.size());
+  std::memset(pinned->data(), 0, size);
+  if (!bytes.empty()) std::memcpy(pinned->data(), bytes.data(), bytes.size());
   const CuResult code =
-      session.api().copy_in_async(memory->get(), pinned->data(), bytes, memory->stream().get());
+      session.api().copy_in_async(memory->get(), pinned->data(), size, memory->stream().get());
   Result<void> done = code == kSuccess ? memory->stream().wait("copy a table in")
                                        : Result<void>(session.error("copy a table in", code));
   session.give_back_host(*pinned);
   if (!done) return done.error();
-  return std::shared_ptr<const DeviceTable>(std::make_shared<CudaTable>(std::move(*memory)));
+  return memory;
 }
 
 Result<ResidentShare> ResidentShare::take(Session& session, std::uint32_t n) {

@@ -6,11 +6,13 @@
 #include <memory>
 #include <mutex>
 #include <span>
+#include <string>
 #include <utility>
 #include <vector>
 
 #include "gpu_host/backend.h"
 #include "gpu_host/cuda/driver_api.h"
+#include "gpu_host/cuda/launch_gate.h"
 
 namespace hb::cuda {
 
@@ -23,7 +25,32 @@ struct Device {
 /// All devices of the driver.
 Result<std::vector<Device>> list_devices(const DriverApi& api);
 
-/// What slices and tables share. Outlives them.
+class Session;
+
+/// A module on the device. Unloading one may wait for every kernel, also one that never ends: so it
+/// goes to Session::retire().
+class CudaProgram final : public DeviceProgram {
+ public:
+  /// Loads machine code, or PTX, and checks that max_resident work-groups of it can be resident at
+  /// once. Waits for every kernel that runs: LaunchGate::pause() first.
+  static Result<std::shared_ptr<const CudaProgram>> load(Session& session,
+                                                         std::span<const char> code);
+  ~CudaProgram() override;
+  CudaProgram(const CudaProgram&) = delete;
+  CudaProgram& operator=(const CudaProgram&) = delete;
+
+  [[nodiscard]] CuFunction persistent() const noexcept { return persistent_; }
+  /// @return an Error if the program has no such kernel
+  [[nodiscard]] Result<CuFunction> function(const char* name) const;
+
+ private:
+  explicit CudaProgram(Session& session) : session_(session) {}
+  Session& session_;
+  CuModule module_ = nullptr;
+  CuFunction persistent_ = nullptr;
+};
+
+/// What slices, tables and programs share. Outlives them.
 class Session {
  public:
   /// Takes the device's primary context for the calling thread.
@@ -32,14 +59,20 @@ class Session {
   Session(const Session&) = delete;
   Session& operator=(const Session&) = delete;
 
-  /// Loads the machine code and checks that max_resident work-groups can be resident at once.
+  /// Loads the program with the NFs that come with the platform. Before any slice runs.
   Result<void> load(std::span<const char> code);
+  /// A module that nothing uses any more: unloaded with the session, or when unload_retired() says.
+  void retire(CuModule module);
+  /// While no launch that never ends is under way.
+  void unload_retired();
 
   [[nodiscard]] const DriverApi& api() const noexcept { return api_; }
   [[nodiscard]] const Device& device() const noexcept { return device_; }
   [[nodiscard]] const BackendOptions& options() const noexcept { return options_; }
-  [[nodiscard]] CuFunction persistent() const noexcept { return persistent_; }
+  /// The one that load() loaded.
+  [[nodiscard]] const CudaProgram& program() const noexcept { return *program_; }
   [[nodiscard]] CuFunction litmus() const noexcept { return litmus_; }
+  [[nodiscard]] LaunchGate& gate() noexcept { return gate_; }
   /// The driver ends kernels that run long: those of a display, mostly.
   [[nodiscard]] bool has_watchdog() const noexcept { return has_watchdog_; }
 
@@ -64,11 +97,13 @@ class Session {
   Device device_;
   bool has_watchdog_ = false;
   CuContext context_ = nullptr;
-  CuModule module_ = nullptr;
-  CuFunction persistent_ = nullptr;
+  std::shared_ptr<const CudaProgram> program_;
   CuFunction litmus_ = nullptr;
+  LaunchGate gate_;
   std::mutex host_mutex_;
   std::vector<std::span<std::byte>> spare_host_;
+  std::mutex modules_mutex_;
+  std::vector<CuModule> retired_modules_;
 };
 
 /// A stream that waits for no other. Owns it; outlived by the session.
@@ -117,6 +152,10 @@ class DeviceMemory {
   CuDevicePtr pointer_ = 0;
 };
 
+/// Copies bytes into device memory, through pinned memory, beside whatever runs. At least 64 bytes
+/// are there, zeros behind the given ones: a kernel may read a header's worth of any table.
+Result<DeviceMemory> upload(Session& session, std::span<const std::byte> bytes);
+
 /// A table in the device's memory.
 class CudaTable final : public DeviceTable {
  public:
@@ -126,10 +165,6 @@ class CudaTable final : public DeviceTable {
  private:
   DeviceMemory memory_;
 };
-
-/// Copies a table in, through pinned memory, beside whatever runs.
-Result<std::shared_ptr<const DeviceTable>> upload(Session& session,
-                                                  std::span<const std::byte> table);
 
 /// Holds a share of the work-groups that may be resident at once.
 class ResidentShare {

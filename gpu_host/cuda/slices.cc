@@ -4,6 +4,7 @@
 #include <array>
 #include <cstring>
 
+#include "gpu_host/launch_block.h"
 #include "gpu_host/litmus.h"
 
 namespace hb::cuda {
@@ -82,61 +83,54 @@ Result<void> litmus_test(Session& session, const RegionFile& region,
   return hb::litmus_test(session.options().helper_program, region.path, region.view, launch, join);
 }
 
-Result<void> PersistentArguments::launch(const Session& session, const Stream& stream,
-                                         std::uint32_t work_groups, std::uint32_t work_group_size) {
+Result<void> launch_persistent(const Session& session, const Stream& stream, const SliceSpec& spec,
+                               std::uint32_t work_group_size, CuDevicePtr region,
+                               CuDevicePtr block) {
   if (const Result<void> entered = session.enter(); !entered) return entered;
-  std::array<void*, 11> pointers = {&region,        &queue_controls, &slots,     &results,
-                                    &slice_control, &table,          &nf,        &first_work_group,
-                                    &n_rounds,      &idle_polls,     &max_rounds};
-  if (const CuResult code =
-          session.api().launch(session.persistent(), work_groups, 1, 1, work_group_size, 1, 1, 0,
-                               stream.get(), pointers.data(), nullptr);
+  const auto* const own = static_cast<const CudaProgram*>(spec.program.get());
+  const CudaProgram& program = own != nullptr ? *own : session.program();
+  CuDevicePtr table = static_cast<const CudaTable&>(*spec.table).pointer();
+  std::array<void*, 3> arguments = {&region, &block, &table};  // in kernels/persistent.cl's order
+  if (const CuResult code = session.api().launch(
+          program.persistent(), static_cast<unsigned>(spec.work_groups.size()), 1, 1,
+          work_group_size, 1, 1, 0, stream.get(), arguments.data(), nullptr);
       code != kSuccess)
     return session.error("launch the persistent kernel", code);
   return {};
 }
 
-Result<void> PersistentArguments::run(const Session& session, const Stream& stream,
-                                      std::uint32_t work_groups, std::uint32_t work_group_size,
-                                      const char* what) {
-  if (const Result<void> done = launch(session, stream, work_groups, work_group_size); !done)
-    return done;
-  return stream.wait(what);
-}
-
-Result<std::unique_ptr<DeviceSlice>> DirectSlice::make(Session& session, const RegionLayout& layout,
+Result<std::unique_ptr<DeviceSlice>> DirectSlice::make(Session& session, const RegionView& view,
                                                        const RegisteredRegion& memory,
                                                        const SliceSpec& spec) {
-  Result<ResidentShare> share = ResidentShare::take(session, spec.n_work_groups);
+  Result<ResidentShare> share =
+      ResidentShare::take(session, static_cast<std::uint32_t>(spec.work_groups.size()));
   if (!share) return share.error();
   Result<Stream> stream = Stream::make(session);
   if (!stream) return stream.error();
-  std::unique_ptr<DirectSlice> slice(
-      new DirectSlice(session, std::move(*share), std::move(*stream), spec));
-  slice->work_group_size_ = layout.work_group_size;
   const bool watched = session.has_watchdog();
-  slice->arguments_ = {.region = memory.base(),
-                       .queue_controls = layout.queue_controls,
-                       .slots = layout.slots,
-                       .results = layout.results,
-                       .slice_control = layout.slice_controls + spec.slice * sizeof(HbSliceControl),
-                       .table = static_cast<const CudaTable&>(*spec.table).pointer(),
-                       .nf = spec.kernel->number,
-                       .first_work_group = spec.first_work_group,
-                       .n_rounds = layout.n_rounds,
-                       .idle_polls = watched ? kIdlePollsWatched : 0,
-                       .max_rounds = watched ? kMaxRoundsWatched : 0};
-  return std::unique_ptr<DeviceSlice>(std::move(slice));
+  const HbLaunch launch = direct_launch(spec, view.layout(), watched ? kIdlePollsWatched : 0,
+                                        watched ? kMaxRoundsWatched : 0);
+  Result<DeviceMemory> block = upload(session, launch_block(launch, spec.work_groups));
+  if (!block) return block.error();
+  return std::unique_ptr<DeviceSlice>(new DirectSlice(session, std::move(*share),
+                                                      std::move(*stream), std::move(*block), view,
+                                                      memory.base(), spec));
 }
 
 Result<void> DirectSlice::run() {
-  return arguments_.run(session_, stream_, spec_.n_work_groups, work_group_size_,
-                        "run the persistent kernel");
+  const LaunchGate::Passage passage(session_.gate(),
+                                    view_.slice_control(spec_.slice)->leaving.value);
+  if (const Result<void> launched = launch_persistent(
+          session_, stream_, spec_, view_.layout().work_group_size, region_, launch_.get());
+      !launched)
+    return launched;
+  return stream_.wait("run the persistent kernel");
 }
 
 Result<std::unique_ptr<DeviceSlice>> StagedSlice::make(Session& session, const RegionView& view,
                                                        const SliceSpec& spec) {
-  Result<ResidentShare> share = ResidentShare::take(session, spec.n_work_groups);
+  Result<ResidentShare> share =
+      ResidentShare::take(session, static_cast<std::uint32_t>(spec.work_groups.size()));
   if (!share) return share.error();
   Result<Stream> stream = Stream::make(session);
   if (!stream) return stream.error();
@@ -152,7 +146,10 @@ Result<void> StagedSlice::reserve(std::size_t bytes) {
   const std::size_t wanted = std::max<std::size_t>(2 * bytes, 1u << 20);
   Result<DeviceMemory> memory = DeviceMemory::make(session_, wanted);
   if (!memory) return memory.error();
+  Result<DeviceMemory> launch = upload(session_, batch_.launch(wanted));
+  if (!launch) return launch.error();
   memory_ = std::make_unique<DeviceMemory>(std::move(*memory));
+  launch_ = std::make_unique<DeviceMemory>(std::move(*launch));
   memory_bytes_ = wanted;
   return {};
 }
@@ -178,19 +175,8 @@ Result<void> StagedSlice::run() {
   if (const Result<void> done = batch_.gather(); !done) return done;
   if (const Result<void> done = reserve(batch_.end()); !done) return done;
   if (const Result<void> done = copy_in(batch_.controls(), batch_.end()); !done) return done;
-  PersistentArguments arguments{.region = memory_->get(),
-                                .queue_controls = batch_.controls(),
-                                .slots = batch_.slots(),
-                                .results = batch_.results(),
-                                .slice_control = batch_.slice_control(),
-                                .table = static_cast<const CudaTable&>(*spec_.table).pointer(),
-                                .nf = spec_.kernel->number,
-                                .first_work_group = 0,
-                                .n_rounds = layout_.n_rounds,
-                                .idle_polls = HB_IDLE_POLLS_NONE,
-                                .max_rounds = 0};
-  if (const Result<void> done =
-          arguments.launch(session_, stream_, spec_.n_work_groups, layout_.work_group_size);
+  if (const Result<void> done = launch_persistent(session_, stream_, spec_, layout_.work_group_size,
+                                                  memory_->get(), launch_->get());
       !done)
     return done;
   if (spec_.kernel->writes_packets)

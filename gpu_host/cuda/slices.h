@@ -29,50 +29,39 @@ class RegisteredRegion {
 Result<void> litmus_test(Session& session, const RegionFile& region,
                          const RegisteredRegion& memory);
 
-/// hb_persistent's arguments, in the order of kernels/persistent.cl.
-struct PersistentArguments {
-  CuDevicePtr region;
-  u64 queue_controls;
-  u64 slots;
-  u64 results;
-  u64 slice_control;
-  CuDevicePtr table;
-  u32 nf;
-  u32 first_work_group;
-  u32 n_rounds;
-  u32 idle_polls;
-  u32 max_rounds;
-
-  /// Launches and sleeps until the launch has ended.
-  /// @param what  for the Error
-  Result<void> run(const Session& session, const Stream& stream, std::uint32_t work_groups,
-                   std::uint32_t work_group_size, const char* what);
-  Result<void> launch(const Session& session, const Stream& stream, std::uint32_t work_groups,
-                      std::uint32_t work_group_size);
-};
+/// Puts one launch of the slice's persistent kernel on a stream.
+/// @param block  as launch_block() makes it, on the device
+Result<void> launch_persistent(const Session& session, const Stream& stream, const SliceSpec& spec,
+                               std::uint32_t work_group_size, CuDevicePtr region,
+                               CuDevicePtr block);
 
 /// Runs in place over the region, on a stream of its own: one launch for the slice's whole life, or
 /// bounded ones on a device with a watchdog.
 class DirectSlice final : public DeviceSlice {
  public:
-  static Result<std::unique_ptr<DeviceSlice>> make(Session& session, const RegionLayout& layout,
+  static Result<std::unique_ptr<DeviceSlice>> make(Session& session, const RegionView& view,
                                                    const RegisteredRegion& memory,
                                                    const SliceSpec& spec);
   Result<void> run() override;
 
  private:
-  DirectSlice(Session& session, ResidentShare share, Stream stream, SliceSpec spec)
+  DirectSlice(Session& session, ResidentShare share, Stream stream, DeviceMemory launch,
+              const RegionView& view, CuDevicePtr region, SliceSpec spec)
       : session_(session),
         share_(std::move(share)),
         stream_(std::move(stream)),
+        launch_(std::move(launch)),
+        view_(view),
+        region_(region),
         spec_(std::move(spec)) {}
 
   Session& session_;
   ResidentShare share_;
   Stream stream_;
+  DeviceMemory launch_;
+  RegionView view_;
+  CuDevicePtr region_;
   SliceSpec spec_;
-  std::uint32_t work_group_size_ = 0;
-  PersistentArguments arguments_{};
 };
 
 /// Copies rounds in with their packets, runs one bounded launch, and copies them out.
@@ -104,6 +93,7 @@ class StagedSlice final : public DeviceSlice {
   RegionLayout layout_;
   SliceSpec spec_;
   std::unique_ptr<DeviceMemory> memory_;
+  std::unique_ptr<DeviceMemory> launch_;  ///< the block; it holds memory_'s size
   std::size_t memory_bytes_ = 0;
 };
 

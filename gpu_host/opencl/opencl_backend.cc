@@ -37,12 +37,13 @@ class OpenClBackend final : public Backend {
 
   Result<DeviceInfo> open(const BackendOptions& options) override {
     if (const Result<void> opened = open_device(options); !opened) return opened.error();
-    if (const Result<void> loaded = load_program(session_); !loaded) return loaded.error();
+    if (const Result<void> loaded = opencl::load_program(session_); !loaded) return loaded.error();
     return session_.device.info;
   }
 
-  Result<void> build_program(const BackendOptions& options) override {
+  Result<void> build_program(const BackendOptions& options, const UserKernel* user) override {
     if (const Result<void> opened = open_device(options); !opened) return opened.error();
+    if (user != nullptr) return build_user(*user);
     const Result<std::string> source = load_kernel_source(options.kernel_dir, "persistent.cl");
     if (!source) return source.error();
     const Result<std::size_t> variant = build_any(session_, *source);
@@ -54,6 +55,16 @@ class OpenClBackend final : public Backend {
     if (const Result<void> ran = touch_litmus(); !ran) return ran;
     fmt::print("build variant {}\n", *variant);
     return {};
+  }
+
+  Result<std::shared_ptr<const DeviceProgram>> load_program(const UserKernel& user) override {
+    Result<std::shared_ptr<const ClProgram>> program = load_user_program(session_, user);
+    if (!program) return program.error();
+    // The code for this work-group size is loaded here, so that the first launch need not wait.
+    if (const Result<void> ran = run_trial(*this, *program, user, session_.options.work_group_size);
+        !ran)
+      return ran.error();
+    return std::shared_ptr<const DeviceProgram>(std::move(*program));
   }
 
   Result<MemoryReport> map_region(const RegionFile& region, const MemoryMode* wanted) override {
@@ -159,6 +170,17 @@ class OpenClBackend final : public Backend {
     session_.context.reset(clCreateContext(nullptr, 1, &device.id, nullptr, nullptr, &code));
     if (code != CL_SUCCESS) return cl_error("make a context", code);
     return {};
+  }
+
+  /// The helper process' part for a user's kernel.
+  Result<void> build_user(const UserKernel& user) {
+    const Result<std::string> source = user_source(session_, user);
+    if (!source) return source.error();
+    Result<Program> program = build_variant(session_, *source, session_.options.build_variant);
+    if (!program) return program.error();
+    if (session_.options.before_trial != nullptr) session_.options.before_trial();
+    return run_trial(*this, std::make_shared<const ClProgram>(std::move(*program)), user,
+                     session_.options.work_group_size);
   }
 
   /// One launch of hb_litmus that ends at its first poll.

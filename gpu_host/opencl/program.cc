@@ -6,11 +6,13 @@
 
 #include "gpu_host/child_process.h"
 #include "gpu_host/kernel_source.h"
+#include "nf_lib/memory_file.h"
 
 namespace hb::opencl {
 namespace {
 
 constexpr std::chrono::minutes kBuildLimit{5};
+constexpr std::chrono::minutes kUserBuildLimit{2};
 constexpr std::size_t kShownLog = 2000;
 
 }  // namespace
@@ -46,7 +48,7 @@ Result<std::size_t> build_any(Session& session, const std::string& source) {
   for (std::size_t variant = old_pocl ? 1 : 0; variant < kBuildVariants.size(); ++variant) {
     Result<Program> program = build_variant(session, source, variant);
     if (program) {
-      session.program = std::move(*program);
+      session.program = std::make_shared<const ClProgram>(std::move(*program));
       return variant;
     }
     if (last.what.empty() || variant == 1) last = program.error();
@@ -54,17 +56,39 @@ Result<std::size_t> build_any(Session& session, const std::string& source) {
   return last;
 }
 
-Result<void> load_program(Session& session) {
-  const BackendOptions& options = session.options;
-  Result<std::string> source = load_kernel_source(options.kernel_dir, "persistent.cl");
-  if (!source) return source.error();
-  Result<ChildProcess> helper = ChildProcess::start(
-      options.helper_program,
-      {"--build-program", "--backend", "opencl", "--device", std::to_string(options.device_idx),
-       "--workgroup-size", std::to_string(options.work_group_size), "--kernels",
-       options.kernel_dir});
+Result<std::string> user_source(const Session& session, const UserKernel& user) {
+  const UserSource source{user.file.name, user.file.source};
+  return load_kernel_source(session.options.kernel_dir, "persistent.cl", &source);
+}
+
+namespace {
+
+/// Has the helper process build.
+/// @return what it said
+Result<std::string> build_in_helper(const BackendOptions& options,
+                                    const std::vector<std::string>& more,
+                                    std::chrono::seconds limit) {
+  std::vector<std::string> args = {"--build-program",
+                                   "--backend",
+                                   "opencl",
+                                   "--device",
+                                   std::to_string(options.device_idx),
+                                   "--workgroup-size",
+                                   std::to_string(options.work_group_size),
+                                   "--kernels",
+                                   options.kernel_dir};
+  args.insert(args.end(), more.begin(), more.end());
+  Result<ChildProcess> helper = ChildProcess::start(options.helper_program, args);
   if (!helper) return helper.error();
-  const Result<std::string> said = helper->wait(kBuildLimit);
+  return helper->wait(limit);
+}
+
+}  // namespace
+
+Result<void> load_program(Session& session) {
+  Result<std::string> source = load_kernel_source(session.options.kernel_dir, "persistent.cl");
+  if (!source) return source.error();
+  const Result<std::string> said = build_in_helper(session.options, {}, kBuildLimit);
   if (!said) return said.error();
   constexpr std::string_view kMark = "build variant ";
   const std::size_t at = said->rfind(kMark);
@@ -75,8 +99,32 @@ Result<void> load_program(Session& session) {
     return Error{"the program builder ended without saying what it built: " + *said, ""};
   Result<Program> program = build_variant(session, *source, variant);
   if (!program) return program.error();
-  session.program = std::move(*program);
+  session.variant = variant;
+  session.program = std::make_shared<const ClProgram>(std::move(*program));
   return {};
+}
+
+Result<std::shared_ptr<const ClProgram>> load_user_program(const Session& session,
+                                                           const UserKernel& user) {
+  const Result<std::string> source = user_source(session, user);
+  if (!source) return source.error();
+  const Result<MemoryFile> text =
+      MemoryFile::make("hummingbird-kernel",
+                       std::as_bytes(std::span(user.file.source.data(), user.file.source.size())));
+  if (!text) return text.error();
+  const Result<MemoryFile> table = MemoryFile::make("hummingbird-table", user.table);
+  if (!table) return table.error();
+  const Result<std::string> said =
+      build_in_helper(session.options,
+                      {"--variant", std::to_string(session.variant), "--user-kernel", text->path(),
+                       "--user-name", user.file.name, "--user-table", table->path()},
+                      kUserBuildLimit);
+  if (!said)
+    return Error{fmt::format("the kernel '{}' is refused: {}", user.file.name, said.error().what),
+                 "correct it: docs/gpu-nf.md says what a kernel must be"};
+  Result<Program> program = build_variant(session, *source, session.variant);
+  if (!program) return program.error();
+  return std::make_shared<const ClProgram>(std::move(*program));
 }
 
 }  // namespace hb::opencl

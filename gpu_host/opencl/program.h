@@ -24,4 +24,11 @@ Result<std::size_t> build_any(Session& session, const std::string& source);
 /// Has a helper process build and try the program, then loads what it left in the cache.
 Result<void> load_program(Session& session);
 
+/// The same for a program with a user's kernel, beside the session's.
+Result<std::shared_ptr<const ClProgram>> load_user_program(const Session& session,
+                                                           const UserKernel& user);
+
+/// The source of such a program.
+Result<std::string> user_source(const Session& session, const UserKernel& user);
+
 }  // namespace hb::opencl

@@ -61,9 +61,11 @@ Result<Queue> make_queue(const Session& session) {
   return queue;
 }
 
-Result<Kernel> make_kernel(const Session& session, const char* name) {
+Result<Kernel> make_kernel(const Session& session, const char* name, const DeviceProgram* program) {
   cl_int code = CL_SUCCESS;
-  Kernel kernel(clCreateKernel(session.program.get(), name, &code));
+  const ClProgram& from =
+      program != nullptr ? static_cast<const ClProgram&>(*program) : *session.program;
+  Kernel kernel(clCreateKernel(from.get(), name, &code));
   if (code != CL_SUCCESS) return cl_error(fmt::format("find the kernel '{}'", name), code);
   return kernel;
 }

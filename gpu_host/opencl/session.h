@@ -20,12 +20,22 @@ struct Device {
 /// All devices of all platforms, GPUs first. The first OpenCL call of the process.
 Result<std::vector<Device>> list_devices();
 
+class ClProgram final : public DeviceProgram {
+ public:
+  explicit ClProgram(Program program) : program_(std::move(program)) {}
+  [[nodiscard]] cl_program get() const { return program_.get(); }
+
+ private:
+  Program program_;
+};
+
 /// What slices and tables share. Outlives them.
 struct Session {
   Device device;
   BackendOptions options;
   Context context;
-  Program program;
+  std::shared_ptr<const ClProgram> program;  ///< with the NFs that come with the platform
+  std::size_t variant = 0;                   ///< of the language options that it was built with
   std::atomic<std::uint32_t> resident{0};
 };
 
@@ -49,7 +59,9 @@ class ResidentShare {
 
 /// A queue of its own for whoever launches or copies.
 Result<Queue> make_queue(const Session& session);
-Result<Kernel> make_kernel(const Session& session, const char* name);
+/// @param program  one of this backend's; null: the session's
+Result<Kernel> make_kernel(const Session& session, const char* name,
+                           const DeviceProgram* program = nullptr);
 
 /// A buffer of at least 64 bytes.
 Result<Buffer> make_buffer(const Session& session, cl_mem_flags flags, std::size_t bytes,

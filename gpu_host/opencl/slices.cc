@@ -1,5 +1,7 @@
 #include "gpu_host/opencl/slices.h"
 
+#include "gpu_host/launch_block.h"
+
 namespace hb::opencl {
 namespace {
 
@@ -13,23 +15,20 @@ constexpr cl_uint kMaxRoundsGpu = 1u << 16;
 
 }  // namespace
 
-Result<void> PersistentArguments::set(cl_kernel kernel) const {
-  cl_int code = CL_SUCCESS;
-  cl_uint index = 1;
-  const auto pass = [&](const auto& value) {
-    if (code == CL_SUCCESS) code = clSetKernelArg(kernel, index, sizeof(value), &value);
-    ++index;
-  };
-  pass(queue_controls);
-  pass(slots);
-  pass(results);
-  pass(slice_control);
-  pass(table);
-  pass(nf);
-  pass(first_work_group);
-  pass(n_rounds);
-  pass(idle_polls);
-  pass(max_rounds);
+Result<void> set_launch(const Session& session, cl_kernel kernel, std::span<const std::byte> bytes,
+                        const SliceSpec& spec, Buffer& block) {
+  Result<Buffer> buffer = make_buffer(session, CL_MEM_READ_ONLY, bytes.size());
+  if (!buffer) return buffer.error();
+  const Result<Queue> queue = make_queue(session);
+  if (!queue) return queue.error();
+  cl_int code = clEnqueueWriteBuffer(queue->get(), buffer->get(), CL_TRUE, 0, bytes.size(),
+                                     bytes.data(), 0, nullptr, nullptr);
+  if (code != CL_SUCCESS) return cl_error("take a launch's block", code);
+  block = std::move(*buffer);
+  cl_mem launch_memory = block.get();
+  cl_mem table = static_cast<const ClTable&>(*spec.table).memory();
+  code = clSetKernelArg(kernel, 1, sizeof(launch_memory), &launch_memory);
+  if (code == CL_SUCCESS) code = clSetKernelArg(kernel, 2, sizeof(table), &table);
   if (code != CL_SUCCESS) return cl_error("take a kernel's arguments", code);
   return {};
 }
@@ -37,36 +36,32 @@ Result<void> PersistentArguments::set(cl_kernel kernel) const {
 Result<std::unique_ptr<DeviceSlice>> DirectSlice::make(Session& session, const RegionLayout& layout,
                                                        const DeviceRegion& memory,
                                                        const SliceSpec& spec) {
-  Result<ResidentShare> share = ResidentShare::take(session, spec.n_work_groups);
+  Result<ResidentShare> share =
+      ResidentShare::take(session, static_cast<std::uint32_t>(spec.work_groups.size()));
   if (!share) return share.error();
   std::unique_ptr<DirectSlice> slice(new DirectSlice(std::move(*share), spec));
   slice->work_group_size_ = layout.work_group_size;
   Result<Queue> queue = make_queue(session);
   if (!queue) return queue.error();
   slice->queue_ = std::move(*queue);
-  Result<Kernel> kernel = make_kernel(session, "hb_persistent");
+  Result<Kernel> kernel = make_kernel(session, "hb_persistent", spec.program.get());
   if (!kernel) return kernel.error();
   slice->kernel_ = std::move(*kernel);
   if (const cl_int code = memory.set_as_argument(slice->kernel_.get(), 0); code != CL_SUCCESS)
     return cl_error("take the region as an argument", code);
   const bool is_cpu = session.device.info.is_cpu;
-  const PersistentArguments arguments{
-      .queue_controls = layout.queue_controls,
-      .slots = layout.slots,
-      .results = layout.results,
-      .slice_control = layout.slice_controls + spec.slice * sizeof(HbSliceControl),
-      .table = static_cast<const ClTable&>(*spec.table).memory(),
-      .nf = spec.kernel->number,
-      .first_work_group = spec.first_work_group,
-      .n_rounds = layout.n_rounds,
-      .idle_polls = is_cpu ? kIdlePollsCpu : kIdlePollsGpu,
-      .max_rounds = is_cpu ? kMaxRoundsCpu : kMaxRoundsGpu};
-  if (const Result<void> set = arguments.set(slice->kernel_.get()); !set) return set.error();
+  const HbLaunch launch = direct_launch(spec, layout, is_cpu ? kIdlePollsCpu : kIdlePollsGpu,
+                                        is_cpu ? kMaxRoundsCpu : kMaxRoundsGpu);
+  if (const Result<void> set =
+          set_launch(session, slice->kernel_.get(), launch_block(launch, spec.work_groups), spec,
+                     slice->launch_);
+      !set)
+    return set.error();
   return std::unique_ptr<DeviceSlice>(std::move(slice));
 }
 
 Result<void> DirectSlice::run() {
-  return launch_and_wait(queue_.get(), kernel_.get(), spec_.n_work_groups, work_group_size_,
+  return launch_and_wait(queue_.get(), kernel_.get(), spec_.work_groups.size(), work_group_size_,
                          "the persistent kernel");
 }
 

@@ -20,23 +20,14 @@ class DirectSlice final : public DeviceSlice {
   SliceSpec spec_;
   std::size_t work_group_size_ = 0;
   Queue queue_;
+  Buffer launch_;
   Kernel kernel_;
 };
 
-/// Sets the arguments after the region's base, in the order of kernels/persistent.cl.
-struct PersistentArguments {
-  cl_ulong queue_controls;
-  cl_ulong slots;
-  cl_ulong results;
-  cl_ulong slice_control;
-  cl_mem table;
-  cl_uint nf;
-  cl_uint first_work_group;
-  cl_uint n_rounds;
-  cl_uint idle_polls;
-  cl_uint max_rounds;
-
-  [[nodiscard]] Result<void> set(cl_kernel kernel) const;
-};
+/// Gives a kernel its launch block and its table, the arguments after the region.
+/// @param bytes  as launch_block() makes them
+/// @param block  receives the block's buffer, which must live as long as the kernel
+Result<void> set_launch(const Session& session, cl_kernel kernel, std::span<const std::byte> bytes,
+                        const SliceSpec& spec, Buffer& block);
 
 }  // namespace hb::opencl

@@ -24,7 +24,8 @@ class PlainMemory final : public StagingMemory {
 
 Result<std::unique_ptr<DeviceSlice>> StagedSlice::make(Session& session, const RegionView& view,
                                                        const SliceSpec& spec) {
-  Result<ResidentShare> share = ResidentShare::take(session, spec.n_work_groups);
+  Result<ResidentShare> share =
+      ResidentShare::take(session, static_cast<std::uint32_t>(spec.work_groups.size()));
   if (!share) return share.error();
   Result<StagedBatch> batch = StagedBatch::make(view, spec, std::make_unique<PlainMemory>());
   if (!batch) return batch.error();
@@ -33,7 +34,7 @@ Result<std::unique_ptr<DeviceSlice>> StagedSlice::make(Session& session, const R
   Result<Queue> queue = make_queue(session);
   if (!queue) return queue.error();
   slice->queue_ = std::move(*queue);
-  Result<Kernel> kernel = make_kernel(session, "hb_persistent");
+  Result<Kernel> kernel = make_kernel(session, "hb_persistent", spec.program.get());
   if (!kernel) return kernel.error();
   slice->kernel_ = std::move(*kernel);
   return std::unique_ptr<DeviceSlice>(std::move(slice));
@@ -51,17 +52,7 @@ Result<void> StagedSlice::reserve(std::size_t bytes) {
   if (const cl_int code = clSetKernelArg(kernel_.get(), 0, sizeof(memory), &memory);
       code != CL_SUCCESS)
     return cl_error("take the staging buffer as an argument", code);
-  const PersistentArguments arguments{.queue_controls = batch_.controls(),
-                                      .slots = batch_.slots(),
-                                      .results = batch_.results(),
-                                      .slice_control = batch_.slice_control(),
-                                      .table = static_cast<const ClTable&>(*spec_.table).memory(),
-                                      .nf = spec_.kernel->number,
-                                      .first_work_group = 0,
-                                      .n_rounds = layout_.n_rounds,
-                                      .idle_polls = HB_IDLE_POLLS_NONE,
-                                      .max_rounds = 0};
-  return arguments.set(kernel_.get());
+  return set_launch(session_, kernel_.get(), batch_.launch(buffer_bytes_), spec_, launch_);
 }
 
 Result<void> StagedSlice::transfer(bool to_device, std::size_t from, std::size_t to, bool wait) {
@@ -82,7 +73,7 @@ Result<void> StagedSlice::run() {
     return done;
   const std::size_t lanes = layout_.work_group_size;
   if (Result<void> done =
-          launch_and_wait(queue_.get(), kernel_.get(), spec_.n_work_groups, lanes, "a batch");
+          launch_and_wait(queue_.get(), kernel_.get(), spec_.work_groups.size(), lanes, "a batch");
       !done)
     return done;
   if (spec_.kernel->writes_packets)

@@ -32,6 +32,7 @@ class StagedSlice final : public DeviceSlice {
   RegionLayout layout_;
   SliceSpec spec_;
   Queue queue_;
+  Buffer launch_;
   Kernel kernel_;
   Buffer buffer_;
   std::size_t buffer_bytes_ = 0;

@@ -21,6 +21,7 @@
 #include "nfs/nids/aho_corasick.h"
 #include "nfs/nids/evaluator.h"
 #include "nfs/nids/rule_parser.h"
+#include "tests/kernels/one_packet.h"
 #include "tests/unit/capture_reader.h"
 #include "tests/unit/frame_builder.h"
 
@@ -186,7 +187,8 @@ template <int Copy>
 [[gnu::noinline]] std::uint64_t walk(const Frames& frames, const u8* table) {
   std::uint64_t n = 0;
   for (const test::Frame& frame : frames) {
-    n += hb_nids_suspect(frame.data(), static_cast<u32>(frame.size()), table);
+    HbPacket packet = test::one_packet(frame);
+    n += hb_nids_suspect(&packet, table);
     asm volatile("" : "+r"(n));  // it changes nothing: the compiler must not leave it out
   }
   return n;

@@ -14,6 +14,7 @@
 #include <bit>
 #include <chrono>
 #include <cstring>
+#include <numeric>
 #include <thread>
 
 #include "gpu_host/backends.h"
@@ -182,7 +183,8 @@ int bench(const Options& o) {
                                 std::nullopt, (*world)->file(), nullptr);
   if (!opened) return fail(opened.error());
   hb::SliceSpec spec;
-  spec.n_work_groups = n_work_groups;
+  spec.work_groups.resize(n_work_groups);
+  std::iota(spec.work_groups.begin(), spec.work_groups.end(), 0u);
   spec.kernel = hb::find_kernel(o.kernel);
   if (spec.kernel == nullptr) return fail({"there is no kernel '" + o.kernel + "'", ""});
   auto table = opened->backend->upload_table(spec.kernel->self_test().table);
@@ -190,7 +192,8 @@ int bench(const Options& o) {
   spec.table = *table;
   auto slice = opened->backend->make_slice(spec);
   if (!slice) return fail(slice.error());
-  hb::SliceRunner runner((*world)->view().region, spec, std::move(*slice),
+  hb::TableVersions versions(n_work_groups);
+  hb::SliceRunner runner((*world)->view().region, spec, std::move(*slice), versions,
                          [](const hb::Error& error) { _exit(fail(error)); });
 
   std::vector<std::unique_ptr<hb::ContextPage>> pages;
@@ -298,6 +301,6 @@ int main(int argc, char** argv) {
   wanted.device_idx = o.device;
   wanted.work_group_size = o.work_group_size;
   wanted.kernel_dir = o.kernel_dir;
-  const auto built = backends->front().make()->build_program(wanted);
+  const auto built = backends->front().make()->build_program(wanted, nullptr);
   return built ? 0 : fail(built.error());
 }

@@ -13,6 +13,7 @@
 #include "nfs/nids/evaluator.h"
 #include "nfs/nids/rule_parser.h"
 #include "nfs/nids/threshold_table.h"
+#include "tests/kernels/one_packet.h"
 
 using namespace hb::nids;
 
@@ -29,7 +30,8 @@ RuleSet rules_of(std::string_view text) {
   return set;
 }
 
-/// Runs the kernel's packet function on a copy of the frame; ASan sees each byte beyond it.
+/// Runs the kernel's packet function on a copy of the frame; ASan sees each byte beyond it. It
+/// must never be refused an access: the packet would be dropped.
 bool kernel_marks(const std::vector<std::byte>& table, std::vector<std::uint8_t> frame) {
   struct alignas(64) Line {
     u8 bytes[64];
@@ -38,7 +40,10 @@ bool kernel_marks(const std::vector<std::byte>& table, std::vector<std::uint8_t>
   std::memcpy(aligned.data(), table.data(), table.size());
   const auto* const block = reinterpret_cast<const u8*>(aligned.data());
   if (!nids_table_valid(block, table.size())) std::abort();
-  return hb_nids_suspect(frame.data(), static_cast<u32>(frame.size()), block) != 0;
+  HbPacket packet = hb::test::one_packet(frame);
+  const bool marks = hb_nids_suspect(&packet, block) != 0;
+  if (packet.refused != 0) std::abort();
+  return marks;
 }
 
 }  // namespace

@@ -35,7 +35,7 @@ struct World {
       instance->pidfd = 0;  // alive; nobody closes it
       instance->context = ContextId(kNf.value + instance->id);
       instance->endpoints = {EndpointId(kEndpoint.value + instance->id)};
-      if (compute == Compute::kGpu) instance->n_work_groups = 2;
+      if (compute == Compute::kGpu) instance->work_groups = {0, 1};
       char path[] = "/tmp/hb-fuzz-XXXXXX";
       const int fd = mkstemp(path);
       if (fd < 0 || ftruncate(fd, sizeof(ContextPage)) != 0) std::abort();

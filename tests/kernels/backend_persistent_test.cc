@@ -75,13 +75,16 @@ class BackendPersistent : public ::testing::TestWithParam<const BackendEntry*> {
 
   std::unique_ptr<SliceRunner> make_runner(const char* kernel, std::uint32_t slice,
                                            std::uint32_t first) {
-    SliceSpec spec{slice, first, kGroups, find_kernel(kernel), nullptr};
+    SliceSpec spec;
+    spec.slice = slice;
+    for (std::uint32_t i = 0; i < kGroups; ++i) spec.work_groups.push_back(first + i);
+    spec.kernel = find_kernel(kernel);
     const auto table = backend_->upload_table(spec.kernel->self_test().table);
     EXPECT_TRUE(table);
     spec.table = *table;
     auto made = backend_->make_slice(spec);
     EXPECT_TRUE(made) << made.error().line();
-    return std::make_unique<SliceRunner>(view_, spec, std::move(*made),
+    return std::make_unique<SliceRunner>(view_, spec, std::move(*made), versions_,
                                          [](const Error& error) { ADD_FAILURE() << error.line(); });
   }
 
@@ -116,6 +119,7 @@ class BackendPersistent : public ::testing::TestWithParam<const BackendEntry*> {
   std::string path_;
   RegionLayout layout_ = queue_layout(2 * kGroups, kLanes, kRounds);
   RegionView view_;
+  TableVersions versions_{2 * kGroups};
 };
 
 TEST_P(BackendPersistent, EveryKernelPassesItsSelfTest) {
@@ -181,11 +185,11 @@ TEST_P(BackendPersistent, MoreWorkGroupsThanThreadsAreRefused) {
   ASSERT_TRUE(backend_->map_region({path_, view_}, nullptr));
   const auto table = backend_->upload_table({});
   ASSERT_TRUE(table);
-  const auto slice = backend_->make_slice({.slice = 0,
-                                           .first_work_group = 0,
-                                           .n_work_groups = options().max_resident + 1,
-                                           .kernel = find_kernel("forward"),
-                                           .table = *table});
+  SliceSpec spec;
+  spec.work_groups.resize(options().max_resident + 1);
+  spec.kernel = find_kernel("forward");
+  spec.table = *table;
+  const auto slice = backend_->make_slice(spec);
   EXPECT_FALSE(slice);
 }
 
@@ -243,7 +247,7 @@ int main(int argc, char** argv) {
   if (first == "--build-program" && argc > 3 && std::string_view(argv[2]) == "--backend") {
     const auto backends = hb::parse_backend(argv[3]);
     if (!backends) return 1;
-    const auto built = backends->front().make()->build_program(hb::test::options());
+    const auto built = backends->front().make()->build_program(hb::test::options(), nullptr);
     if (!built) std::printf("%s\n", built.error().line().c_str());
     return built ? 0 : 1;
   }

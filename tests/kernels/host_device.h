@@ -14,7 +14,7 @@
 #include <thread>
 #include <vector>
 
-#include "gpu_host/backend.h"
+#include "gpu_host/launch_block.h"
 
 namespace hb::test {
 
@@ -66,11 +66,11 @@ class HostSlice final : public DeviceSlice {
 
   Result<void> run() override {
     const RegionLayout& l = view_.layout();
-    run_work_groups(spec_.n_work_groups, l.work_group_size, [&] {
-      hb_persistent(reinterpret_cast<u8*>(view_.base()), l.queue_controls, l.slots, l.results,
-                    l.slice_controls + spec_.slice * sizeof(HbSliceControl),
-                    static_cast<const HostTable&>(*spec_.table).data(), spec_.kernel->number,
-                    spec_.first_work_group, l.n_rounds, idle_polls_, max_rounds_);
+    const std::vector<std::byte> launch =
+        launch_block(direct_launch(spec_, l, idle_polls_, max_rounds_), spec_.work_groups);
+    run_work_groups(static_cast<std::uint32_t>(spec_.work_groups.size()), l.work_group_size, [&] {
+      hb_persistent(reinterpret_cast<u8*>(view_.base()), reinterpret_cast<const u8*>(launch.data()),
+                    static_cast<const HostTable&>(*spec_.table).data());
     });
     return {};
   }

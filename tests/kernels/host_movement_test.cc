@@ -35,6 +35,8 @@ struct Round {
   HbRound of(std::uint32_t lane) {
     HbRound round{};
     round.region = reinterpret_cast<u8*>(memory.data());
+    round.region_bytes = memory.size() * sizeof(HbLine);
+    round.packet_limit = kStride;
     round.slots = slots;
     round.results = results;
     round.lane = lane;
@@ -51,6 +53,7 @@ TEST(Movement, AWindowHoldsThePacketAndNoLineMore) {
   HbLine lines[8] = {};
   HbRound round{};
   round.region = reinterpret_cast<u8*>(lines);
+  round.region_bytes = sizeof(lines);
   for (std::uint32_t offset = 0; offset < 40; ++offset) {
     for (std::uint32_t length = 1; length < 40; ++length) {
       const u64 slot = HB_SLOT(0, length, offset);
@@ -65,6 +68,7 @@ TEST(Movement, AWindowHoldsThePacketAndNoLineMore) {
     }
   }
   EXPECT_EQ(hb_window(&round, 0).n_lines, 0u);
+  EXPECT_EQ(hb_window(&round, HB_SLOT(0, sizeof(lines) - 1, 2)).n_lines, 0u) << "leaves the region";
 }
 
 TEST(Movement, EveryByteOfEveryPacketPassesThroughTheTile) {

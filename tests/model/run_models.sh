@@ -7,7 +7,7 @@ usage() {
   cat <<USAGE
 Usage: ${0##*/} [--jobs N] [--only MODEL]
   --jobs N      verifications at a time, each below $memory_mib MiB (default 2)
-  --only MODEL  ring_ledger, gpu_slots, bounded_launch or versioned_drain (default: all)
+  --only MODEL  ring_ledger, gpu_slots, bounded_launch, versioned_drain or slice_change (default: all)
 USAGE
 }
 die() { printf '%s: %s\n' "${0##*/}" "$*" >&2; exit 1; }
@@ -134,6 +134,8 @@ start prove gpu_slots '-DN_WG=1 -DDRAIN_BURST=1'
 start prove versioned_drain ''
 start prove bounded_launch ''
 start prove bounded_launch '-DM_ROUNDS=2 -DN_IDLE=2'
+start prove slice_change ''
+start prove slice_change '-DN_CHANGES=5 -DN_ROUNDS=4'
 
 # --- what must be found ---------------------------------------------------------------------------
 # Runs with a crash do reach the audit at the end: without that the proofs would be empty.
@@ -177,6 +179,14 @@ done
 # A flow's packets leave in another order than they came.
 for fault in TWO_OPEN_ROUNDS DRAIN_ORDER; do
   start find_fault gpu_slots "-DBREAK_$fault -DN_WG=2" 'assertion violated .*last_out'
+done
+
+# A round is answered by another NF, or two launches share a work-group, or nobody runs it.
+start find_fault slice_change -DBREAK_LEAVE_UNDRAINED '(assertion violated .*filled_for|invalid end state)'
+start find_fault slice_change -DBREAK_JOIN_EARLY 'assertion violated .*in_launch'
+# A round is said to be judged by another version than it was.
+for fault in BOUNDARY_LATE NO_WAIT; do
+  start find_fault slice_change "-DBREAK_$fault" 'assertion violated .*judged_by'
 done
 
 # A published round is never completed.

@@ -37,7 +37,7 @@ class CopyQueueTest : public ::testing::Test {
     std::vector<std::uint8_t> bytes(length, static_cast<std::uint8_t>(number));
     PacketMeta meta{};
     meta.flow_hash = number;
-    return queue.push(meta, static_cast<std::uint16_t>(number), bytes.data(), length);
+    return queue.push(meta, static_cast<std::uint16_t>(number), bytes.data(), length, 1);
   }
 
   struct Free {

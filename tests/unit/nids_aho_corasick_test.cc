@@ -187,8 +187,15 @@ std::vector<u64> run_round(const std::vector<Frame>& frames, Table& table,
   slots.push_back(0);
   std::vector<u64> results(slots.size(), 0xdead);
   for (u32 lane = 0; lane < slots.size(); ++lane) {
-    const HbRound round{region.data(), slots.data(), results.data(),
-                        table.data(),  lane,         static_cast<u32>(slots.size())};
+    HbRound round{};
+    round.region = region.data();
+    round.slots = slots.data();
+    round.results = results.data();
+    round.table = table.data();
+    round.region_bytes = region.size();
+    round.packet_limit = 0xffff;
+    round.lane = lane;
+    round.n_lanes = static_cast<u32>(slots.size());
     hb_round_nids(&round);
   }
   return results;

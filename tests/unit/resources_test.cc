@@ -50,16 +50,25 @@ TEST_F(ResourcesTest, EndpointsOfReclaimerAndPortsAreNeverGiven) {
   EXPECT_EQ(resources.take_endpoint(), EndpointId(4));
 }
 
-TEST_F(ResourcesTest, WorkGroupsAreNeighbours) {
+TEST_F(ResourcesTest, WorkGroupsAreSpreadOverTheCpuSyncers) {
   Resources resources(*registry_, 2);
-  EXPECT_EQ(resources.take_work_groups(3), 0u);
-  EXPECT_EQ(resources.take_work_groups(3), 3u);
-  EXPECT_FALSE(resources.take_work_groups(3).has_value());
-  EXPECT_EQ(resources.take_work_groups(2), 6u);
-  resources.free_work_groups(0, 3);
-  resources.free_work_groups(6, 2);
-  EXPECT_FALSE(resources.take_work_groups(5).has_value()) << "five are free, but not in one piece";
-  EXPECT_EQ(resources.take_work_groups(3), 0u);
+  using Groups = std::vector<std::uint32_t>;
+  EXPECT_EQ(resources.take_work_groups(3, 1), (Groups{0, 1, 2}));
+  EXPECT_EQ(resources.take_work_groups(3, 1), (Groups{3, 4, 5}));
+  EXPECT_FALSE(resources.take_work_groups(3, 1).has_value());
+  resources.free_work_groups(Groups{1, 4});
+  EXPECT_EQ(resources.n_free_work_groups(), 4u);
+  EXPECT_EQ(resources.take_work_groups(2, 2), (Groups{1, 4})) << "one of each CPUSyncer";
+  EXPECT_EQ(resources.take_work_groups(1, 2, Groups{0, 2, 1}), (Groups{7}))
+      << "it has two even ones";
+  resources.free_work_groups(Groups{7});
+  resources.free_work_groups(Groups{4});
+  EXPECT_EQ(resources.n_free_work_groups(), 3u);
+  resources.free_work_groups(Groups{2});
+  EXPECT_EQ(resources.take_work_groups(3, 2), (Groups{2, 7, 4}));
+  resources.free_work_groups(Groups{2, 4});
+  EXPECT_FALSE(resources.take_work_groups(2, 2).has_value()) << "the odd CPUSyncer would have none";
+  EXPECT_EQ(resources.n_free_work_groups(), 3u) << "and nothing was taken";
 }
 
 TEST_F(ResourcesTest, SlicesRunOutAndComeBack) {

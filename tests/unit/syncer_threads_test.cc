@@ -30,13 +30,18 @@ TEST(GpuPath, IsExactInOrderAndFreeOfRacesWithAllItsThreads) {
 
   // Two slices, one for each producer; each CPUSyncer has one of the slice's two work-groups, but
   // the packets of a producer all come to one of them, as a flow's do.
+  TableVersions versions(4);
   std::vector<std::unique_ptr<SliceRunner>> runners;
   for (std::uint32_t slice = 0; slice < 2; ++slice) {
     const KernelEntry* kernel = find_kernel(slice == 0 ? "forward" : "nids");
-    const SliceSpec spec{slice, 2 * slice, 2, kernel,
-                         std::make_shared<HostTable>(kernel->self_test().table)};
+    SliceSpec spec;
+    spec.slice = slice;
+    spec.work_groups = {2 * slice, 2 * slice + 1};
+    spec.kernel = kernel;
+    spec.table = std::make_shared<HostTable>(kernel->self_test().table);
     runners.push_back(std::make_unique<SliceRunner>(
-        region, spec, std::make_unique<HostSlice>(region, spec, 30, 100), [](const Error&) {}));
+        region, spec, std::make_unique<HostSlice>(region, spec, 30, 100), versions,
+        [](const Error&) {}));
     ShareSpec share{.slice = slice,
                     .service = ServiceId(5 + slice),
                     .instance = InstanceId(7 + slice),

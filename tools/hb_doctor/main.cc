@@ -260,7 +260,7 @@ int main(int argc, char** argv) {
     wanted.device_idx = o.device;
     wanted.work_group_size = o.work_group_size;
     wanted.kernel_dir = o.kernel_dir;
-    const auto built = backends->front().make()->build_program(wanted);
+    const auto built = backends->front().make()->build_program(wanted, nullptr);
     if (!built) fmt::print("{}\n", built.error().line());
     return built ? 0 : 1;
   }

@@ -13,6 +13,7 @@
 #include <chrono>
 #include <cstdio>
 #include <cstring>
+#include <numeric>
 #include <thread>
 #include <vector>
 
@@ -51,6 +52,8 @@ std::string hugepage_folder() {
 
 /// A slice that is launched as gpu_host launches it, and what its device said when it failed.
 struct Running {
+  explicit Running(std::uint32_t n_work_groups) : versions(n_work_groups) {}
+  TableVersions versions;
   std::unique_ptr<SliceRunner> runner;
   std::atomic<bool> failed{false};
   Error error;
@@ -60,10 +63,10 @@ Result<std::unique_ptr<Running>> run_slice(Backend& backend, const RegionView& v
                                            const SliceSpec& spec, bool staged) {
   auto slice = staged ? backend.make_staged_slice(view, spec) : backend.make_slice(spec);
   if (!slice) return slice.error();
-  auto running = std::make_unique<Running>();
+  auto running = std::make_unique<Running>(view.layout().n_work_groups);
   Running* const raw = running.get();
-  running->runner =
-      std::make_unique<SliceRunner>(view, spec, std::move(*slice), [raw](const Error& error) {
+  running->runner = std::make_unique<SliceRunner>(
+      view, spec, std::move(*slice), running->versions, [raw](const Error& error) {
         raw->error = error;
         raw->failed.store(true, std::memory_order_release);
       });
@@ -138,7 +141,8 @@ class Filler {
 
 Result<SliceSpec> spec_for(Backend& backend, const char* kernel, std::uint32_t n_work_groups) {
   SliceSpec spec;
-  spec.n_work_groups = n_work_groups;
+  spec.work_groups.resize(n_work_groups);
+  std::iota(spec.work_groups.begin(), spec.work_groups.end(), 0u);
   spec.kernel = find_kernel(kernel);
   auto table = backend.upload_table(spec.kernel->self_test().table);
   if (!table) return table.error();

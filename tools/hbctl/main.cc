@@ -21,14 +21,17 @@ namespace {
 using nlohmann::json;
 
 constexpr int kAuditFailed = 2;
+/// Rates are what one wants to know of a GPU: hbctl gpu always looks twice.
+constexpr double kGpuRateS = 0.5;
 
 struct Options {
   std::string prefix = "hb";
   bool as_json = false;
-  std::string file;         ///< a statistics file instead of a running manager
-  double rate_s = 0;        ///< time between two looks, for rates; 0: one look
-  std::string service;      ///< of stop, scale, restart and reload
-  unsigned instances = 0;   ///< of scale
+  std::string file;        ///< a statistics file instead of a running manager
+  double rate_s = 0;       ///< time between two looks, for rates; 0: one look
+  std::string service;     ///< of stop, scale, restart, reload and gpu resize
+  unsigned instances = 0;  ///< of scale
+  std::uint32_t n_work_groups = 0;
   unsigned timeout_s = 60;  ///< of restart
   std::vector<std::string> reload_args;
   ReadyDemand ready;
@@ -105,6 +108,20 @@ int stop(const Options& options) {
     print(*answer);
   else
     fmt::print("{}: stopping; it finishes what is in its rings first\n", options.service);
+  return 0;
+}
+
+int resize(const Options& options) {
+  const Result<json> answer =
+      ask(options.prefix,
+          {{"op", "gpu_resize"}, {"service", options.service}, {"n", options.n_work_groups}},
+          kLongLimit);
+  if (!answer) return fail(answer.error());
+  if (options.as_json)
+    print(*answer);
+  else
+    fmt::print("{}: {} work-groups, after a pause of {:.0f} us\n", options.service,
+               answer->value("work_groups", json::array()).size(), answer->value("pause_us", 0.0));
   return 0;
 }
 
@@ -219,9 +236,19 @@ int run(int argc, char** argv) {
           [](const Options& o) { return show(o, nfs_text, "nfs"); });
   command("ports", "ports and their counters",
           [](const Options& o) { return show(o, ports_text, "ports"); });
-  command("gpu", "the device and how it reaches the packets", [](const Options& o) {
-    return show(
-        o, [](const json& s, const EarlierStatus*) { return gpu_text(s); }, "gpu");
+  CLI::App* const gpu = app.add_subcommand("gpu", "the device, and the NFs that share it");
+  CLI::App* const resizing =
+      gpu->add_subcommand("resize", "give a GPU NF N work-groups; packets go on");
+  resizing->add_option("NF", options.service, "its service, as in hbctl gpu")->required();
+  resizing->add_option("N", options.n_work_groups, "work-groups it is to have")->required();
+  gpu->callback([&status, &options, resizing] {
+    if (resizing->parsed()) {
+      status = resize(options);
+      return;
+    }
+    Options looked = options;
+    if (looked.file.empty() && !(looked.rate_s > 0)) looked.rate_s = kGpuRateS;
+    status = show(looked, gpu_text, "gpu");
   });
   command("routes", "the route table: packet type, current NF, next NF", [](const Options& o) {
     return show(
