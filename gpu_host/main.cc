@@ -53,8 +53,8 @@ void declare(CLI::App& app, Options& options) {
       ->capture_default_str();
   app.add_flag("--elastic", service.elastic,
                "move work-groups to slices in front of which packets wait");
-  app.add_option("--watchdog", service.watchdog_s, "seconds that a round may take")
-      ->check(CLI::Range(1u, 3600u))
+  app.add_option("--round-timeout", service.round_timeout_ms, "ms that a round may take")
+      ->check(CLI::Range(100u, 3'600'000u))
       ->capture_default_str();
   app.add_option("--cores", service.cores, "CPUs to run on, like 0-3,8");
   app.add_option("--memory", options.memory,

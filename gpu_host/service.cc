@@ -221,13 +221,13 @@ Result<void> Service::balance() {
 }
 
 void Service::look_for_stuck_kernels() {
-  const std::uint64_t limit_ns = options_.watchdog_s * std::uint64_t{1'000'000'000};
+  const std::uint64_t limit_ns = options_.round_timeout_ms * std::uint64_t{1'000'000};
   for (const auto& [number, slice] : slices_) {
     const int group = slice->stuck_work_group(monotonic_ns(), limit_ns);
     if (group < 0) continue;
     const std::string what =
-        fmt::format("the kernel '{}' has not ended its round on work-group {} for {} s",
-                    slice->label(), group, options_.watchdog_s);
+        fmt::format("the kernel '{}' has not ended its round on work-group {} for {} ms",
+                    slice->label(), group, options_.round_timeout_ms);
     (void)attachment_->socket().send({{"op", "stuck"}, {"slice", number}, {"what", what}});
     spdlog::error("{}: gpu_host ends, as nothing else can end a kernel", what);
     _exit(1);

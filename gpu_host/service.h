@@ -27,7 +27,7 @@ struct ServiceOptions {
   std::string cores;
   std::optional<MemoryMode> memory;  ///< nullopt: the first that works
   std::string kernel_dir;
-  std::uint32_t watchdog_s = 10;  ///< how long a round may take
+  std::uint32_t round_timeout_ms = 5000;  ///< how long a round may take
 };
 
 /// The process' one service. Main thread, but for the threads it starts.

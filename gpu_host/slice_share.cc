@@ -23,6 +23,8 @@ void add(std::atomic<std::uint64_t>& counter, std::uint64_t n) noexcept {
 struct SliceShare::Answers {
   std::array<rte_mbuf*, kMaxBurst> packets;
   std::array<Verdict, kMaxBurst> verdicts;
+  std::array<std::uint16_t, kMaxBurst> data_off;  ///< rte_mbuf::data_off; checked, as is the length
+  std::array<std::uint16_t, kMaxBurst> length;
   std::uint64_t live = 0;  ///< not dummies
   std::uint64_t copy = 0;  ///< the control process wants a copy
   std::uint64_t bad = 0;   ///< answers that make no sense
@@ -104,8 +106,11 @@ void SliceShare::read_answers(const SyncerCommon& syncer, const WorkQueue& queue
     if (slot == 0) continue;
     out.packets[i] = reinterpret_cast<rte_mbuf*>(view.region.base() + HB_SLOT_BASE(slot));
     out.live |= std::uint64_t{1} << i;
-    rte_prefetch0(out.packets[i]);
-    rte_prefetch0(reinterpret_cast<const char*>(out.packets[i]) + RTE_CACHE_LINE_SIZE);
+  }
+  // Where the metadata are: of this burst unless the one before has asked, and of the next.
+  const std::uint32_t ahead = queue.next_burst(2 * kMaxBurst);
+  for (std::uint32_t i = queue.is_round_start() ? 0 : n; i < ahead; ++i) {
+    rte_prefetch0(view.region.base() + HB_SLOT_BASE(queue.slot(i)) + RTE_CACHE_LINE_MIN_SIZE);
   }
   const PoolLayout& pool = view.check.pool();
   // Acquire: pairs with the manager's release store once the names are there.
@@ -130,9 +135,16 @@ void SliceShare::read_answers(const SyncerCommon& syncer, const WorkQueue& queue
       continue;
     }
     rte_mbuf* const mbuf = out.packets[i];
-    mbuf->data_off = static_cast<std::uint16_t>(offset);
-    mbuf->data_len = static_cast<std::uint16_t>(length);
-    mbuf->pkt_len = length;
+    out.data_off[i] = static_cast<std::uint16_t>(offset);
+    out.length[i] = static_cast<std::uint16_t>(length);
+    // An NF that leaves them as they were spares the CPUSyncer the mbuf's first line.
+    const u64 slot = queue.slot(static_cast<std::uint32_t>(i));
+    if (length != HB_SLOT_LENGTH(slot) ||
+        HB_RESULT_DATA_OFFSET(result) != HB_SLOT_DATA_OFFSET(slot)) {
+      mbuf->data_off = out.data_off[i];
+      mbuf->data_len = out.length[i];
+      mbuf->pkt_len = length;
+    }
     if ((flags & HB_RESULT_NEW_TYPE) != 0)
       packet_meta(mbuf).type = static_cast<std::uint8_t>(HB_RESULT_TYPE(result));
     out.verdicts[i] = Verdict(verdict, argument);
@@ -148,12 +160,12 @@ bool SliceShare::copy_to_control(const SyncerCommon& syncer, const Answers& answ
   for (std::uint64_t rest = answers.copy & ~copied_; rest != 0; rest &= rest - 1) {
     const int i = std::countr_zero(rest);
     rte_mbuf* const mbuf = answers.packets[i];
-    // Not rte_pktmbuf_mtod: buf_addr is a word that a wild write may have changed.
-    const auto* bytes =
-        reinterpret_cast<const std::uint8_t*>(mbuf) + view.check.pool().mbuf_bytes + mbuf->data_off;
+    // Not by the mbuf's own words: a wild write may have changed them.
+    const auto* bytes = reinterpret_cast<const std::uint8_t*>(mbuf) + view.check.pool().mbuf_bytes +
+                        answers.data_off[i];
     const bool copied =
         spec_.copy_queue != ShareSpec::kNoCopyQueue &&
-        copies_.push(packet_meta(mbuf), mbuf->port, bytes, mbuf->data_len, answers.version);
+        copies_.push(packet_meta(mbuf), mbuf->port, bytes, answers.length[i], answers.version);
     if (!copied && spec_.copy_queue != ShareSpec::kNoCopyQueue && view.registry->lossless != 0) {
       const InstanceState state = instance.state.load(std::memory_order_acquire);
       const bool reads = (state == InstanceState::kRunning || state == InstanceState::kDraining) &&
@@ -170,6 +182,7 @@ bool SliceShare::fill(SyncerCommon& syncer) noexcept {
   const EndpointEntry& endpoint = syncer.view.registry->endpoints[spec_.endpoint.value];
   const std::uint32_t first = first_producer_;
   bool moved = false;
+  bool more_waits = false;
   // From the producer after the last one served, so that none starves where room is scarce.
   for (std::uint32_t pass = 0; pass < 2; ++pass) {
     for (std::uint32_t word = 0; word < kMaxContexts / 64; ++word) {
@@ -185,12 +198,15 @@ bool SliceShare::fill(SyncerCommon& syncer) noexcept {
         if (take_burst(syncer, ContextId(from), std::min(room, kMaxBurst))) {
           first_producer_ = (from + 1) % kMaxContexts;
           moved = true;
+          more_waits |= has_packets(syncer.view.region.ring(id));
         }
       }
     }
   }
+  // With more at hand the round is full before the device could have begun it; each padded one
+  // costs both sides as much as a full one.
   WorkQueue& open = queues_[open_];
-  if (open.open_slots() != 0 && open.is_idle()) {
+  if (open.open_slots() != 0 && !more_waits && open.is_idle()) {
     open.pad();
     publish_open();
   }
@@ -206,6 +222,7 @@ bool SliceShare::take_burst(SyncerCommon& syncer, ContextId from, std::uint32_t 
   if (!ring_is_sane(ring, region.planned_size(id))) return false;
   const Window window = peek(ring, most);
   if (window.n == 0) return false;
+  prefetch_behind(ring, window);
   std::array<rte_mbuf*, kMaxBurst> packets;
   std::array<u64, kMaxBurst> slots;
   std::uint64_t good = check_packets(syncer, id, window, packets.data(), slots.data());

@@ -48,7 +48,13 @@ class WorkQueue {
 
   /// Fills the open round up with dummies. Moves no packet.
   void pad() noexcept {
-    for (const u64 dummy = 0; open_slots() % round_slots_ != 0;) fill(&dummy, 1);
+    const std::uint32_t first = filled_;
+    while (open_slots() % round_slots_ != 0) {
+      slots_[filled_ & mask_] = 0;
+      own_[filled_ & mask_] = 0;
+      ++filled_;
+    }
+    if (filled_ != first) store(control_->filled.value, filled_);
   }
 
   /// Hands the open round, which is full, to the device.
@@ -78,6 +84,10 @@ class WorkQueue {
     return results_[(drained_ + i) & mask_];
   }
   [[nodiscard]] std::uint32_t drained() const noexcept { return drained_; }
+  /// Nothing of the oldest round has been taken back yet.
+  [[nodiscard]] bool is_round_start() const noexcept {
+    return drained_ == rounds_drained_ * round_slots_;
+  }
   /// The oldest round that is not taken back.
   [[nodiscard]] std::uint32_t first_round() const noexcept { return rounds_drained_; }
   /// Nothing lies in it.

@@ -65,7 +65,7 @@ class Controller {
   void on_child_ended(const SupervisorLink& supervisor, const nlohmann::json& message);
   void check_waits();
   void check_hangs();
-  void check_gpu_host_hangs(std::chrono::milliseconds limit);
+  void check_gpu_host_hangs();
   [[nodiscard]] Load load_of(const Instance& instance) const;
   void on_gpu_host_death();
   void lose_slice(Instance& instance, bool comes_back);

@@ -23,8 +23,6 @@ constexpr milliseconds kWordLimit{1000};
 constexpr milliseconds kStartLimit{5000};
 /// How often processes are looked at that might be hung.
 constexpr milliseconds kLookPeriod{50};
-/// gpu_host waits for a device, which has work of its own: it gets so many times --nf-timeout.
-constexpr int kGpuHostPatience = 5;
 
 }  // namespace
 
@@ -196,7 +194,7 @@ void Controller::check_hangs() {
     instance->failure = fmt::format("hung: no progress for {} ms", limit.count());
     syscall(SYS_pidfd_send_signal, instance->pidfd, SIGKILL, nullptr, 0);
   }
-  check_gpu_host_hangs(nf_limit * kGpuHostPatience);
+  check_gpu_host_hangs();
 }
 
 Controller::Load Controller::load_of(const Instance& instance) const {
@@ -215,7 +213,7 @@ Controller::Load Controller::load_of(const Instance& instance) const {
   return load;
 }
 
-void Controller::check_gpu_host_hangs(milliseconds limit) {
+void Controller::check_gpu_host_hangs() {
   if (!gpu_.alive() || p_.options.debug_nf || p_.syncers.empty()) return;
   Load load;
   for (const SyncerContext& syncer : p_.syncers)
@@ -226,6 +224,12 @@ void Controller::check_gpu_host_hangs(milliseconds limit) {
                                       [this](EndpointId e) { return !recovery_.is_empty(e); });
   }
   if (!gpu_stall_.is_stalled(load.progress, load.waits)) return;
+  const std::optional<TaskLook> task = look_at_task(gpu_.pid());
+  if (!task) return;
+  // One that runs finds out by itself which kernel it is that hangs, and says so: it goes first.
+  const bool is_stopped = task->state == 'T' || task->state == 't';
+  const milliseconds limit = is_stopped ? milliseconds(p_.options.nf_timeout_ms)
+                                        : GpuSupervisor::round_limit(p_.options) * 2;
   // Its main thread only listens; the others are as many as the device wants.
   if (gpu_stall_.add(kLookPeriod, TaskLook{.state = 'S', .cpu = {}}) < limit) return;
   gpu_stall_.reset();

@@ -7,7 +7,9 @@
 #include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
+#include <algorithm>
 
+#include <algorithm>
 #include <cstring>
 #include <filesystem>
 #include <nlohmann/json.hpp>
@@ -15,6 +17,12 @@
 #include "manager/supervisor_link.h"
 
 namespace hb {
+
+std::chrono::milliseconds GpuSupervisor::round_limit(const ManagerOptions& options) {
+  // A device has work of its own, and one that is a CPU may have to share it.
+  return std::max(std::chrono::milliseconds(options.nf_timeout_ms) * 5,
+                  std::chrono::milliseconds(5000));
+}
 
 GpuSupervisor::~GpuSupervisor() {
   if (alive()) {
@@ -36,7 +44,9 @@ Result<void> GpuSupervisor::start() {
                                    "--idle",
                                    o.busy ? "busy" : "adaptive",
                                    "--backend",
-                                   to_string(o.gpu)};
+                                   to_string(o.gpu),
+                                   "--round-timeout",
+                                   std::to_string(round_limit(o).count())};
   if (o.gpu_device >= 0) args.insert(args.end(), {"--device", std::to_string(o.gpu_device)});
   if (o.elastic) args.emplace_back("--elastic");
   if (!o.cores.empty()) args.insert(args.end(), {"--cores", o.cores});

@@ -23,6 +23,9 @@ class GpuSupervisor {
   GpuSupervisor(const GpuSupervisor&) = delete;
   GpuSupervisor& operator=(const GpuSupervisor&) = delete;
 
+  /// How long a round may take on the device before gpu_host gives up: it then names the kernel.
+  static std::chrono::milliseconds round_limit(const ManagerOptions& options);
+
   /// Starts the process; it registers over the control socket when it is up.
   Result<void> start();
 

@@ -3,6 +3,7 @@
 #pragma once
 
 #include <rte_mbuf.h>
+#include <rte_prefetch.h>
 #include <rte_ring.h>
 
 #include <atomic>
@@ -18,7 +19,8 @@ namespace hb {
 struct Window {
   rte_mbuf** packets = nullptr;  ///< in the ring's own memory
   std::uint32_t n = 0;
-  std::uint32_t tail = 0;  ///< cons.tail, which names this burst in the ledger
+  std::uint32_t tail = 0;    ///< cons.tail, which names this burst in the ledger
+  std::uint32_t behind = 0;  ///< packets that wait behind it, as far as known
 };
 
 /// @return true if the ring's constants are as planned; a wild write may have changed them
@@ -42,7 +44,17 @@ inline Window peek(rte_ring* ring, std::uint32_t max = kMaxBurst) noexcept {
   unsigned available = 0;
   window.n = rte_ring_dequeue_zc_burst_start(ring, max < to_end ? max : to_end, &zc, &available);
   window.packets = static_cast<rte_mbuf**>(zc.ptr1);
+  window.behind = available;
   return window;
+}
+
+/// Brings the first lines of the mbufs behind a window nearer: they are next. What the pointers are
+/// worth does not matter here.
+inline void prefetch_behind(const rte_ring* ring, const Window& window) noexcept {
+  rte_mbuf* const* const slots = window.packets - (window.tail & ring->mask);
+  const std::uint32_t n = window.behind < kMaxBurst ? window.behind : kMaxBurst;
+  for (std::uint32_t i = 0; i < n; ++i)
+    rte_prefetch0(slots[(window.tail + window.n + i) & ring->mask]);
 }
 
 /// Gives the window's slots back to the producer: the burst is over.
