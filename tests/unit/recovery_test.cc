@@ -185,6 +185,8 @@ TEST_F(RecoveryTest, ServingEndsThoughAProducerNeverDoes) {
       std::array<rte_mbuf*, kMaxBurst> packets;
       std::copy_n(window.packets, window.n, packets.begin());
       commit(out, window);
+      // Served, but not committed yet: their places are still taken.
+      while (room(source()) < window.n && !end.stop_requested()) rte_pause();
       publish(source(), packets.data(), window.n);
       n_rounds.fetch_add(1, std::memory_order_relaxed);
     }
