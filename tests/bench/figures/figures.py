@@ -6,8 +6,9 @@
   fig4    CPUSyncer threads x RX threads for one and two GPU NFs
   fig5    each NF on the CPU and on the GPU
   fig6    chain IPsec, NIDS, router with the NIDS on the GPU against the CPU
-  fig7    dynamic chains
+  fig7    dynamic chains, 50/50 and 93/7, against the static chain with the same work
   fig8    throughput of a GPU NF per watt
+  elastic work-groups that follow the load against each fixed split, two GPU NFs at 93/7
 
 Every figure is taken --runs times: median, smallest, largest. A platform's throughput is its rate
 under overload and the highest rate without a loss (RFC 2544, by bisection), with the latency from RX
@@ -19,47 +20,16 @@ import argparse
 import contextlib
 import json
 import os
-import platform
-import statistics
 import subprocess
-import sys
 import tempfile
 import time
 from pathlib import Path
 
-HERE = Path(__file__).resolve().parent
-for place in (HERE.parents[1] / "e2e", HERE / "e2e"):
-    if (place / "harness.py").exists():
-        sys.path.insert(0, str(place))
-import harness  # noqa: E402
+from chains import run_elastic, run_fig6, run_fig7
+from measure import (counters, harness, machine, nids_options, output, report, setup_of, spread,
+                     throughput)
 
-ALL = ["limits", "fig3", "fig4", "fig5", "fig6", "fig7", "fig8"]
-LOSS_FREE_STEPS = 6
-
-
-def output(*command):
-    """What a program prints; empty if there is none or it fails."""
-    try:
-        return subprocess.run(command, text=True, capture_output=True, timeout=60,
-                              check=True).stdout.strip()
-    except (OSError, subprocess.SubprocessError):
-        return ""
-
-
-def machine():
-    model = next((line.split(":")[1].strip() for line in open("/proc/cpuinfo")
-                  if line.startswith("model name")), "unknown")
-    gpu = output("nvidia-smi", "--query-gpu=name,driver_version,pcie.link.gen.max,"
-                 "pcie.link.width.max,power.limit", "--format=csv,noheader")
-    return {"cpu": model, "cpus": len(os.sched_getaffinity(0)), "kernel": platform.release(),
-            "gpu": gpu or "none of NVIDIA's",
-            "revision": os.environ.get("HB_REVISION") or
-            output("git", "-C", str(HERE), "rev-parse", "--short", "HEAD")}
-
-
-def spread(values):
-    return {"median": statistics.median(values), "low": min(values), "high": max(values),
-            "runs": len(values)}
+ALL = ["limits", "fig3", "fig4", "fig5", "fig6", "fig7", "fig8", "elastic"]
 
 
 def doctor(args, *more):
@@ -116,78 +86,6 @@ def run_fig3(args, results):
 
 # The whole platform --------------------------------------------------------------------------------
 
-def counters(status):
-    return (status["ports"][0]["tx_packets"], sum(status["drops"].values()) +
-            sum(sum(nf["drops"].values()) for nf in status["nfs"]), time.monotonic())
-
-
-def trial(args, folder, setup, rate):
-    """One window: packets per second sent, lost, and latency of the whole run."""
-    port = f"gen:size={setup['size']},flows=4096"
-    port += f",payload={setup['payload']}" if setup.get("payload") else ""
-    port += f",rate={int(rate)}" if rate else ""
-    bench = harness.Platform(folder)
-    try:
-        bench.start_manager("--port", port, "--idle", args.idle, *setup["manager"],
-                            gpu=setup["gpu"])
-        n_on_gpu = sum(nf[1] for nf in setup["nfs"])
-        for nf, on_gpu, service, options in setup["nfs"]:
-            share = ["--workgroups", str(args.workgroups // n_on_gpu)] if on_gpu else []
-            bench.start_nf(nf, *options, *share, gpu=on_gpu, service=service)
-        bench.wait_works(setup["nfs"][-1][2])
-        time.sleep(args.seconds)  # cores and device come up to speed
-        before = counters(bench.status())
-        time.sleep(args.seconds)  # the window that is measured
-        status = bench.status()
-        after = counters(status)
-        final = bench.stop()
-        harness.assert_exact(final)
-    finally:
-        bench.clean_up()
-    seconds = after[2] - before[2]
-    return {"pps": (after[0] - before[0]) / seconds, "lost": after[1] - before[1],
-            "latency": status["ports"][0]["latency"]}
-
-
-def throughput(args, folder, setup):
-    """Rates under overload, then the highest one without a loss."""
-    overload = [trial(args, folder, setup, 0) for _ in range(args.runs)]
-    rates = [one["pps"] for one in overload]
-    low, high, best = 0.0, statistics.median(rates), None
-    for _ in range(LOSS_FREE_STEPS if args.loss_free else 0):
-        rate = (low + high) / 2 if best or high < max(rates) else high * 0.9
-        one = trial(args, folder, setup, rate)
-        if one["lost"] == 0 and one["pps"] > 0.98 * rate:
-            low, best = rate, one
-        else:
-            high = rate
-    scale = setup["size"] * 8e-9 if setup["size"] != "imix" else None
-    result = {"overload_mpps": spread([rate / 1e6 for rate in rates]),
-              "overload_latency": overload[-1]["latency"],
-              "loss_free_mpps": best["pps"] / 1e6 if best else None,
-              "loss_free_latency": best["latency"] if best else None}
-    if scale:
-        result["overload_gbps"] = spread([rate * scale for rate in rates])
-    return result
-
-
-def setup_of(args, nfs, size, syncers=1, rx_threads=1, payload=None):
-    on_gpu = any(nf[1] for nf in nfs)
-    manager = ["--rx-threads", str(rx_threads), "--pool", str(args.pool)]
-    if on_gpu:
-        manager += ["--syncers", str(syncers), "--workgroups", str(args.workgroups),
-                    "--workgroup-size", str(args.workgroup_size)]
-    return {"size": size, "manager": manager, "gpu": args.gpu if on_gpu else "none", "nfs": nfs,
-            "payload": payload}
-
-
-def report(name, label, row):
-    gbps = row.get("overload_gbps", {}).get("median", 0)
-    free = row["loss_free_mpps"]
-    print(f"{name:7} {label:44} {row['overload_mpps']['median']:8.3f} Mpps {gbps:8.2f} Gbps  "
-          f"loss-free {'-' if free is None else format(free, '.3f')}", flush=True)
-
-
 def run_fig4(args, folder, results):
     rows = []
     for n_nfs in (1, 2):
@@ -199,10 +97,6 @@ def run_fig4(args, folder, results):
                 rows.append(row)
                 report("fig4", f"{n_nfs} NFs, {syncers} CPUSyncers, {rx_threads} RX threads", row)
     results["fig4"] = rows
-
-
-def nids_options(args):
-    return ["--rules", str(args.rules), "--alerts", "/dev/null"]
 
 
 def run_fig5(args, folder, results):
@@ -289,14 +183,11 @@ def main():
                  "fig3": lambda: run_fig3(args, results),
                  "fig4": lambda: run_fig4(args, folder, results),
                  "fig5": lambda: run_fig5(args, folder, results),
-                 "fig8": lambda: run_fig8(args, folder, results)}
-        if not (harness.BUILD / "nfs" / "ipsec").exists():
-            for name in ("fig6", "fig7"):
-                results["missing"][name] = "there is no ipsec NF in this build"
+                 "fig6": lambda: run_fig6(args, folder, results),
+                 "fig7": lambda: run_fig7(args, folder, results),
+                 "fig8": lambda: run_fig8(args, folder, results),
+                 "elastic": lambda: run_elastic(args, folder, results)}
         for name in what:
-            if name not in steps:
-                results["missing"].setdefault(name, "this program does not measure it yet")
-                continue
             try:
                 steps[name]()
             except (harness.Failure, AssertionError, subprocess.SubprocessError, ValueError) as why:

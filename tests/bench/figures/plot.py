@@ -64,7 +64,29 @@ def draw_fig5(axes, results):
     axes.set(ylabel="Gbps, overload")
 
 
-FIGURES = {"fig3": draw_fig3, "fig4": draw_fig4, "fig5": draw_fig5}
+def draw_fig6(axes, results):
+    rows = results["fig6"]
+    bars(axes, rows, [f"NIDS on {r['nids']}" for r in rows], "overload_gbps")
+    limit_line(axes, results, "read_gbps", "Gbps")
+    axes.set(ylabel="Gbps, ipsec - nids - router, overload")
+
+
+def draw_fig7(axes, results):
+    rows = results["fig7"]
+    bars(axes, rows, [f"{r['chain']}, {r['bytes']} B" for r in rows], "overload_mpps")
+    limit_line(axes, results, "slots_mpps", "Mpps")
+    axes.set(ylabel="Mpps, overload")
+
+
+def draw_elastic(axes, results):
+    rows = results["elastic"]
+    bars(axes, rows, [str(r["split"]) for r in rows], "overload_mpps")
+    axes.set(xlabel="work-groups of the two GPU NFs; 93 % of the packets to the first",
+             ylabel="Mpps, overload")
+
+
+FIGURES = {"fig3": draw_fig3, "fig4": draw_fig4, "fig5": draw_fig5, "fig6": draw_fig6,
+           "fig7": draw_fig7, "elastic": draw_elastic}
 
 
 def main():
