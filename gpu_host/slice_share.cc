@@ -222,7 +222,8 @@ bool SliceShare::take_burst(SyncerCommon& syncer, ContextId from, std::uint32_t 
   if (!ring_is_sane(ring, region.planned_size(id))) return false;
   const Window window = peek(ring, most);
   if (window.n == 0) return false;
-  prefetch_behind(ring, window);
+  // Their metadata are read when they come back.
+  prefetch_behind(ring, window, [](const void* mbuf) { rte_prefetch0(mbuf); });
   std::array<rte_mbuf*, kMaxBurst> packets;
   std::array<u64, kMaxBurst> slots;
   std::uint64_t good = check_packets(syncer, id, window, packets.data(), slots.data());

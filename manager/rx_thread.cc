@@ -130,6 +130,7 @@ void RxThread::admit(std::size_t port, rte_mbuf** burst, std::uint32_t n) noexce
   std::uint64_t bytes = 0;
   std::uint64_t too_big = 0;
   const std::uint64_t now = wall_clock_ns();
+  for (std::uint32_t i = 0; i < n; ++i) __builtin_prefetch(&packet_meta(burst[i]), 1);
   // net_pcap gives microseconds; a device that has a clock is made to give nanoseconds.
   const std::uint64_t scale = (*setup_.ports)[port].driver == "net_pcap" ? 1000 : 1;
   for (std::uint32_t i = 0; i < n; ++i) {

@@ -1,7 +1,5 @@
 #include "nf_lib/burst_loop.h"
 
-#include <rte_prefetch.h>
-
 #include <algorithm>
 #include <array>
 #include <bit>
@@ -46,6 +44,7 @@ void BurstLoop::take_burst(NetworkFunction& nf, RingId id, rte_ring* ring) noexc
   const BurstScope scope(page_);
   const Window window = peek(ring);
   if (window.n == 0) return;
+  prefetch_behind(ring, window, prefetch_mbuf);
   std::array<rte_mbuf*, kMaxBurst> packets;
   const std::uint32_t n = take_window(window, packets.data());
   std::array<Verdict, kMaxBurst> verdicts;
@@ -76,7 +75,7 @@ std::uint32_t BurstLoop::take_window(const Window& window, rte_mbuf** packets) n
   for (std::uint32_t i = 0; i < window.n; ++i) {
     packets[n] = window.packets[i];
     if (view_.check.is_packet(packets[n])) {
-      rte_prefetch0(packets[n]);
+      prefetch_mbuf(packets[n]);
       ++n;
     }
   }

@@ -48,13 +48,20 @@ inline Window peek(rte_ring* ring, std::uint32_t max = kMaxBurst) noexcept {
   return window;
 }
 
-/// Brings the first lines of the mbufs behind a window nearer: they are next. What the pointers are
-/// worth does not matter here.
-inline void prefetch_behind(const rte_ring* ring, const Window& window) noexcept {
+/// Brings the lines of an mbuf nearer: its header and its metadata. Any address will do.
+inline void prefetch_mbuf(const void* mbuf) noexcept {
+  rte_prefetch0(mbuf);
+  rte_prefetch0(static_cast<const char*>(mbuf) + RTE_CACHE_LINE_MIN_SIZE);
+}
+
+/// Brings what waits behind a window nearer: it is next. What the pointers are worth does not
+/// matter here.
+/// @param prefetch  prefetch_mbuf, or what the consumer needs of an mbuf
+template <typename F>
+void prefetch_behind(const rte_ring* ring, const Window& window, F&& prefetch) noexcept {
   rte_mbuf* const* const slots = window.packets - (window.tail & ring->mask);
   const std::uint32_t n = window.behind < kMaxBurst ? window.behind : kMaxBurst;
-  for (std::uint32_t i = 0; i < n; ++i)
-    rte_prefetch0(slots[(window.tail + window.n + i) & ring->mask]);
+  for (std::uint32_t i = 0; i < n; ++i) prefetch(slots[(window.tail + window.n + i) & ring->mask]);
 }
 
 /// Gives the window's slots back to the producer: the burst is over.
