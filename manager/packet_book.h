@@ -34,6 +34,10 @@ class PacketBook {
   void set_out(std::uint32_t number, PacketState state, std::uint8_t version = 0) noexcept {
     entries_[number].store({state, version}, std::memory_order_relaxed);
   }
+  /// Brings a packet's entry nearer, to be written. Any number will do.
+  void prefetch(std::uint32_t number) const noexcept {
+    __builtin_prefetch(&entries_[number < n_ ? number : 0], 1);
+  }
   /// Takes a packet back.
   /// @return what it was; kHome means that it was returned twice and must not be freed again
   BookEntry take_home(std::uint32_t number) noexcept {

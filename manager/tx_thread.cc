@@ -67,9 +67,12 @@ bool TxThread::drain_endpoint(std::uint32_t endpoint, F&& handle) noexcept {
       if (!has_packets(ring) || !ring_is_usable(ring, region.planned_size(id))) continue;
       const Window window = peek(ring);
       if (window.n == 0) continue;
-      // Another core wrote them last: without this each packet costs two waits for its cache.
-      for (std::uint32_t i = 0; i < window.n; ++i) prefetch_mbuf(window.packets[i]);
-      prefetch_behind(ring, window, prefetch_mbuf);
+      // Other cores wrote them last, and what the book says of them: they are on their way while
+      // those before them are dealt with.
+      prefetch_behind(ring, window, [this](const void* mbuf) {
+        prefetch_mbuf(mbuf);
+        setup_.book->prefetch(setup_.view.check.number(mbuf));
+      });
       std::array<rte_mbuf*, kMaxBurst> packets;
       const std::uint32_t n = take(window, packets.data());
       commit(ring, window);
