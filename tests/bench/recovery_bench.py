@@ -1,7 +1,8 @@
 #!/usr/bin/env python3
-"""What a crash costs: a restarted `forward` is killed again and again while another chain goes on.
+"""What a crash costs: instances of `forward` are killed one after another while another chain goes on.
 
-gen -> victim -> tx and gen -> other -> tx, by flow; the victim's supervisor starts it again. For each kill:
+gen -> victimK -> tx for some victims, and gen -> other -> tx, by flow; the victims' supervisors start
+them again. Each has lived for ten seconds when it is killed, so that no back-off counts. For each kill:
   restart    from the kill until the successor has taken a packet
   neighbour  the other chain's rate over --window-ms from the kill on, against the same time before it
   standstill the longest time around the kill in which the other chain's count did not move, as seen by
@@ -19,30 +20,40 @@ from pathlib import Path
 
 from platform_bench import machine, started
 
-ROUTES = "a, rx, victim\na, victim, tx\nb, rx, other\nb, other, tx\n"
-FLOWS = "a, 10.0.0.0/27, *, *, *, *\nb, *, *, *, *, *\n"
+LEAST_LIFE_S = 10.1
 
 
-def sample(bench):
+def routes(n):
+    chains = [*(f"victim{k}" for k in range(n)), "other"]
+    return "".join(f"t{service}, rx, {service}\nt{service}, {service}, tx\n" for service in chains)
+
+
+def flows(n):
+    """Four of the generator's 64 flows for each victim."""
+    return "".join(f"tvictim{k}, 10.0.0.{4 * k}/30, *, *, *, *\n" for k in range(n)) + \
+        "tother, *, *, *, *, *\n"
+
+
+def sample(bench, service):
     """(time, packets the other chain took, packets the victim took, the victim's entry)"""
     status = bench.status()
     now = time.monotonic()
-    victim = bench.instances("victim", status)[0]
+    victim = bench.instances(service, status)[0]
     return now, bench.nf("other", status)["rx"], victim["rx"], victim
 
 
-def one_kill(bench, window_s):
-    before = sample(bench)
-    while (samples := [before, sample(bench)])[-1][0] - before[0] < window_s:
+def one_kill(bench, service, window_s):
+    before = sample(bench, service)
+    while (samples := [before, sample(bench, service)])[-1][0] - before[0] < window_s:
         pass
     old = samples[-1][3]["pid"]
     killed = time.monotonic()
     os.kill(old, signal.SIGKILL)
-    at_kill = sample(bench)
+    at_kill = sample(bench, service)
     trail = [samples[-1], at_kill]
     back = None
     while back is None or trail[-1][0] - killed < window_s:
-        trail.append(sample(bench))
+        trail.append(sample(bench, service))
         entry = trail[-1][3]
         if back is None and entry["pid"] not in (0, None, old) and entry["state"] == "running" \
                 and trail[-1][2] > trail[-2][2]:
@@ -67,6 +78,7 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__,
                                      formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--kills", type=int, default=20)
+    parser.add_argument("--victims", type=int, default=8)
     parser.add_argument("--window-ms", type=float, default=200)
     parser.add_argument("--rate", type=int, default=1_000_000, help="packets a second of the generator")
     parser.add_argument("--idle", default="adaptive", choices=["adaptive", "busy"])
@@ -75,16 +87,23 @@ def main():
     kills = []
     with tempfile.TemporaryDirectory() as folder, started(folder) as bench:
         bench.start_manager("--port", f"gen:size=64,flows=64,rate={args.rate}", "--idle", args.idle,
-                            "--routes", bench.write("routes.csv", ROUTES),
-                            "--flows", bench.write("flows.csv", FLOWS))
-        bench.start_supervised("forward", service="victim", restart="always")
+                            "--routes", bench.write("routes.csv", routes(args.victims)),
+                            "--flows", bench.write("flows.csv", flows(args.victims)))
         bench.start_nf("forward", service="other")
-        bench.wait_works("victim")
-        bench.wait_works("other")
-        for _ in range(args.kills):
-            kills.append(one_kill(bench, args.window_ms / 1e3))
-            bench.wait_instances("victim", 1)
-            time.sleep(2.1)  # a life of less than 2 s would count towards a crash loop
+        born = {}
+        for k in range(args.victims):
+            bench.start_supervised("forward", service=f"victim{k}", restart="always")
+            born[f"victim{k}"] = time.monotonic()
+        for service in (*born, "other"):
+            bench.wait_works(service)
+        for i in range(args.kills):
+            service = f"victim{i % args.victims}"
+            time.sleep(max(0.0, born[service] + LEAST_LIFE_S - time.monotonic()))
+            kills.append(one_kill(bench, service, args.window_ms / 1e3))
+            print("kill      " + "  ".join(f"{key} {value:.3f}" for key, value in kills[-1].items()),
+                  flush=True)
+            bench.wait_instances(service, 1)
+            born[service] = time.monotonic()
     rows = {}
     for key in ("restart_ms", "neighbour", "standstill_ms"):
         values = [kill[key] for kill in kills]
