@@ -123,14 +123,17 @@ void Controller::poll_once(microseconds timeout) {
     };
     // Who has died is noted before messages are handled: those may close descriptors and bring new
     // ones with the same numbers.
-    std::vector<Instance*> dead;
+    std::vector<std::pair<Instance*, int>> dead;
     for (const auto& instance : p_.instances)
-      if (instance->alive() && is_ready(instance->pidfd)) dead.push_back(instance.get());
+      if (instance->alive() && is_ready(instance->pidfd))
+        dead.emplace_back(instance.get(), instance->pid);
     const bool gpu_host_died = gpu_.alive() && is_ready(gpu_.pidfd());
     const bool signalled = is_ready(signal_fd_);
     server_.dispatch(polled);
     // What the dead said last counts: a process that says bye and ends at once has ended well.
-    for (Instance* const instance : dead) {
+    for (const auto& [instance, pid] : dead) {
+      // Its supervisor may have said so meanwhile, and even started its successor.
+      if (!instance->alive() || instance->pid != pid) continue;
       server_.drain(instance->connection);
       on_nf_death(*instance);
     }
