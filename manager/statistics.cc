@@ -1,5 +1,7 @@
 #include "manager/statistics.h"
 
+#include <fmt/format.h>
+#include <fmt/ranges.h>
 #include <rte_ethdev.h>
 
 #include <algorithm>
@@ -53,6 +55,7 @@ json ports_json(const Platform& p) {
     const TxPortCounters& tx = p.tx_thread->counters(i);
     ports.push_back({{"id", i},
                      {"spec", p.ports[i].spec.text},
+                     {"mac", fmt::format("{:02x}", fmt::join(p.ports[i].mac.addr_bytes, ":"))},
                      {"rx_packets", packets},
                      {"rx_bytes", bytes},
                      {"tx_packets", get(tx.packets)},
