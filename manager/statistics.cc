@@ -151,6 +151,9 @@ json nfs_json(const Platform& p) {
                {"restarts", instance->restarts}};
     if (!instance->failure.empty()) nf["failure"] = instance->failure;
     if (!instance->last_end.empty()) nf["last_end"] = instance->last_end;
+    const auto& entry = p.control->registry().services[instance->service->id];
+    if (const auto number = entry.number.load(std::memory_order_relaxed); number != 0)
+      nf["service_id"] = number;  // an OpenNetVM NF's
     if (gpu) nf["workgroups"] = instance->work_groups.size();
     nfs.push_back(std::move(nf));
   }

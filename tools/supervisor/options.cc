@@ -41,7 +41,9 @@ Result<Options> parse_options(int argc, char** argv) {
   try {
     app.parse(std::move(words));
   } catch (const CLI::ParseError& error) {
-    return Error{error.what(), fmt::format("see start_nf.sh {} --help", name)};
+    return Error{error.what(), own_end != argv + argc
+                                   ? "see start_nf.sh --help"
+                                   : fmt::format("see start_nf.sh {} --help", name)};
   }
   options.restart = kPolicies.at(policy);
   options.args = app.remaining();
