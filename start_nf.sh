@@ -12,30 +12,72 @@ Usage: $0 NAME [--restart never|on-failure|always] [--instances N] [--gpu] [--se
        $0 NAME --gpu --kernel FILE.cl [--table FILE]
   NAME: one of$(built); with --kernel a name of your own
   $0 NAME --help   lists all options of that NF
-or:    $0 --onvm PROGRAM [-r SERVICE] [-t SECONDS] [-l MILLIONS] [-m] [-s] [--service NAME]
-       [--cores LIST] [--prefix NAME] [-- NF options]
-  PROGRAM: an OpenNetVM NF that scripts/onvm_build.sh has built; SERVICE: its id, 1 to 31 (default 1)
-or:    $0 --onvm PROGRAM -F FILE.json [...]   as OpenNetVM does
+or:    $0 --onvm PROGRAM [-r SERVICE] [-t SECONDS] [-l MILLIONS] [-m] [-s] [--restart ...]
+       [--instances N] [--service NAME] [--cores LIST] [--prefix NAME] [-- NF options]
+  PROGRAM: an OpenNetVM NF that scripts/onvm_build.sh has built; SERVICE: its id, 1 to 31 (default:
+  its tag's, or the next one that is free)
+or:    $0 --onvm PROGRAM SERVICE [NF options]                   as OpenNetVM's script has it
+       $0 --onvm PROGRAM EAL args -- OpenNetVM args -- NF options
+       $0 --onvm PROGRAM -F FILE.json [...]
 TXT
 }
 
-# An OpenNetVM NF has OpenNetVM's command line: EAL's part, its own, and the NF's.
+# An OpenNetVM NF has OpenNetVM's command line: EAL's part, its own, and the NF's. What the platform
+# adds is taken out of it, wherever it stands before the NF's own: it goes to the supervisor, and to
+# the NF by the environment.
 start_onvm() {
   (($#)) || die "--onvm needs a program: see $0 --help"
   local program=$1
   shift
+  if [[ -d $program ]]; then
+    die "'$program' is a folder: build it with scripts/onvm_build.sh, then name the program in its build/"
+  fi
+  [[ -e $program ]] ||
+    die "there is no '$program': build the NF's folder with scripts/onvm_build.sh first"
   [[ -f $program && -x $program ]] ||
-    die "'$program' is not a program: build the NF's folder with scripts/onvm_build.sh first"
-  if [[ ${1-} == -F ]]; then exec "$program" "$@"; fi
-  local -a own=()
-  local service=(-r 1)
-  while (($#)) && [[ $1 != -- ]]; do
-    if [[ $1 == -r* ]]; then service=(); fi
-    own+=("$1")
+    die "'$program' is not a program: name what scripts/onvm_build.sh has built"
+  [[ $program == */* ]] || program=./$program
+
+  local word n_separators=0
+  for word; do if [[ $word == -- ]]; then ((++n_separators)); fi; done
+  # Separators of the command line that the user has given: the NF's own options are behind the last.
+  local n_left=$((n_separators >= 2 ? 2 : n_separators))
+  local -a supervisor=() words=()
+  local service=(-r auto) is_whole=$((n_separators >= 2))
+  if [[ ${1-} =~ ^[0-9]+$ ]]; then
+    service=(-r "$1") n_left=1 is_whole=0
+    shift
+    set -- -- "$@"
+  fi
+  while (($#)); do
+    case $1 in
+      --restart | --instances | --prefix | --service | --cores)
+        (($# > 1)) || die "'$1' needs a value" ;;&
+      --restart | --instances) supervisor+=("$1" "$2"); shift ;;
+      --prefix) export HB_PREFIX=$2; shift ;;
+      --service) export HB_SERVICE=$2; shift ;;
+      --cores) export HB_CORES=$2; shift ;;
+      --restart=* | --instances=*) supervisor+=("$1") ;;
+      --prefix=*) export HB_PREFIX=${1#*=} ;;
+      --service=*) export HB_SERVICE=${1#*=} ;;
+      --cores=*) export HB_CORES=${1#*=} ;;
+      -h | --help) usage; exit 0 ;;
+      --)
+        if ((--n_left == 0)); then break; fi
+        words+=("$1") ;;
+      *)
+        if [[ $1 == -F ]]; then is_whole=1; fi
+        if [[ $1 == -r* ]]; then service=(); fi
+        words+=("$1") ;;
+    esac
     shift
   done
-  if (($#)); then shift; fi
-  exec "$program" -l 0 -n 3 --proc-type=secondary -- "${service[@]}" "${own[@]}" -- "$@"
+  supervisor=("$program" "${supervisor[@]}" --prefix "${HB_PREFIX:-hb}")
+  if ((!is_whole)); then
+    if (($#)); then shift; fi
+    words=(-l 0 -n 3 --proc-type=secondary -- "${service[@]}" "${words[@]}" --)
+  fi
+  exec "$build/bin/nf_supervisor" "${supervisor[@]}" -- "${words[@]}" "$@"
 }
 
 "$root/scripts/build.sh"

@@ -63,6 +63,7 @@ class Controller {
   void give_up(Instance& instance, InstanceState state);
   [[nodiscard]] bool is_restarted(const Instance& instance) const;
   void on_child_ended(const SupervisorLink& supervisor, const nlohmann::json& message);
+  void on_process_end(Instance& instance, const nlohmann::json& message, const std::string& how);
   void check_waits();
   void check_hangs();
   void check_gpu_host_hangs();
@@ -91,6 +92,7 @@ class Controller {
   Result<void> give_cpu_place(Instance& instance);
   /// OpenNetVM's service ids lead to the service that took the number last.
   void claim_number(std::uint32_t service, std::uint32_t number);
+  [[nodiscard]] std::uint32_t free_number() const;
   Result<void> give_gpu_place(Instance& instance, std::uint32_t work_groups);
   void on_nf_ready(Instance& instance, const nlohmann::json& message);
   void add_slice(Instance& instance);

@@ -113,23 +113,27 @@ void Controller::on_child_ended(const SupervisorLink& supervisor, const json& me
                               : fmt::format("killed by {}", signal_name(signal));
   if (const int replaced = message.value("replaces", 0); replaced != 0)
     end_rolling(replaced, fmt::format("the new process ended ({}) before it was running", how));
-  const auto at = std::ranges::find_if(p_.instances, [&](const auto& i) {
-    return i->pid == pid && i->supervisor == supervisor.pid;
-  });
-  if (at == p_.instances.end()) {  // it never registered
-    if (SupervisorLink* const asked = supervisor_by_pid(supervisor.pid);
-        asked != nullptr && asked->n_asked != 0 && !message.contains("replaces"))
-      --asked->n_asked;
-    return;
+  bool registered = false;
+  for (const auto& instance : p_.instances) {  // an OpenNetVM NF's process can have several
+    if (instance->pid != pid || instance->supervisor != supervisor.pid) continue;
+    registered = true;
+    on_process_end(*instance, message, how);
   }
-  Instance& instance = **at;
+  if (registered) return;
+  if (SupervisorLink* const asked = supervisor_by_pid(supervisor.pid);
+      asked != nullptr && asked->n_asked != 0 && !message.contains("replaces"))
+    --asked->n_asked;
+}
+
+/// @param how  the end, for people
+void Controller::on_process_end(Instance& instance, const json& message, const std::string& how) {
   if (instance.alive()) {  // its supervisor saw it first
     pollfd dead{instance.pidfd, POLLIN, 0};
     if (poll(&dead, 1, 0) != 1) return;
     server_.drain(instance.connection);
     on_nf_death(instance);
   }
-  const bool well = signal == 0 && message.value("exit_status", 0) == 0;
+  const bool well = message.value("signal", 0) == 0 && message.value("exit_status", 0) == 0;
   instance.last_end = instance.hung ? fmt::format("hung, {}", how) : how;
   if (!well && !instance.hung) instance.failure = how;
   if (message.value("crash_loop", false)) {

@@ -5,6 +5,8 @@
 #include <spdlog/spdlog.h>
 #include <unistd.h>
 
+#include <algorithm>
+#include <array>
 #include <cstdlib>
 #include <fstream>
 #include <nlohmann/json.hpp>
@@ -20,6 +22,9 @@ namespace hb {
 namespace {
 
 using nlohmann::json;
+
+/// OpenNetVM's service ids are 1 to this.
+constexpr std::uint32_t kMaxServiceNumber = 31;
 
 /// Refuses programs that were built with other layouts or another DPDK.
 Result<void> check_build(const json& message) {
@@ -169,10 +174,16 @@ json Controller::register_nf(int connection, const json& message, int pidfd) {
   for (Instance* const other : service.instances)
     if (replaced != 0 && other->pid == replaced && other->alive()) instance.replaces = other;
   if (SupervisorLink* const supervisor = supervisor_by_pid(instance.supervisor);
-      supervisor != nullptr && !succeeds && replaced == 0 && supervisor->n_asked != 0)
-    --supervisor->n_asked;
-  if (const auto number = message.value("number", 0u); number != 0)
-    claim_number(service.id, number);
+      supervisor != nullptr) {
+    if (!succeeds && replaced == 0 && supervisor->n_asked != 0) --supervisor->n_asked;
+    // What a process registers as is its own to say: an OpenNetVM NF's name is in its code.
+    if (std::ranges::none_of(p_.instances, [&](const auto& other) {
+          return other.get() != &instance && other->alive() &&
+                 other->supervisor == supervisor->pid;
+        }))
+      supervisor->service = service.name;
+  }
+  if (message.contains("number")) claim_number(service.id, message.value("number", 0u));
   InstanceEntry& entry = p_.control->registry().instances[instance.id];
   entry.compute = service.compute;
   entry.isolation = instance.isolation;
@@ -189,6 +200,8 @@ json Controller::register_nf(int connection, const json& message, int pidfd) {
                 {"context", instance.context.value},
                 {"endpoint", instance.endpoints.front().value},
                 {"service_id", service.id},
+                {"number", p_.control->registry().services[service.id].number.load(
+                     std::memory_order_relaxed)},
                 {"instance", instance.id},
                 {"name", instance.name()},
                 {"page", instance.page->name()},
@@ -202,8 +215,30 @@ json Controller::register_nf(int connection, const json& message, int pidfd) {
   return reply;
 }
 
+/// @return the lowest number that no service has had; else one whose service has ended; else 0
+std::uint32_t Controller::free_number() const {
+  const auto& services = p_.control->registry().services;
+  std::array<bool, kMaxServiceNumber + 1> had{}, in_use{};
+  for (const auto& service : p_.services) {
+    const std::uint32_t number = services[service->id].number.load(std::memory_order_relaxed);
+    if (number > kMaxServiceNumber) continue;
+    had[number] = true;
+    in_use[number] = in_use[number] || service->in_use();
+  }
+  for (const auto& taken : {had, in_use})
+    for (std::uint32_t number = 1; number <= kMaxServiceNumber; ++number)
+      if (!taken[number]) return number;
+  return 0;
+}
+
+/// @param number  0: keep the service's, or take a free one
 void Controller::claim_number(std::uint32_t service, std::uint32_t number) {
   auto& services = p_.control->registry().services;
+  if (number == 0) {
+    if (services[service].number.load(std::memory_order_relaxed) != 0) return;
+    number = free_number();
+    if (number == 0) return;
+  }
   for (ServiceEntry& other : services)
     if (other.number.load(std::memory_order_relaxed) == number)
       other.number.store(0, std::memory_order_relaxed);

@@ -1,5 +1,7 @@
 #include "manager/statistics.h"
 
+#include <fmt/format.h>
+#include <fmt/ranges.h>
 #include <rte_ethdev.h>
 
 #include <algorithm>
@@ -53,6 +55,7 @@ json ports_json(const Platform& p) {
     const TxPortCounters& tx = p.tx_thread->counters(i);
     ports.push_back({{"id", i},
                      {"spec", p.ports[i].spec.text},
+                     {"mac", fmt::format("{:02x}", fmt::join(p.ports[i].mac.addr_bytes, ":"))},
                      {"rx_packets", packets},
                      {"rx_bytes", bytes},
                      {"tx_packets", get(tx.packets)},
@@ -148,6 +151,9 @@ json nfs_json(const Platform& p) {
                {"restarts", instance->restarts}};
     if (!instance->failure.empty()) nf["failure"] = instance->failure;
     if (!instance->last_end.empty()) nf["last_end"] = instance->last_end;
+    const auto& entry = p.control->registry().services[instance->service->id];
+    if (const auto number = entry.number.load(std::memory_order_relaxed); number != 0)
+      nf["service_id"] = number;  // an OpenNetVM NF's
     if (gpu) nf["workgroups"] = instance->work_groups.size();
     nfs.push_back(std::move(nf));
   }

@@ -96,6 +96,7 @@ Result<Registration> register_instance(const ControlSocket& socket, Attachment& 
   r.endpoint = EndpointId(reply.value("endpoint", 0u) % kMaxEndpoints);
   r.service = ServiceId(reply.value("service_id", 0u) % kMaxServices);
   r.instance = InstanceId(reply.value("instance", 0u) % kMaxInstances);
+  r.number = reply.value("number", 0u);
   r.copy_queues = reply.value("copy_queues", std::vector<std::uint32_t>{});
   Result<ContextPage*> page = attachment.map_context(reply.value("page", ""));
   if (!page) return page.error();

@@ -22,6 +22,7 @@ struct Registration {
   EndpointId endpoint;
   ServiceId service;
   InstanceId instance;
+  std::uint32_t number = 0;  ///< OpenNetVM's service id, if it was asked for
   ContextPage* page = nullptr;
   std::span<std::byte> surviving;          ///< empty if none was declared
   std::vector<std::uint32_t> copy_queues;  ///< of a GPU NF, one for each CPUSyncer

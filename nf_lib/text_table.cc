@@ -198,17 +198,17 @@ std::string ports_text(const json& status, const EarlierStatus* earlier) {
 }
 
 std::string nfs_text(const json& status, const EarlierStatus* earlier) {
-  TextTable table({"NF", "ON", "ISOLATION", "STATE", "PID", "RX", "pps", "TX", "pps", "ORIGINATED",
-                   "DROPPED", "LOST IN CRASH", "RESTARTS", "LAST END"});
+  TextTable table({"NF", "ID", "ON", "ISOLATION", "STATE", "PID", "RX", "pps", "TX", "pps",
+                   "ORIGINATED", "DROPPED", "LOST IN CRASH", "RESTARTS", "LAST END"});
   const json& before = earlier != nullptr ? list(earlier->status, "nfs") : list(json(), "");
   std::string reasons;
   for (const json& nf : list(status, "nfs")) {
     const json* const then = same(before, nf, {"service", "instance", "pid"});
     const json& drops = field(nf, "drops");
     const std::string name = shown(nf, "service") + '/' + shown(nf, "instance");
-    table.add_row({name, shown(nf, "compute"), shown(nf, "isolation"), shown(nf, "state"),
-                   count(nf, "pid") == 0 ? "" : shown(nf, "pid"), shown(nf, "rx"),
-                   shown_rate(rate(nf, then, earlier, "rx")), shown(nf, "tx"),
+    table.add_row({name, shown(nf, "service_id"), shown(nf, "compute"), shown(nf, "isolation"),
+                   shown(nf, "state"), count(nf, "pid") == 0 ? "" : shown(nf, "pid"),
+                   shown(nf, "rx"), shown_rate(rate(nf, then, earlier, "rx")), shown(nf, "tx"),
                    shown_rate(rate(nf, then, earlier, "tx")), shown(nf, "originated"),
                    drops.is_object() ? std::to_string(sum(drops)) : "", shown(nf, "lost_in_crash"),
                    shown(nf, "restarts"), shown(nf, "last_end")});

@@ -146,11 +146,14 @@ Result<void> parse_onvm(int argc, char* argv[], CommandLine& line, int& used) {
   optind = 0;  // glibc: start anew
   opterr = 0;
   Result<void> good;
+  bool has_service = false;
   for (int option;
        good && (option = getopt_long(argc, argv, "+:r:n:t:l:ms", long_options, nullptr)) != -1;) {
     switch (option) {
       case 'r':
-        good = set("-r", 1, MAX_SERVICES - 1, line.service);
+        has_service = true;
+        if (std::string_view(optarg) != "auto")
+          good = set("-r", 1, MAX_SERVICES - 1, line.service);
         break;
       case 'n':
         good = set("-n", 1, MAX_NFS - 1, line.instance);
@@ -189,7 +192,7 @@ Result<void> parse_onvm(int argc, char* argv[], CommandLine& line, int& used) {
   used = optind;
   optind = 1;
   opterr = 0;
-  if (good && line.service == 0)
+  if (good && !has_service)
     return Error{"the service id is missing",
                  "give it between the two '--', like: NF -l 0 -- -r 1 -- <NF args>"};
   return good;

@@ -16,7 +16,7 @@ struct CommandLine {
   std::vector<std::string> log_levels;
 
   // OpenNetVM's part.
-  std::uint16_t service = 0;       ///< -r, 1 .. MAX_SERVICES - 1
+  std::uint16_t service = 0;       ///< -r, 1 .. MAX_SERVICES - 1; 0: "auto", the manager chooses
   std::uint16_t instance = 0;      ///< -n, 0: any
   std::uint16_t time_to_live = 0;  ///< -t, seconds
   std::uint16_t pkt_limit = 0;     ///< -l, millions

@@ -78,6 +78,10 @@ Result<std::unique_ptr<Instance>> Instance::join(Process& process, Slot slot,
   if (!registration) return registration.error();
   self->registration_ = std::move(*registration);
   const Registration& own = self->registration_;
+  if (own.number == 0 || own.number >= MAX_SERVICES)
+    return Error{fmt::format("all {} service ids are in use", MAX_SERVICES - 1),
+                 "name one with -r to become another instance of it"};
+  self->nf_.service_id = static_cast<std::uint16_t>(own.number);
   self->entry_ = &attachment.registry().instances[own.instance.value];
   self->flush_seen_ = self->entry_->flush.load(std::memory_order_acquire);
   self->nf_.instance_id = static_cast<std::uint16_t>(own.instance.value + 1);

@@ -48,7 +48,9 @@ std::string service_name(const Registry& registry, std::uint16_t number, const s
       same != kMaxServices && is_running(registry, same))
     return registry.services[same].name;
   const std::string word = plain_word(tag);
-  if (word.empty() || word == "rx" || word == "tx" || word == "drop") return "nf-" + as_number;
+  if (word.empty() || word == "rx" || word == "tx" || word == "drop")
+    return number == 0 ? "nf" : "nf-" + as_number;
+  if (number == 0) return word;  // the manager keeps the service's number, or finds one
   const std::uint32_t named = find_name(registry, word);
   const std::uint32_t its_number =
       named == kMaxServices ? 0 : registry.services[named].number.load(std::memory_order_relaxed);

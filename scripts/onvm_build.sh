@@ -32,20 +32,42 @@ output=${output:-$folder/build}
 "$root/scripts/build.sh"
 export PKG_CONFIG_PATH=$build/onvm${PKG_CONFIG_PATH:+:$PKG_CONFIG_PATH}
 
-# What the Makefile says, by make itself: its includes of DPDK's old build system are answered with
-# empty files, so that only its variables count.
 app=${folder##*/}
 sources=() more=()
-if [[ -f $folder/Makefile ]]; then
-  work=$(mktemp -d "${TMPDIR:-/tmp}/hummingbird-onvm.XXXXXX")
-  trap 'rm -rf "$work"' EXIT
+work=$(mktemp -d "${TMPDIR:-/tmp}/hummingbird-onvm.XXXXXX")
+trap 'rm -rf "$work"' EXIT
+
+# What the Makefile says, by make itself: its includes of DPDK's old build system are answered with
+# what Makefiles ask of it, so that only its own variables count.
+answer_dpdk() {
+  local name
   mkdir -p "$work/sdk/mk" "$work/home/onvm/lib" "$work/home/onvm/onvm_nflib" "$work/home/examples"
-  touch "$work/sdk/mk/"rte.{vars,extapp,extvars,app,extsubdir,subdir}.mk
+  for name in {,ext}{vars,app,lib,obj,shared,subdir,hostapp} install; do
+    : >"$work/sdk/mk/rte.$name.mk"
+  done
+  cat >"$work/sdk/mk/rte.vars.mk" <<'MK'
+SRCDIR := $(CURDIR)
+RTE_SRCDIR := $(CURDIR)
+RTE_OUTPUT := $(CURDIR)/build
+RTE_ARCH := x86_64
+RTE_TOOLCHAIN := gcc
+CONFIG_RTE_EXEC_ENV := "linuxapp"
+CONFIG_RTE_EXEC_ENV_LINUX := y
+CONFIG_RTE_EXEC_ENV_LINUXAPP := y
+CONFIG_RTE_LIBRTE_PMD_PCAP := $(if $(wildcard /usr/include/pcap/pcap.h),y,n)
+MK
+  cp "$work/sdk/mk/rte.vars.mk" "$work/sdk/mk/rte.extvars.mk"
+}
+if [[ -f $folder/Makefile ]]; then
+  answer_dpdk
   cat >"$work/ask.mk" <<'MK'
 include Makefile
+# Where make would find a source.
+hb_places = $(subst :, ,$(VPATH))
+hb_found = $(firstword $(wildcard $(1) $(addsuffix /$(1),$(hb_places))) $(1))
 $(info APP=$(APP))
-$(info SRCS=$(SRCS-y) $(SRCS))
-$(info CFLAGS=$(CFLAGS) $(CXXFLAGS))
+$(info SRCS=$(foreach hb_s,$(sort $(SRCS-y) $(SRCS)),$(call hb_found,$(hb_s))))
+$(info CFLAGS=$(CFLAGS) $(CPPFLAGS) $(CXXFLAGS))
 $(info LDLIBS=$(LDFLAGS) $(LDLIBS) $(LIBS))
 .PHONY: hb_asked
 hb_asked: ;
@@ -58,30 +80,51 @@ MK
   app=${named:-$app}
   read -ra sources <<<"$(words SRCS)"
   read -ra asked <<<"$(words CFLAGS) $(words LDLIBS)"
-  # Include paths of its own, definitions and libraries count; OpenNetVM's and DPDK's are answered.
-  for word in "${asked[@]}"; do case $word in
-    *"$work"* | -lonvm* | -lrte_* | -L*"$work"*) ;;
-    -D* | -l* | -std=*) more+=("$word") ;;
-    -I/* | -L/*) more+=("$word") ;;
-    -I* | -L*) more+=("${word:0:2}$folder/${word:2}") ;;
-  esac; done
+  # What is its own counts: definitions, include paths, libraries, objects, the language's options.
+  # OpenNetVM's and DPDK's are answered by hummingbird-onvm.pc; what it says of warnings, processor
+  # and optimisation is for the compiler that it was written for.
+  for word in "${asked[@]}"; do
+    case $word in
+      *"$work"* | -lonvm* | -lrte_* | */libonvm*.a | -[IL]*/onvm/*) ;;
+      -D* | -U* | -l* | -std=* | -f* | -pthread | -Wl,*) more+=("$word") ;;
+      -I/* | -L/*) more+=("$word") ;;
+      -I* | -L*) more+=("${word:0:2}$folder/${word:2}") ;;
+      /*.a | /*.o | /*.so) more+=("$word") ;;
+      *.a | *.o | *.so) more+=("$folder/$word") ;;
+    esac
+  done
 fi
 if ((${#sources[@]} == 0)); then
   mapfile -t sources < <(cd "$folder" && find . -maxdepth 1 \( -name '*.c' -o -name '*.cc' \
     -o -name '*.cpp' \) -printf '%P\n' | sort)
 fi
 ((${#sources[@]})) || die "'$folder' has no sources: no SRCS-y in its Makefile, no .c file"
-for source in "${sources[@]}"; do
-  [[ -f $folder/$source ]] || die "'$folder/Makefile' names '$source', which is not there"
-done
-
-cc=(gcc -std=gnu11)
-for source in "${sources[@]}"; do [[ $source == *.c ]] || cc=(g++); done
 read -ra onvm_flags <<<"$(pkg-config --cflags hummingbird-onvm)"
 read -ra onvm_libs <<<"$(pkg-config --libs hummingbird-onvm)"
+for_c=() for_cxx=() for_linker=()
+for word in "${more[@]}"; do case $word in
+  -std=*++*) for_cxx+=("$word") ;;
+  -std=*) for_c+=("$word") ;;
+  -l* | -L* | -Wl,* | *.a | *.o | *.so) for_linker+=("$word") ;;
+  *) for_c+=("$word"); for_cxx+=("$word") ;;
+esac; done
+linker=gcc
+objects=()
+for source in "${sources[@]}"; do
+  path=$folder/$source
+  if [[ $source == /* ]]; then path=$source; fi
+  [[ -f $path ]] || die "'$folder/Makefile' names '$source', which is not there"
+  if [[ $source == *.c ]]; then
+    compiler=(gcc -std=gnu11 "${for_c[@]}")
+  else
+    compiler=(g++ "${for_cxx[@]}")
+    linker=g++
+  fi
+  objects+=("$work/${#objects[@]}.o")
+  "${compiler[@]}" -O3 -g -march=x86-64-v2 -I"$folder" "${onvm_flags[@]}" "${flags[@]}" \
+    -c -o "${objects[-1]}" "$path" || die "'$path' does not compile: see above"
+done
 mkdir -p "$output"
-paths=("${sources[@]/#/$folder/}")
-"${cc[@]}" -O3 -g -march=x86-64-v2 -I"$folder" "${onvm_flags[@]}" "${more[@]}" "${flags[@]}" \
-  -o "$output/$app" "${paths[@]}" "${onvm_libs[@]}" "${more[@]}" -lm -lpthread ||
-  die "'$app' does not compile: see above"
+"$linker" -o "$output/$app" "${objects[@]}" "${onvm_libs[@]}" "${for_linker[@]}" "${flags[@]}" -lm -lpthread ||
+  die "'$app' can't be linked: see above"
 say "built $output/$app"

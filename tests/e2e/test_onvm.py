@@ -5,24 +5,11 @@ import os
 import pytest
 
 from captures import read_capture
-from harness import BUILD, all_captures, drops_of
+from harness import all_captures, drops_of
+from onvm_nfs import start
 
-NFS = BUILD / "tests" / "onvm"
 # How often each NF is killed under traffic.
 KILLS = int(os.environ.get("HB_ONVM_KILLS", "5"))
-
-
-def start(platform, nf, *args, service=1, onvm=(), wait=True):
-    """Starts an OpenNetVM NF by its own command line; its files go to the platform's folder."""
-    process = platform.spawn(nf, [
-        "env", "-C", platform.folder, NFS / nf, "-l", "0", "-n", "3", "--proc-type=secondary", "--",
-        "-r", service, "--prefix", platform.prefix, *onvm, "--", *args])
-    if wait:
-        platform.wait_for(
-            lambda status: platform.check_alive(process) or any(
-                one.get("pid") == process.pid and one["state"] == "running"
-                for one in status["nfs"]), f"{nf} is running")
-    return process
 
 
 @pytest.fixture

@@ -6,6 +6,7 @@
 #include <algorithm>
 #include <filesystem>
 #include <map>
+#include <string_view>
 
 #include "nf_lib/limits.h"
 
@@ -34,15 +35,25 @@ Result<Options> parse_options(int argc, char** argv) {
   CLI::Option* const prefix = app.add_option("--prefix", options.prefix);
   CLI::Option* const service = app.add_option("--service", options.service);
   // CLI11 takes the arguments in reverse.
-  std::vector<std::string> words(argv + 2, argv + argc);
+  char** const own_end = std::find(argv + 2, argv + argc, std::string_view("--"));
+  std::vector<std::string> words(argv + 2, own_end);
   std::ranges::reverse(words);
   try {
     app.parse(std::move(words));
   } catch (const CLI::ParseError& error) {
-    return Error{error.what(), fmt::format("see start_nf.sh {} --help", name)};
+    return Error{error.what(), own_end != argv + argc
+                                   ? "see start_nf.sh --help"
+                                   : fmt::format("see start_nf.sh {} --help", name)};
   }
   options.restart = kPolicies.at(policy);
   options.args = app.remaining();
+  if (own_end != argv + argc) {
+    if (!options.args.empty())
+      return Error{fmt::format("'{}' is no option of start_nf.sh", options.args.front()),
+                   "the NF's own come behind '--'"};
+    options.args.assign(own_end + 1, argv + argc);
+    return options;
+  }
   options.wants_help = std::ranges::any_of(
       options.args, [](const std::string& word) { return word == "--help" || word == "-h"; });
   if (prefix->count() != 0) options.args.insert(options.args.end(), {"--prefix", options.prefix});

@@ -21,7 +21,9 @@ struct Options {
   bool wants_help = false;
 };
 
-/// @param argv  program, then any mixture of the supervisor's options and the NF's
+/// @param argv  program, then any mixture of the supervisor's options and the NF's; or program, the
+///              supervisor's options, "--", and the program's arguments, which stay as they are (an
+///              OpenNetVM NF's)
 Result<Options> parse_options(int argc, char** argv);
 
 /// The supervisor's own options, for people; the NF's follow when the NF is asked.
