@@ -185,6 +185,7 @@ void Controller::on_message(int connection, const json& message, std::vector<int
       if (op == "child_ended") on_child_ended(*supervisor, message);
     } else if (sender != p_.instances.end()) {
       if (op == "ready") on_nf_ready(**sender, message);
+      if (op == "set_up") (*sender)->sets_up = false;
       if (op == "stop") leave(**sender);
       if (op == "bye") {
         (*sender)->said_bye = true;

@@ -174,7 +174,7 @@ void Controller::check_hangs() {
   const milliseconds nf_limit(p_.options.nf_timeout_ms);
   const milliseconds drain_limit(p_.options.drain_timeout_ms);
   for (const auto& instance : p_.instances) {
-    if (!instance->alive() || !instance->in_use() || instance->hung) continue;
+    if (!instance->alive() || !instance->in_use() || instance->hung || instance->sets_up) continue;
     if (instance->state != InstanceState::kRunning && instance->state != InstanceState::kDraining)
       continue;
     const Load load = load_of(*instance);

@@ -104,6 +104,7 @@ struct Instance {
   Instance* replaces = nullptr;  ///< ends when this one is running
   StallClock stall;
   bool said_ready = false;    ///< its process knows that it is running
+  bool sets_up = false;       ///< running, but at work on what an OpenNetVM NF does before its loop
   bool said_stopped = false;  ///< the log has it that a debugger has stopped it
   bool slice_failed = false;  ///< its slice died with gpu_host, and is added to the next one
   bool hung = false;          ///< killed because it made no progress

@@ -165,7 +165,7 @@ json Controller::register_nf(int connection, const json& message, int pidfd) {
   instance.restarts = restarts;
   instance.leaving = instance.stop_sent = instance.said_bye = instance.orphaned = false;
   instance.said_ready = instance.handing_over = instance.hung = instance.said_stopped =
-      instance.slice_failed = false;
+      instance.slice_failed = instance.sets_up = false;
   instance.stall.reset();
   if (!succeeds) instance.routed = instance.offers = false;
   instance.failure.clear();
@@ -178,8 +178,7 @@ json Controller::register_nf(int connection, const json& message, int pidfd) {
     if (!succeeds && replaced == 0 && supervisor->n_asked != 0) --supervisor->n_asked;
     // What a process registers as is its own to say: an OpenNetVM NF's name is in its code.
     if (std::ranges::none_of(p_.instances, [&](const auto& other) {
-          return other.get() != &instance && other->alive() &&
-                 other->supervisor == supervisor->pid;
+          return other.get() != &instance && other->alive() && other->supervisor == supervisor->pid;
         }))
       supervisor->service = service.name;
   }
@@ -201,7 +200,7 @@ json Controller::register_nf(int connection, const json& message, int pidfd) {
                 {"endpoint", instance.endpoints.front().value},
                 {"service_id", service.id},
                 {"number", p_.control->registry().services[service.id].number.load(
-                     std::memory_order_relaxed)},
+                               std::memory_order_relaxed)},
                 {"instance", instance.id},
                 {"name", instance.name()},
                 {"page", instance.page->name()},
@@ -321,6 +320,7 @@ void Controller::on_nf_ready(Instance& instance, const json& message) {
     return;
   }
   if (instance.service->compute == Compute::kCpu) {
+    instance.sets_up = message.value("sets_up", false);
     offer(instance);
     instance.said_ready = true;
     server_.send(instance.connection, {{"ok", true}});

@@ -152,8 +152,7 @@ Result<void> parse_onvm(int argc, char* argv[], CommandLine& line, int& used) {
     switch (option) {
       case 'r':
         has_service = true;
-        if (std::string_view(optarg) != "auto")
-          good = set("-r", 1, MAX_SERVICES - 1, line.service);
+        if (std::string_view(optarg) != "auto") good = set("-r", 1, MAX_SERVICES - 1, line.service);
         break;
       case 'n':
         good = set("-n", 1, MAX_NFS - 1, line.instance);

@@ -43,6 +43,9 @@ struct onvm_ft* onvm_ft_create(int cnt, int entry_size) {
   // The hash that callers find in hash.rss: the _with_hash functions must agree with the others.
   parameters.hash_func = hash_of_key;
   parameters.socket_id = SOCKET_ID_ANY;
+  // Both halves of that hash are equal, so that every key's second bucket is the same one: a table
+  // of 256 was full with 148. With more buckets behind full ones all of cnt fit.
+  parameters.extra_flag = RTE_HASH_EXTRA_FLAGS_EXT_TABLE;
   auto* const table = static_cast<onvm_ft*>(rte_zmalloc("table", sizeof(onvm_ft), 0));
   if (table == nullptr) return nullptr;
   table->cnt = cnt;

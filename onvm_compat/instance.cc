@@ -112,7 +112,10 @@ Result<void> Instance::make_rings() {
 
 Result<void> Instance::become_ready(onvm_nf_local_ctx* ctx) {
   ctx_ = ctx;
-  if (const Result<void> ready = say_ready(socket_, {{"op", "ready"}}); !ready) return ready;
+  // setup() comes after this, and may take its time while packets wait.
+  if (const Result<void> ready = say_ready(socket_, {{"op", "ready"}, {"sets_up", !polled_by_nf_}});
+      !ready)
+    return ready;
   nf_.status = NF_RUNNING;
   started_ns_ = monotonic_ns();
   is_ready_.store(true, std::memory_order_release);
@@ -129,6 +132,7 @@ Result<void> Instance::run(onvm_nf_local_ctx* ctx) {
   setting_up_ = true;
   if (nf_.function_table->setup != nullptr) nf_.function_table->setup(ctx);
   setting_up_ = false;
+  (void)socket_.send({{"op", "set_up"}}).ok();  // a manager that is gone is the listener's to see
   Idle idle(process_.attachment().registry().busy_polling != 0);
   while (!must_end()) {
     if (step(ctx))

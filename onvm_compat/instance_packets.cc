@@ -1,7 +1,9 @@
 // Instance: packets between the platform and the NF.
 #include <rte_hash_crc.h>
 #include <rte_ip.h>
+#include <rte_memory.h>
 
+#include <cstdio>
 #include <cstring>
 
 #include "nf_lib/clock.h"
@@ -186,6 +188,11 @@ void Instance::take_back(rte_mbuf* mbuf, bool freed) noexcept {
   PacketTable& packets = process_.packets();
   if (mbuf == nullptr) return;
   std::uint32_t number = packets.number(mbuf);
+  if (number == PacketTable::kNotAPacket && rte_mem_virt2memseg_list(mbuf) == nullptr) {
+    // No mbuf of any pool: generators send arrays that a failed allocation has left half filled.
+    nf_.stats.tx_drop = nf_.stats.tx_drop + 1;
+    return;
+  }
   if (number != PacketTable::kNotAPacket) {
     const Slot holder = packets.holder(number);
     if (holder == 0) return;  // it was sent or freed before
@@ -312,6 +319,10 @@ bool Instance::allocate(rte_mbuf** out, std::uint32_t n) noexcept {
     const std::uint64_t now = monotonic_ns();
     if (deadline == 0) deadline = setting_up_ ? now + kSetupWaitNs : now;
     if (now >= deadline || loop_->n_held() == kHeldSlots) {
+      if (setting_up_)  // not on the hot path: who makes its packets there wants them all
+        std::fprintf(stderr,
+                     "warning: %s asks for more packets than the %u it can have at a time\n",
+                     nf_.tag, kHeldSlots);
       for (std::uint32_t i = 0; i < got; ++i) inbox(out[i], true);
       return false;
     }

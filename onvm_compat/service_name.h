@@ -11,6 +11,7 @@ namespace hb::onvm {
 /// The first of these that applies: what the user asked for; the number, if routes.csv names it; a
 /// running service of that number, which gets another instance; the tag, unless a service of
 /// another number has it; the tag with the number.
+/// @param number  0: the manager is to find one, so that the tag decides
 std::string service_name(const Registry& registry, std::uint16_t number, const std::string& tag,
                          const std::string& asked_for);
 

@@ -87,6 +87,16 @@ def test_ctrl_c_ends_an_onvm_nf_cleanly(platform):
     assert platform.nf("simple", stats)["lost_in_crash"] == 0
 
 
+def test_a_long_setup_is_no_hang(platform):
+    """Packets wait, and are dropped where there is no room, as long as it takes."""
+    routes = platform.write("routes.csv", "*, rx, simple\n*, simple, tx\n")
+    platform.start_manager("--port", "null", "--routes", routes, "--nf-timeout", "200")
+    start(platform, "simple", "-w", "1500")
+    platform.wait_works("simple", 1000)
+    assert platform.status()["ring_full"]["simple"] > 0, "packets did wait"
+    platform.stop()
+
+
 def test_a_generator_sends_its_own_packets_and_a_clone(platform):
     """Those that go round to itself end with the platform."""
     routes = platform.write("routes.csv", "*, rx, drop\n*, generator, tx:0\n")

@@ -1,4 +1,5 @@
-/* Passes packets on to a service (-d), or along the routes; prints one of every -p packets. */
+/* Passes packets on to a service (-d), or along the routes; prints one of every -p packets. Its
+ * set-up takes -w milliseconds. */
 #include <unistd.h>
 
 #include "onvm_nflib.h"
@@ -8,6 +9,11 @@
 
 static uint32_t destination;
 static uint32_t print_delay;
+static uint32_t setup_ms;
+
+static void setup(__attribute__((unused)) struct onvm_nf_local_ctx *ctx) {
+  usleep(setup_ms * 1000);
+}
 
 static int packet_handler(struct rte_mbuf *pkt, struct onvm_pkt_meta *meta,
                           __attribute__((unused)) struct onvm_nf_local_ctx *ctx) {
@@ -28,6 +34,7 @@ int main(int argc, char *argv[]) {
 
   onvm_nflib_start_signal_handler(ctx, NULL);
   table->pkt_handler = &packet_handler;
+  table->setup = &setup;
   if ((offset = onvm_nflib_init(argc, argv, NF_TAG, ctx, table)) < 0) {
     onvm_nflib_stop(ctx);
     if (offset == ONVM_SIGNAL_TERMINATION) return 0;
@@ -35,13 +42,16 @@ int main(int argc, char *argv[]) {
   }
   argc -= offset;
   argv += offset;
-  while ((option = getopt(argc, argv, "d:p:")) != -1) {
+  while ((option = getopt(argc, argv, "d:p:w:")) != -1) {
     switch (option) {
       case 'd':
         destination = (uint32_t)strtoul(optarg, NULL, 10);
         break;
       case 'p':
         print_delay = (uint32_t)strtoul(optarg, NULL, 10);
+        break;
+      case 'w':
+        setup_ms = (uint32_t)strtoul(optarg, NULL, 10);
         break;
       default:
         onvm_nflib_stop(ctx);
