@@ -80,8 +80,8 @@ int Controller::run() {
     spdlog::info("no --routes: RX starts now; NFs join the chain in the order they are started");
   while (!ending_) {
     const bool pending =
-        routes_dirty_ || rolling_ || gpu_restart_at_ || switch_.rx_is_paused() || !switch_.idle() ||
-        p_.options.exit_when_drained ||
+        routes_dirty_ || rolling_ || flow_reload_ || gpu_restart_at_ || switch_.rx_is_paused() ||
+        !switch_.idle() || p_.options.exit_when_drained ||
         std::ranges::any_of(p_.instances, [](const auto& i) { return i->leaving || i->orphaned; });
     // A change of routes holds packets back: it is looked at more often while it is young.
     const bool urgent = !switch_.idle() && switch_.age() < kUrgentFor;
@@ -283,6 +283,7 @@ void Controller::on_close(int connection) {
   // What it asked for is done all the same.
   for (Change& change : changes_)
     if (change.connection == connection) change.connection = -1;
+  if (flow_reload_ && flow_reload_->connection == connection) flow_reload_->connection = -1;
   if (answer_to_ == connection) answer_to_ = -1;
 }
 

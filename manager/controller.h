@@ -5,6 +5,8 @@
 #include <chrono>
 #include <deque>
 #include <functional>
+#include <future>
+#include <memory>
 #include <nlohmann/json_fwd.hpp>
 #include <optional>
 #include <string>
@@ -121,14 +123,31 @@ class Controller {
   void declare(Service& service, const nlohmann::json& message);
 
   // Routes and flows (live_changes.cc).
+  /// New flow rules on their way into the classifier that is not in use. Large ones take seconds:
+  /// that happens on a thread of its own, while the control thread looks after everything else.
+  struct FlowReload {
+    int connection;  ///< who asked, -1: gone
+    std::optional<FlowConfig> config;
+    TypeNames types;
+    std::future<Result<void>> done;  ///< last: waits for the thread before the rest goes
+  };
+  /// A change that somebody has asked for and that is to be answered.
+  struct Change {
+    int connection;
+    std::string request;
+  };
   void pause_rx();
   void resume_rx();
   /// Begins the next change, if there is one and none is under way.
   void start_next_change();
   void advance_change();
+  [[nodiscard]] bool is_in_current_table(const Instance& instance) const;
   Result<void> apply(const nlohmann::json& request);
   Result<void> apply_routes(RouteConfig config);
-  Result<void> apply_flows(const std::string& path);
+  /// Takes the next request in hand. @return true if it is in force, but for the change of routes
+  bool take_request(const Change& change);
+  Result<void> begin_flows(const std::string& path, int connection);
+  Result<void> finish_flows(FlowReload& reload);
   void fill_route_inputs(RouteInputs& inputs) const;
   [[nodiscard]] std::vector<SteeringNf> steering() const;
   [[nodiscard]] nlohmann::json routes_json() const;
@@ -178,12 +197,8 @@ class Controller {
   Clock::time_point next_sample_{};
   std::array<bool, kMaxPorts> reported_unreadable_{};
 
-  /// A change that somebody has asked for and that is to be answered.
-  struct Change {
-    int connection;
-    std::string request;
-  };
   std::deque<Change> changes_;
+  std::unique_ptr<FlowReload> flow_reload_;
   int answer_to_ = -1;  ///< who asked for the change that is under way
 
   struct Waiting {

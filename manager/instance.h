@@ -68,6 +68,7 @@ struct Instance {
   InstanceState state = InstanceState::kFree;
   std::uint64_t start_order = 0;
   ContextId context;
+  bool has_context = false;  ///< until it is released, also between a dead process and the next
   std::unique_ptr<ContextFile> page;
   std::vector<EndpointId> endpoints;       ///< one; of a GPU NF one for each CPUSyncer
   std::uint32_t slice = kMaxSlices;        ///< of a GPU NF
@@ -88,7 +89,7 @@ struct Instance {
 
   // Its end.
   bool offers = false;   ///< it shall be routed to: it has been running, and nobody has said stop
-  bool routed = false;   ///< the current route table leads here
+  bool routed = false;   ///< the current route table leads here, or one does that is not drained
   bool leaving = false;  ///< asked to end
   bool stop_sent = false;
   bool said_bye = false;

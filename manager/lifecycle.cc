@@ -86,7 +86,7 @@ bool Controller::advance_one(Instance& instance) {
 
 void Controller::release(Instance& instance) {
   fold_counts(instance);
-  if (instance.page) {
+  if (std::exchange(instance.has_context, false)) {
     auto& word = p_.tx_thread->fill_contexts[instance.context.value / 64];
     word.fetch_and(~(std::uint64_t{1} << (instance.context.value % 64)), std::memory_order_release);
     resources_.free_context(instance.context);

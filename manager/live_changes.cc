@@ -45,22 +45,21 @@ void Controller::resume_rx() { switch_.pause_rx(false); }
 
 void Controller::start_next_change() {
   if (!switch_.idle()) return;
-  while (!changes_.empty()) {
+  if (flow_reload_ &&
+      flow_reload_->done.wait_for(std::chrono::seconds(0)) == std::future_status::ready) {
+    const std::unique_ptr<FlowReload> reload = std::move(flow_reload_);
+    if (const Result<void> finished = finish_flows(*reload); finished) {
+      answer_to_ = reload->connection;
+      routes_dirty_ = true;
+    } else {
+      server_.send(reload->connection, refusal(finished.error()));
+    }
+  }
+  // Requests take effect in their order; NFs come and go meanwhile.
+  while (!flow_reload_ && answer_to_ < 0 && !changes_.empty()) {
     const Change change = changes_.front();
     changes_.pop_front();
-    Result<void> applied;
-    try {
-      applied = apply(json::parse(change.request));
-    } catch (const json::exception& error) {
-      applied = Error{"a field of the message has the wrong type", error.what()};
-    }
-    if (!applied) {
-      server_.send(change.connection, refusal(applied.error()));
-      continue;
-    }
-    answer_to_ = change.connection;
-    routes_dirty_ = true;
-    break;
+    if (take_request(change)) break;
   }
   if (!routes_dirty_) return;
   RouteInputs inputs;
@@ -68,21 +67,46 @@ void Controller::start_next_change() {
   const Classifier* const classifier = p_.flows ? p_.classifiers[p_.classifier].get() : nullptr;
   // What changes from here on is for the next change.
   routes_dirty_ = !switch_.begin(build_route_table(inputs), classifier, steering());
-  if (!routes_dirty_) advance_change();
+  if (routes_dirty_) return;
+  // Whoever is inside a burst may send there from now on: an instance that is told to end before
+  // the drain is over keeps its place until a later table has taken it out.
+  for (const auto& instance : p_.instances) instance->routed |= is_in_current_table(*instance);
+  advance_change();
+}
+
+bool Controller::take_request(const Change& change) {
+  Result<void> applied;
+  bool in_force = true;
+  try {
+    const json request = json::parse(change.request);
+    in_force = request.value("what", "") != "flows";
+    applied = in_force ? apply(request) : begin_flows(request.value("path", ""), change.connection);
+  } catch (const json::exception& error) {
+    applied = Error{"a field of the message has the wrong type", error.what()};
+  }
+  if (!applied) {
+    server_.send(change.connection, refusal(applied.error()));
+    return false;
+  }
+  if (!in_force) return false;
+  answer_to_ = change.connection;
+  routes_dirty_ = true;
+  return true;
+}
+
+bool Controller::is_in_current_table(const Instance& instance) const {
+  const RouteTables& tables = p_.control->routes();
+  const RouteTable& table = tables.table[tables.current.load(std::memory_order_relaxed) & 1];
+  const ServiceTargets& targets = table.targets[instance.service->id];
+  return std::ranges::any_of(instance.endpoints, [&](EndpointId endpoint) {
+    return std::ranges::count(targets.endpoint, targets.endpoint + targets.n, endpoint.value) != 0;
+  });
 }
 
 void Controller::advance_change() {
   RouteSwitch::Step step = switch_.advance();
   if (step == RouteSwitch::Step::kDrained) {
-    const RouteTables& tables = p_.control->routes();
-    const RouteTable& table = tables.table[tables.current.load(std::memory_order_relaxed) & 1];
-    for (const auto& instance : p_.instances) {
-      const ServiceTargets& targets = table.targets[instance->service->id];
-      instance->routed = std::ranges::any_of(instance->endpoints, [&](EndpointId endpoint) {
-        return std::ranges::count(targets.endpoint, targets.endpoint + targets.n, endpoint.value) !=
-               0;
-      });
-    }
+    for (const auto& instance : p_.instances) instance->routed = is_in_current_table(*instance);
     step = switch_.advance();
   }
   if (step != RouteSwitch::Step::kFinished || answer_to_ < 0) return;
@@ -94,7 +118,6 @@ Result<void> Controller::apply(const json& request) {
   const std::string what = request.value("what", "");
   const std::string path = request.value("path", "");
   const auto n_ports = static_cast<unsigned>(p_.ports.size());
-  if (what == "flows") return apply_flows(path);
   if (what == "routes") {
     if (path.empty() && !p_.routes)
       return Error{"the manager was started without --routes", "name the file to load"};
@@ -142,23 +165,37 @@ Result<void> Controller::apply_routes(RouteConfig config) {
   return {};
 }
 
-Result<void> Controller::apply_flows(const std::string& path) {
+Result<void> Controller::begin_flows(const std::string& path, int connection) {
   if (path.empty() && !p_.flows)
     return Error{"the manager was started without --flows", "name the file to load"};
-  auto loaded = load_flow_config(path.empty() ? p_.flows->path : path);
-  if (!loaded) return loaded.error();
-  TypeNames types = p_.types;
-  for (const FlowRule& rule : loaded->rules)
-    if (const Result<void> named = intern(types, rule.type, loaded->path, rule.line); !named)
-      return named;
-  // No change is under way, so nobody classifies by the other one.
-  const std::uint32_t other = p_.flows ? p_.classifier ^ 1 : p_.classifier;
-  if (const Result<void> compiled = p_.classifiers[other]->compile(*loaded, types); !compiled)
-    return compiled;
-  p_.types = std::move(types);
+  flow_reload_ = std::make_unique<FlowReload>(FlowReload{connection, {}, p_.types, {}});
+  // No change is under way, so nobody classifies by the other one; and none of flows begins before
+  // this one is done.
+  flow_reload_->done = std::async(
+      std::launch::async,
+      [&reload = *flow_reload_, file = path.empty() ? p_.flows->path : path,
+       &classifier =
+           *p_.classifiers[p_.flows ? p_.classifier ^ 1 : p_.classifier]]() -> Result<void> {
+        auto loaded = load_flow_config(file);
+        if (!loaded) return loaded.error();
+        for (const FlowRule& rule : loaded->rules)
+          if (const Result<void> named = intern(reload.types, rule.type, loaded->path, rule.line);
+              !named)
+            return named;
+        if (const Result<void> compiled = classifier.compile(*loaded, reload.types); !compiled)
+          return compiled;
+        reload.config = std::move(*loaded);
+        return {};
+      });
+  return {};
+}
+
+Result<void> Controller::finish_flows(FlowReload& reload) {
+  if (const Result<void> done = reload.done.get(); !done) return done;
+  p_.types = std::move(reload.types);
   publish_type_names(p_.control->registry(), p_.types);
-  p_.classifier = other;
-  p_.flows = std::move(*loaded);
+  if (p_.flows) p_.classifier ^= 1;
+  p_.flows = std::move(*reload.config);
   return {};
 }
 

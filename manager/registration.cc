@@ -254,11 +254,9 @@ Result<void> Controller::give_cpu_place(Instance& instance) {
   const auto context = resources_.take_context(ContextRole::kNf, instance.pid, instance.id);
   if (!context) return Error{"no context is free for another NF", "raise --max-contexts"};
   instance.context = *context;
+  instance.has_context = true;
   auto page = p_.control->make_page(*context);
-  if (!page) {
-    resources_.free_context(*context);
-    return page.error();
-  }
+  if (!page) return page.error();
   instance.page = std::move(*page);
   const std::uint32_t n = instance.service->compute == Compute::kGpu ? p_.options.n_syncers : 1;
   for (std::uint32_t i = 0; i < n; ++i) {
@@ -368,9 +366,15 @@ void Controller::offer(Instance& instance) {
 void Controller::on_slice_added(const json& message) {
   const std::uint32_t slice = message.value("slice", kMaxSlices);
   for (const auto& instance : p_.instances) {
-    if (instance->slice != slice || instance->slice == kMaxSlices ||
-        instance->state != InstanceState::kStarting)
+    if (instance->slice != slice || instance->slice == kMaxSlices) continue;
+    if (instance->state != InstanceState::kStarting) {
+      // It died meanwhile. A slice that is there serves its endpoints; else the manager does.
+      if (!message.value("ok", false)) {
+        instance->slice_removed = true;
+        instance->orphaned |= !instance->alive();
+      }
       continue;
+    }
     if (message.value("ok", false)) {
       offer(*instance);
       if (!std::exchange(instance->said_ready, true))

@@ -255,6 +255,32 @@ def test_the_hold_queue_overflows_with_a_reason_of_its_own(platform):
     assert stats["drops"]["reload_hold"] > 0
 
 
+def test_the_manager_looks_after_everything_while_it_reads_many_flow_rules(platform):
+    """NFs die and start meanwhile; the rules are in force when hbctl says so."""
+    routes = platform.write("routes.csv", "*, rx, forward\n*, forward, tx\n")
+    flows = platform.write("flows.csv", FLOWS)
+    platform.start_manager("--port", "null", "--routes", routes, "--flows", flows,
+                           "--flow-memory", "1024")
+    many = platform.write("many.csv", "".join(
+        f"t{i % 50}, 10.{i >> 8 & 255}.{i & 255}.0/24, {i % 977}-{i % 977 + i % 31}, "
+        f"172.16.{i % 251}.0/24, {1000 + i % 53}, udp\n" for i in range(4000)))
+    forward = platform.start_nf("forward")
+    platform.wait_works("forward")
+    reload = platform.spawn("hbctl", [BUILD / "bin" / "hbctl", "reload", "flows", many, "--prefix",
+                                      platform.prefix])
+    lives = 0
+    while reload.status is None:
+        forward.kill()
+        platform.wait_state("forward", "failed")
+        forward = platform.start_nf("forward")
+        platform.wait_works("forward")
+        lives += reload.status is None
+    reload.expect(0)
+    assert lives >= 1, "the rules were read too fast for this test"
+    platform.assert_audit()
+    platform.stop()
+
+
 BROKEN = [
     ("routes", "web, rx, a\nweb, rx, b\n", [":2:", "second rule"]),
     ("routes", "web, rx\n", [":1:", "fields"]),

@@ -211,6 +211,45 @@ def test_nfs_of_a_killed_supervisor_end_by_themselves(platform):
     assert summed(stats)["lost_in_crash"] == 0
 
 
+def test_a_place_that_waits_is_given_back_when_its_supervisor_is_killed(platform):
+    """Each time all of it: eight contexts last for any number of such ends."""
+    platform.start_manager("--port", "null", "--max-contexts", "8")
+    for _ in range(9):
+        supervisor = platform.start_supervised("forward", restart="always")
+        platform.wait_traffic(100)
+        supervisor.signal(signal.SIGSTOP)  # so that the next process does not come
+        kill_instance(platform, "forward")
+        platform.wait_state("forward", "restarting")
+        supervisor.kill()
+        platform.wait_state("forward", "failed")
+    platform.start_nf("forward")
+    platform.wait_works("forward")
+    platform.stop()
+
+
+@pytest.mark.parametrize("how", ["stop", "kill"])
+def test_an_nf_ends_while_the_routes_to_it_are_not_in_force_yet(platform, how):
+    """Packets that wait in a slow NF keep the change open; then they come to where it was."""
+    routes = platform.write("routes.csv", "*, rx, slow\n*, slow, forward\n*, forward, tx\n")
+    platform.start_manager("--port", "null", "--routes", routes, "--nf-timeout", "60000")
+    platform.start_nf("steer", "--burst-us", "20000", service="slow")
+    platform.wait_for(lambda status: status["ring_full"].get("slow", 0) > 1000, "its ring is full")
+    for _ in range(3):
+        forward = platform.start_nf("forward")
+        if how == "stop":
+            forward.ctrl_c()
+            forward.expect(0)
+        else:
+            forward.kill()
+        platform.wait_for(lambda status: not platform.nf("forward", status)["pid"], "it is gone")
+    platform.start_nf("forward", service="other")  # takes an endpoint that may have become free
+    platform.start_nf("forward")
+    platform.wait_works("forward", 200)
+    platform.assert_audit()
+    stats = platform.stop()
+    assert platform.nf("other", stats)["rx"] == 0
+
+
 def test_a_supervisor_ends_with_the_manager(platform):
     platform.start_manager("--port", "null")
     supervisor = platform.start_supervised("forward", restart="always")
