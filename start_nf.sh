@@ -7,8 +7,9 @@ source "$(dirname "$(readlink -f "$0")")/scripts/common.sh"
 built() { (cd "$build/nfs" && for nf in *; do [[ -f $nf && -x $nf ]] && printf ' %s' "$nf"; done); }
 usage() {
   cat <<TXT
-Usage: $0 NAME [--restart never|on-failure|always] [--instances N] [--gpu] [--service NAME]
-       [--cores LIST] [--eal private|secondary] [--prefix NAME] [NF options]
+Usage: $0 NAME [--restart never|on-failure|always] [--restart-wait MS] [--restart-limit N]
+       [--instances N] [--gpu] [--service NAME] [--cores LIST]
+       [--eal private|secondary] [--prefix NAME] [NF options]
        $0 NAME --gpu --kernel FILE.cl [--table FILE]
   NAME: one of$(built); with --kernel a name of your own
   $0 NAME --help   lists all options of that NF

@@ -43,5 +43,15 @@ TEST(RestartBackoff, ALongerLifeBreaksTheLoop) {
   }
 }
 
+TEST(RestartBackoff, WaitsNoLongerThanItIsTold) {
+  RestartBackoff backoff(milliseconds(150), RestartBackoff::kLoop);
+  for (const int ms : {0, 100, 150, 150}) EXPECT_EQ(backoff.on_death(seconds(3)), milliseconds(ms));
+}
+
+TEST(RestartBackoff, WithoutALimitNoLoopIsACrashLoop) {
+  RestartBackoff backoff(milliseconds(0), 0);
+  for (int i = 0; i < 1000; ++i) ASSERT_EQ(backoff.on_death(milliseconds(1)), milliseconds(0));
+}
+
 }  // namespace
 }  // namespace hb

@@ -17,6 +17,9 @@ const std::map<std::string, RestartPolicy> kPolicies = {{"never", RestartPolicy:
                                                         {"on-failure", RestartPolicy::kOnFailure},
                                                         {"always", RestartPolicy::kAlways}};
 
+/// As long as the manager believes in a restart that is announced.
+constexpr std::uint32_t kLongestWaitMs = 60'000;
+
 }  // namespace
 
 Result<Options> parse_options(int argc, char** argv) {
@@ -31,6 +34,9 @@ Result<Options> parse_options(int argc, char** argv) {
   app.set_help_flag();
   app.allow_extras();
   app.add_option("--restart", policy)->check(CLI::IsMember(&kPolicies).description(""));
+  auto wait_ms = static_cast<std::uint32_t>(options.restart_wait.count());
+  app.add_option("--restart-wait", wait_ms)->check(CLI::Range(0u, kLongestWaitMs));
+  app.add_option("--restart-limit", options.restart_limit)->check(CLI::Range(0u, 1000u));
   app.add_option("--instances", options.n_instances)->check(CLI::Range(1u, kMaxTargets));
   CLI::Option* const prefix = app.add_option("--prefix", options.prefix);
   CLI::Option* const service = app.add_option("--service", options.service);
@@ -45,6 +51,7 @@ Result<Options> parse_options(int argc, char** argv) {
                                    ? "see start_nf.sh --help"
                                    : fmt::format("see start_nf.sh {} --help", name)};
   }
+  options.restart_wait = std::chrono::milliseconds(wait_ms);
   options.restart = kPolicies.at(policy);
   options.args = app.remaining();
   if (own_end != argv + argc) {
@@ -65,6 +72,9 @@ Result<Options> parse_options(int argc, char** argv) {
 std::string help_text() {
   return "start_nf.sh NAME [OPTIONS] [OPTIONS OF THE NF]\n"
          "  --restart never|on-failure|always  start it again when it ends [never]\n"
+         "  --restart-wait MS                  the longest wait before it is; 0: at once [10000]\n"
+         "  --restart-limit N                  deaths in a row, each within 2 s of the start,\n"
+         "                                     that are too many; 0: never [5]\n"
          "  --instances N                      processes that share the service's packets [1]\n"
          "\n";
 }

@@ -5,6 +5,7 @@
 #include <string>
 #include <vector>
 
+#include "nf_lib/restart_backoff.h"
 #include "nf_lib/result.h"
 
 namespace hb::supervisor {
@@ -18,6 +19,8 @@ struct Options {
   std::string service;  ///< as it will register
   RestartPolicy restart = RestartPolicy::kNever;
   std::uint32_t n_instances = 1;
+  RestartBackoff::Duration restart_wait = RestartBackoff::kLongest;
+  std::uint32_t restart_limit = RestartBackoff::kLoop;
   bool wants_help = false;
 };
 

@@ -61,7 +61,7 @@ Result<void> Supervisor::start() {
   sigemptyset(&signals);
   for (const int signal : {SIGINT, SIGTERM, SIGCHLD}) sigaddset(&signals, signal);
   signal_fd_ = signalfd(-1, &signals, SFD_CLOEXEC | SFD_NONBLOCK);
-  for (std::uint32_t i = 0; i < options_.n_instances; ++i) start_process(places_.emplace_back());
+  for (std::uint32_t i = 0; i < options_.n_instances; ++i) start_process(add_place());
   return {};
 }
 
@@ -76,6 +76,10 @@ int Supervisor::run() {
     start_those_due();
   }
   return status_;
+}
+
+Supervisor::Place& Supervisor::add_place() {
+  return places_.emplace_back(RestartBackoff(options_.restart_wait, options_.restart_limit));
 }
 
 void Supervisor::start_process(Place& place) {
@@ -155,7 +159,7 @@ void Supervisor::on_message(const json& message) {
     place->again = true;
   } else if (op == "start") {
     if (ending_) return;
-    Place& added = places_.emplace_back();
+    Place& added = add_place();
     added.replaces = message.value("replaces", 0);
     start_process(added);
   } else if (op == "stop") {

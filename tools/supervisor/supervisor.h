@@ -45,6 +45,8 @@ class Supervisor {
     Clock::time_point started;
     std::optional<Clock::time_point> restart_at;
     RestartBackoff backoff;
+
+    explicit Place(const RestartBackoff& fresh) : backoff(fresh) {}
   };
 
   void start_process(Place& place);
@@ -56,6 +58,7 @@ class Supervisor {
   [[nodiscard]] bool is_to_restart(const Place& place, int status) const;
   void start_those_due();
   void end_all(int signal);
+  Place& add_place();
   Place* find(int pid);
   [[nodiscard]] int timeout_ms() const;
 
