@@ -12,6 +12,7 @@
 #include "gpu_host/self_test.h"
 #include "nf_lib/clock.h"
 #include "nf_lib/cpu_list.h"
+#include "nf_lib/fault_point.h"
 #include "nf_lib/idle.h"
 
 namespace hb {
@@ -55,10 +56,12 @@ Service::Service(ServiceOptions options, std::span<const BackendEntry> backends)
 Service::~Service() {
   threads_.clear();  // the CPUSyncers first: they ring the slices' doorbells
   slices_.clear();
+  fault_point("torn_down");
 }
 
 Result<void> Service::start() {
   if (const Result<void> done = attach(); !done) return done;
+  fault_point("contexts_mapped");
   if (const Result<void> done = open_device(); !done) {
     manager_knows_ =
         attachment_->socket()
@@ -100,9 +103,11 @@ Result<void> Service::attach() {
   message["n_syncers"] = options_.n_syncers;
   const int pidfd = open_own_pidfd();
   if (pidfd < 0) return Error{"this kernel has no pidfd_open", "Linux 5.3 or later is needed"};
+  fault_point("registering");
   const Result<void> sent = attachment_->socket().send(message, std::array{pidfd});
   close(pidfd);
   if (!sent) return sent;
+  fault_point("registration_sent");
   auto received = attachment_->socket().receive(std::nullopt);
   if (!received) return received.error();
   if (!*received) return Error{"interrupted while registering", ""};
@@ -141,15 +146,18 @@ Result<void> Service::open_device() {
   backend_ = std::move(opened->backend);
   device_ = std::move(opened->info);
   memory_ = std::move(opened->memory);
+  fault_point("device_opened");
   for (const KernelEntry& kernel : kernel_catalog())
     if (const Result<void> ran = run_self_test(*backend_, kernel, layout.work_group_size); !ran)
       return ran;
+  fault_point("self_tested");
   spdlog::info("'{}', memory {}{}", device_.name, to_string(memory_.mode),
                memory_.why.empty() ? "" : " (" + memory_.why + ")");
   return {};
 }
 
 Result<void> Service::serve() {
+  fault_point("running");
   const ControlSocket& socket = attachment_->socket();
   world_.view = attachment_->view();
   world_.backend = backend_.get();
@@ -183,6 +191,7 @@ Result<void> Service::handle(const json& message, bool& stop) {
   const std::uint32_t slice = message.value("slice", kMaxSlices);
   if (op == "stop") {
     stop = true;
+    fault_point("stopping");
   } else if (op == "remove_slice" && !slices_.contains(slice)) {
     return attachment_->socket().send({{"op", "slice_removed"}, {"slice", slice}});
   } else if (slice < kMaxSlices) {

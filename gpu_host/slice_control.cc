@@ -7,7 +7,9 @@
 #include <algorithm>
 #include <utility>
 
+#include "nf_lib/fault_point.h"
 #include "nf_lib/memory_file.h"
+#include "nf_lib/ring.h"
 
 namespace hb {
 namespace {
@@ -18,7 +20,9 @@ bool has(const std::vector<std::uint32_t>& groups, std::uint32_t group) {
   return std::ranges::find(groups, group) != groups.end();
 }
 
-std::uint32_t load(u32& word) { return std::atomic_ref<u32>(word).load(std::memory_order_acquire); }
+std::uint32_t load_word(u32& word) {
+  return std::atomic_ref<u32>(word).load(std::memory_order_acquire);
+}
 
 /// The launching thread's last words: its packets are in slots that nobody will answer, so the
 /// manager recovers them.
@@ -118,6 +122,7 @@ Result<void> SliceControl::upload(const std::string& table, SliceSpec& spec) con
   if (!uploaded) return uploaded.error();
   spec.table = *uploaded;
   spec.table_bytes = static_cast<std::uint32_t>(bytes.size());
+  fault_point("table_uploaded");
   return {};
 }
 
@@ -171,6 +176,7 @@ Result<void> SliceControl::begin_add(const json& message) {
     if (const Result<void> uploaded = upload(*table, spec_); !uploaded) return uploaded.error();
     auto device_slice = world_.backend->make_slice(spec_);
     if (!device_slice) return device_slice.error();
+    fault_point("slice_made");
     versions_ = std::make_unique<TableVersions>(world_.view.region.layout().n_work_groups);
     runner_ =
         std::make_unique<SliceRunner>(world_.view.region, spec_, std::move(*device_slice),
@@ -182,7 +188,9 @@ Result<void> SliceControl::begin_add(const json& message) {
       }
       return added.error();
     }
+    fault_point("slice_shared");
     runner_->start();
+    fault_point("slice_started");
     answer_["version"] = runner_->version();
     spdlog::info("slice {}: {} on work-groups {}", spec_.slice, label_,
                  fmt::join(spec_.work_groups, ", "));
@@ -228,12 +236,14 @@ void SliceControl::change_over(const std::shared_ptr<SliceSpec>& next, std::uint
     auto slice = world_.backend->make_slice(*next);
     if (!slice) return slice.error();
     runner_->begin_replace(*next, std::move(*slice), version);
+    fault_point("replacing");
     return true;
   });
   step([this, next]() -> Result<bool> {
     if (!runner_->is_replaced()) return false;
     spec_ = *next;
     answer_["pause_us"] = runner_->pause_us();
+    fault_point("replaced");
     return true;
   });
 }
@@ -294,7 +304,7 @@ bool SliceControl::old_rounds_left() const {
   const RegionView& region = world_.view.region;
   return std::ranges::any_of(spec_.work_groups, [&](std::uint32_t group) {
     const std::uint32_t drained =
-        load(region.queue_control(group)->drained.value) / region.layout().work_group_size;
+        load_word(region.queue_control(group)->drained.value) / region.layout().work_group_size;
     const std::uint32_t rounds = ~std::uint32_t{0} / region.layout().work_group_size;
     // Both count rounds, modulo 2^32 / W.
     const std::uint32_t behind = (versions_->first_round(group) - drained) & rounds;
@@ -328,6 +338,7 @@ Result<void> SliceControl::begin_replace(const json& message) {
 void SliceControl::begin_remove() {
   if (!runner_ || gone_) return;
   for (const auto& syncer : *world_.syncers) syncer->begin_remove(spec_.slice);
+  fault_point("slice_leaving");
   step([this]() -> Result<bool> {
     return std::ranges::all_of(*world_.syncers,
                                [&](const auto& syncer) { return syncer->is_removed(spec_.slice); });
@@ -335,6 +346,7 @@ void SliceControl::begin_remove() {
   step([this]() -> Result<bool> {
     runner_->stop();
     gone_ = true;
+    fault_point("slice_gone");
     spdlog::info("slice {} is given back after {} launches", spec_.slice, runner_->n_launches());
     return true;
   });
@@ -345,7 +357,7 @@ std::uint64_t SliceControl::backlog() const noexcept {
   std::uint64_t n = 0;
   for (const EndpointId endpoint : endpoints_)
     for (std::uint32_t from = 0; from < region.layout().n_contexts; ++from)
-      n += rte_ring_count(region.ring(endpoint, ContextId(from)));
+      n += n_waiting(region.ring(endpoint, ContextId(from)), region.layout().ring_size);
   return n;
 }
 
@@ -354,9 +366,9 @@ int SliceControl::stuck_work_group(std::uint64_t now_ns, std::uint64_t limit_ns)
   progress_.resize(world_.view.region.layout().n_work_groups);
   for (const std::uint32_t group : spec_.work_groups) {
     HbQueueControl* const queue = world_.view.region.queue_control(group);
-    const std::uint32_t completed = load(queue->completed.value);
+    const std::uint32_t completed = load_word(queue->completed.value);
     Progress& progress = progress_[group];
-    if (completed == load(queue->published.value) || completed != progress.completed ||
+    if (completed == load_word(queue->published.value) || completed != progress.completed ||
         progress.since_ns == 0)
       progress = {completed, now_ns};
     else if (now_ns - progress.since_ns >= limit_ns)

@@ -5,6 +5,7 @@
 #include <utility>
 
 #include "nf_lib/clock.h"
+#include "nf_lib/fault_point.h"
 
 namespace hb {
 
@@ -69,6 +70,7 @@ void SliceRunner::change_over() {
     else
       versions_.begin(work_group, completed, next_->version);
   }
+  fault_point("changing_over");
   version_ = next_->version;
   pause_us_ = static_cast<double>(monotonic_ns() - next_->asked_ns) / 1000.0;
   // Release: pairs with is_replaced(): what was replaced is the control thread's to let go of.
@@ -103,10 +105,12 @@ void SliceRunner::loop() {
     std::atomic_ref<u32>(leaving).store(0, std::memory_order_seq_cst);
     if (replacing()) continue;
     n_launches_.fetch_add(1, std::memory_order_relaxed);
+    fault_point("launching");
     if (const Result<void> ran = slice_->run(); !ran) {
       on_failure_(ran.error());
       return;
     }
+    fault_point("launch_over");
   }
 }
 

@@ -9,6 +9,7 @@
 #include <utility>
 
 #include "nf_lib/burst_scope.h"
+#include "nf_lib/fault_point.h"
 
 namespace hb {
 namespace {
@@ -72,7 +73,9 @@ bool SliceShare::drain_burst(SyncerCommon& syncer, WorkQueue& queue) noexcept {
   read_answers(syncer, queue, answers);
   answers.version =
       spec_.versions != nullptr ? spec_.versions->of(queue.work_group(), queue.first_round()) : 1;
+  fault_point("answers_read");
   if (!copy_to_control(syncer, answers)) return false;
+  fault_point("copied_to_control");
 
   std::array<Destination, kMaxBurst> destinations;
   std::uint64_t dropped = 0;
@@ -86,6 +89,7 @@ bool SliceShare::drain_burst(SyncerCommon& syncer, WorkQueue& queue) noexcept {
   }
   syncer.publisher.publish_burst(Place::queue(queue.work_group()), queue.drained(),
                                  answers.packets.data(), destinations.data(), answers.live);
+  fault_point("all_published");
   if (queue.drain(n)) count_round(syncer, order_[order_tail_++ & (order_.size() - 1)]);
   add(syncer.page->counters.slice_filled[spec_.slice],
       static_cast<std::uint64_t>(std::popcount(answers.live)));
@@ -208,6 +212,7 @@ bool SliceShare::fill(SyncerCommon& syncer) noexcept {
   WorkQueue& open = queues_[open_];
   if (open.open_slots() != 0 && !more_waits && open.is_idle()) {
     open.pad();
+    fault_point("padded");
     publish_open();
   }
   ring_if_published();
@@ -219,11 +224,11 @@ bool SliceShare::take_burst(SyncerCommon& syncer, ContextId from, std::uint32_t 
   const RegionView& region = syncer.view.region;
   const RingId id = region.ring_id(spec_.endpoint, from);
   rte_ring* const ring = region.ring(id);
-  if (!ring_is_sane(ring, region.planned_size(id))) return false;
-  const Window window = peek(ring, most);
+  const Window window = peek(ring, region.planned_size(id), most);
   if (window.n == 0) return false;
+  fault_point("peeked");
   // Their metadata are read when they come back.
-  prefetch_behind(ring, window, [](const void* mbuf) { rte_prefetch0(mbuf); });
+  prefetch_behind(window, region.planned_size(id), [](const void* mbuf) { rte_prefetch0(mbuf); });
   std::array<rte_mbuf*, kMaxBurst> packets;
   std::array<u64, kMaxBurst> slots;
   std::uint64_t good = check_packets(syncer, id, window, packets.data(), slots.data());
@@ -251,7 +256,9 @@ bool SliceShare::take_burst(SyncerCommon& syncer, ContextId from, std::uint32_t 
     done |= part;
     if (queue.open_room() == 0) publish_open();
   }
+  fault_point("all_filled");
   commit(ring, window);
+  fault_point("committed");
   return true;
 }
 

@@ -4,6 +4,8 @@
 
 #include <utility>
 
+#include "nf_lib/fault_point.h"
+
 namespace hb {
 
 struct Syncer::Entry {
@@ -55,6 +57,7 @@ bool Syncer::poll_entry(std::uint32_t slice, Entry& entry) noexcept {
   if (entry.share.finish()) {
     // Release: pairs with the acquire load in is_removed(); nothing of it is touched from here on.
     entries_[slice].store(nullptr, std::memory_order_release);
+    fault_point("share_ended");
   }
   return drained;
 }

@@ -5,6 +5,7 @@
 #include <cstdint>
 #include <vector>
 
+#include "nf_lib/fault_point.h"
 #include "nf_lib/region.h"
 #include "nf_lib/result.h"
 
@@ -41,9 +42,11 @@ class WorkQueue {
     for (std::uint32_t i = 0; i < n; ++i) {
       slots_[(filled_ + i) & mask_] = slots[i];
       own_[(filled_ + i) & mask_] = slots[i];
+      fault_point("slot_written");
     }
     filled_ += n;
     store(control_->filled.value, filled_);
+    fault_point("slots_filled");
   }
 
   /// Fills the open round up with dummies. Moves no packet.
@@ -63,6 +66,7 @@ class WorkQueue {
     // Release: pairs with the acquire load in kernels/persistent.cl, so a work-item that sees this
     // round sees its slots.
     store(control_->published.value, published_);
+    fault_point("round_published");
   }
 
   /// Whether the oldest round that is not taken back is answered.
@@ -98,6 +102,7 @@ class WorkQueue {
   bool drain(std::uint32_t n) noexcept {
     drained_ += n;
     store(control_->drained.value, drained_);
+    fault_point("slots_drained");
     if (drained_ - rounds_drained_ * round_slots_ != round_slots_) return false;
     ++rounds_drained_;
     return true;

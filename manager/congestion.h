@@ -59,7 +59,7 @@ class CongestionWatch {
           // Relaxed, in this order: a hint, which may not come out above the ring's size.
           const std::uint32_t tail = __atomic_load_n(&ring->prod.tail, __ATOMIC_RELAXED);
           const std::uint32_t used = tail - __atomic_load_n(&ring->cons.tail, __ATOMIC_RELAXED);
-          if (used <= ring->size && used > most) most = used;
+          if (used < view_.region.layout().ring_size && used > most) most = used;
         }
       }
     }

@@ -9,6 +9,7 @@
 #include <nlohmann/json.hpp>
 
 #include "manager/controller.h"
+#include "nf_lib/ring.h"
 
 namespace hb {
 namespace {
@@ -160,7 +161,8 @@ std::uint64_t Controller::originated_in_flight() const {
   const std::uint64_t back = tx.returned_filled.load(std::memory_order_acquire);
   std::uint64_t out = tx.filled.load(std::memory_order_acquire) - back;
   for (std::uint32_t c = 0; c < p_.view.region.layout().n_contexts; ++c)
-    out -= rte_ring_count(p_.view.region.ring(p_.view.region.fill_ring_id(ContextId(c))));
+    out -= n_waiting(p_.view.region.ring(p_.view.region.fill_ring_id(ContextId(c))),
+                     p_.view.region.layout().fill_size);
   return out;
 }
 

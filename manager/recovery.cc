@@ -164,9 +164,9 @@ std::uint64_t Recovery::serve(EndpointId endpoint, std::uint32_t service) {
     rte_ring* const ring = region_.ring(id);
     // No more than waits there now: a producer may fill it faster than it is served, and the
     // control thread has others to look after.
-    std::uint32_t left = std::min(rte_ring_count(ring), region_.planned_size(id));
+    std::uint32_t left = n_waiting(ring, region_.planned_size(id));
     while (left != 0 && ring_is_usable(ring, region_.planned_size(id))) {
-      const Window window = peek(ring, std::min(left, kMaxBurst));
+      const Window window = peek(ring, region_.planned_size(id), std::min(left, kMaxBurst));
       if (window.n == 0) break;
       left -= window.n;
       std::array<rte_mbuf*, kMaxBurst> packets;

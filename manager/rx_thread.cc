@@ -282,7 +282,9 @@ std::uint32_t RxThread::n_to_release(rte_mbuf** packets, Destination* to) noexce
     to[i] = routes_.resolve(mbuf, Verdict::next());
     if (i >= paced_ || to[i] == kReclaimer.value) continue;
     const auto before = static_cast<std::uint32_t>(std::count(to, to + i, to[i]));
-    const bool fits = room(publisher_.region().ring(EndpointId(to[i]), setup_.context)) > before;
+    const RegionView& region = publisher_.region();
+    const RingId id = region.ring_id(EndpointId(to[i]), setup_.context);
+    const bool fits = room(region.ring(id), region.planned_size(id)) > before;
     if (fits) continue;
     if (i != 0) return i;
     const std::uint64_t now = monotonic_ns();

@@ -8,6 +8,7 @@
 #include "manager/platform.h"
 #include "manager/service.h"
 #include "manager/statistics.h"
+#include "nf_lib/ring.h"
 
 namespace hb {
 
@@ -59,7 +60,7 @@ nlohmann::json slice_json(const Platform& platform, const Instance& instance) {
   std::uint64_t backlog = 0;
   for (const EndpointId endpoint : instance.endpoints)
     for (std::uint32_t from = 0; from < region.layout().n_contexts; ++from)
-      backlog += rte_ring_count(region.ring(endpoint, ContextId(from)));
+      backlog += n_waiting(region.ring(endpoint, ContextId(from)), region.layout().ring_size);
   const double fill = counts.rounds != 0
                           ? static_cast<double>(counts.filled) / static_cast<double>(counts.rounds)
                           : 0;

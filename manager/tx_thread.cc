@@ -65,11 +65,11 @@ bool TxThread::drain_endpoint(std::uint32_t endpoint, F&& handle) noexcept {
       rte_ring* const ring = region.ring(id);
       // An NF can write here; a ring that it broke is left alone, the manager goes on.
       if (!has_packets(ring) || !ring_is_usable(ring, region.planned_size(id))) continue;
-      const Window window = peek(ring);
+      const Window window = peek(ring, region.planned_size(id));
       if (window.n == 0) continue;
       // Other cores wrote them last, and what the book says of them: they are on their way while
       // those before them are dealt with.
-      prefetch_behind(ring, window, [this](const void* mbuf) {
+      prefetch_behind(window, region.planned_size(id), [this](const void* mbuf) {
         prefetch_mbuf(mbuf);
         setup_.book->prefetch(setup_.view.check.number(mbuf));
       });
@@ -189,12 +189,15 @@ void TxThread::give_back(rte_mbuf** packets, std::uint32_t n) noexcept {
 }
 
 bool TxThread::fill(ContextId context) noexcept {
-  rte_ring* const ring = setup_.view.region.ring(setup_.view.region.fill_ring_id(context));
+  const RegionView& region = setup_.view.region;
+  const RingId id = region.fill_ring_id(context);
+  rte_ring* const ring = region.ring(id);
   TxWords& words = setup_.flow->tx;
   // Fresh packets may take up half of what a lossless path holds; the other half is RX's.
   const std::uint64_t out = words.filled.load(std::memory_order_relaxed) -
                             words.returned_filled.load(std::memory_order_relaxed);
-  if (room(ring) < kMaxBurst || out + kMaxBurst > setup_.view.region.layout().ring_size / 2)
+  if (room(ring, region.planned_size(id)) < kMaxBurst ||
+      out + kMaxBurst > region.layout().ring_size / 2)
     return false;
   std::array<rte_mbuf*, kMaxBurst> packets;
   if (rte_mempool_get_bulk(setup_.pool->mempool(), reinterpret_cast<void**>(packets.data()),
@@ -206,7 +209,7 @@ bool TxThread::fill(ContextId context) noexcept {
     setup_.book->set_out(setup_.view.check.number(mbuf), PacketState::kFilled);
   }
   add_to(words.filled, kMaxBurst);
-  publish(ring, packets.data(), kMaxBurst);
+  publish(ring, region.planned_size(id), packets.data(), kMaxBurst);
   return true;
 }
 
@@ -216,7 +219,7 @@ void TxThread::empty_fill_rings() noexcept {
     const RingId id = region.fill_ring_id(ContextId(context));
     rte_ring* const ring = region.ring(id);
     while (ring_is_usable(ring, region.planned_size(id))) {
-      const Window window = peek(ring);
+      const Window window = peek(ring, region.planned_size(id));
       if (window.n == 0) break;
       std::array<rte_mbuf*, kMaxBurst> packets;
       const std::uint32_t n = take(window, packets.data());

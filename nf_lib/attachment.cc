@@ -17,6 +17,7 @@
 #include <vector>
 
 #include "nf_lib/cpu_list.h"
+#include "nf_lib/fault_point.h"
 #include "nf_lib/packet_meta.h"
 #include "nf_lib/surviving.h"
 
@@ -70,6 +71,7 @@ Result<Attachment> Attachment::open(const std::string& prefix) {
   Result<ControlSocket> socket = ControlSocket::connect(prefix);
   if (!socket) return socket.error();
   attachment.socket_ = std::move(*socket);
+  fault_point("connected");
 
   const std::string directory = runtime_directory(prefix);
   auto registry =
@@ -109,6 +111,7 @@ Result<void> Attachment::start_eal(const std::string& program, const EalOptions&
   if (rte_eal_init(static_cast<int>(argv.size()), argv.data()) < 0)
     return Error{fmt::format("DPDK's environment can't be started: {}", rte_strerror(rte_errno)),
                  "see the lines above"};
+  fault_point("eal_started");
   return {};
 }
 
@@ -141,6 +144,7 @@ Result<void> Attachment::map_packets() {
                              carried, rte_strerror(rte_errno)),
                  "another library of this program has taken it"};
   carried_word_offset = carried;
+  fault_point("packets_mapped");
   return {};
 }
 

@@ -42,15 +42,17 @@ std::uint32_t BurstLoop::poll(NetworkFunction& nf) noexcept {
 
 void BurstLoop::take_burst(NetworkFunction& nf, RingId id, rte_ring* ring) noexcept {
   const BurstScope scope(page_);
-  const Window window = peek(ring);
+  const Window window = peek(ring, view_.region.planned_size(id));
   if (window.n == 0) return;
-  prefetch_behind(ring, window, prefetch_mbuf);
+  fault_point("peeked");
+  prefetch_behind(window, view_.region.planned_size(id), prefetch_mbuf);
   std::array<rte_mbuf*, kMaxBurst> packets;
   const std::uint32_t n = take_window(window, packets.data());
   std::array<Verdict, kMaxBurst> verdicts;
   std::array<Destination, kMaxBurst> destinations;
   std::uint64_t live = 0;
   if (n != 0) nf.process_burst(std::span(packets.data(), n), std::span(verdicts.data(), n));
+  fault_point("processed");
   for (std::uint32_t i = 0; i < n; ++i) {
     if (verdicts[i].is_hold()) {
       if (!held_.full()) {
@@ -65,7 +67,9 @@ void BurstLoop::take_burst(NetworkFunction& nf, RingId id, rte_ring* ring) noexc
   }
   publisher_.publish_burst(Place::ring(id.value), window.tail, packets.data(), destinations.data(),
                            live);
+  fault_point("all_published");
   commit(ring, window);
+  fault_point("committed");
 }
 
 /// Copies the window's packets out: what lies in the ring may be overwritten by its producer.
@@ -97,6 +101,7 @@ void BurstLoop::tick(NetworkFunction& nf, std::uint64_t now_ns) noexcept {
 void BurstLoop::flush(NetworkFunction& nf, std::uint32_t request) noexcept {
   const BurstScope scope(page_);
   nf.flush();
+  fault_point("flushed");
   // Release: pairs with the manager's acquire load, so that what was released has been published.
   page_->flushed.store(request, std::memory_order_release);
 }
@@ -123,6 +128,7 @@ void BurstLoop::release_chunk(rte_mbuf* const* packets, const Verdict* verdicts,
     packet_meta(packets[i]).route_version = static_cast<std::uint8_t>(routes_.current_version());
     chosen[n_chosen] = packets[i];
     ledger.release_slots[n_chosen] = slot;
+    fault_point("release_chosen");
     destinations[n_chosen] = routes_.resolve(packets[i], verdicts[i]);
     ++n_chosen;
   }
@@ -131,14 +137,17 @@ void BurstLoop::release_chunk(rte_mbuf* const* packets, const Verdict* verdicts,
       n_chosen == 64 ? ~std::uint64_t{0} : (std::uint64_t{1} << n_chosen) - 1;
   publisher_.publish_burst(Place::held(), ledger.held_generation(), chosen.data(),
                            destinations.data(), live);
+  fault_point("release_published");
   for (std::uint32_t i = 0; i < n_chosen; ++i) held_.clear(ledger.release_slots[i]);
   ledger.bump_held_generation();
+  fault_point("release_over");
 }
 
 std::uint32_t BurstLoop::originate(std::span<rte_mbuf*> out) noexcept {
   if (originated_.n != 0) return 0;  // the last ones have not been sent yet
   const auto wanted = static_cast<std::uint32_t>(std::min<std::size_t>(out.size(), kMaxBurst));
-  originated_ = peek(view_.region.ring(fill_ring_), wanted);
+  originated_ = peek(view_.region.ring(fill_ring_), view_.region.planned_size(fill_ring_), wanted);
+  fault_point("fill_ring_peeked");
   n_fresh_ = take_window(originated_, fresh_.data());
   if (n_fresh_ == 0) {
     commit(view_.region.ring(fill_ring_), originated_);
@@ -163,7 +172,8 @@ std::uint32_t BurstLoop::originate_held(std::span<rte_mbuf*> out) noexcept {
   const auto wanted = std::min<std::size_t>({out.size(), kMaxBurst, kHeldSlots - held_.size()});
   if (wanted == 0) return 0;
   rte_ring* const ring = view_.region.ring(fill_ring_);
-  const Window window = peek(ring, static_cast<std::uint32_t>(wanted));
+  const Window window =
+      peek(ring, view_.region.planned_size(fill_ring_), static_cast<std::uint32_t>(wanted));
   if (window.n == 0) return 0;
   const std::uint32_t n = take_window(window, out.data());
   for (std::uint32_t i = 0; i < n; ++i) {
@@ -187,6 +197,7 @@ void BurstLoop::send_originated(std::span<const Verdict> verdicts) noexcept {
   if (live == 0) return;
   publisher_.publish_burst(Place::ring(fill_ring_.value), originated_.tail, fresh_.data(),
                            destinations.data(), live);
+  fault_point("originated_published");
   commit(view_.region.ring(fill_ring_), originated_);
   originated_ = Window{};
   n_fresh_ = 0;

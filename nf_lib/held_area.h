@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "nf_lib/control_layout.h"
+#include "nf_lib/fault_point.h"
 #include "nf_lib/mbuf_check.h"
 
 namespace hb {
@@ -36,6 +37,7 @@ class HeldArea {
     slot_of_[check_.number(mbuf)] = slot;
     // Release: pairs with the recovery's acquire load; the slot is read before the window is.
     page_->held[slot].store(reinterpret_cast<std::uint64_t>(mbuf), std::memory_order_release);
+    fault_point("held");
   }
 
   static constexpr std::uint16_t kNone = 0xffff;
@@ -49,6 +51,7 @@ class HeldArea {
   /// Empties a slot, once its packet has been published.
   void clear(std::uint16_t slot) noexcept {
     page_->held[slot].store(0, std::memory_order_release);  // pairs as in hold()
+    fault_point("held_cleared");
     free_.push_back(slot);
   }
 

@@ -6,6 +6,8 @@
 #include <atomic>
 #include <cstdint>
 
+#include "nf_lib/fault_point.h"
+
 namespace hb {
 
 /// Where packets are taken from or put: the kind in the top two bits, the index below.
@@ -42,9 +44,11 @@ class Ledger {
   void write(const LedgerRecord& record) noexcept {
     const std::uint32_t next = sequence_.load(std::memory_order_relaxed) + 1;
     records_[next & 1] = record;
+    fault_point("record_written");
     // Release: pairs with the acquire load in read(), so that a named record is whole.
     sequence_.store(next, std::memory_order_release);
     std::atomic_signal_fence(std::memory_order_seq_cst);
+    fault_point("record_named");
   }
 
   /// The last publish named. Only meaningful once the owner is dead or stopped.

@@ -7,6 +7,7 @@
 
 #include "nf_lib/burst_loop.h"
 #include "nf_lib/clock.h"
+#include "nf_lib/fault_point.h"
 #include "nf_lib/idle.h"
 #include "nf_lib/memory_file.h"
 #include "nf_lib/nf.h"
@@ -48,9 +49,12 @@ int run_cpu(NfSession& session, NetworkFunction& nf, const NfDescription& descri
   const Registration& own = session.registration();
   BurstLoop loop(session.attachment().view(), own.page, own.context, own.endpoint, own.service,
                  own.instance, own.surviving);
+  fault_point("setting_up");
   if (const Result<void> set_up = nf.setup(loop); !set_up) return fail(set_up.error());
+  fault_point("set_up");
   session.on_reload([&nf](std::span<const std::string> args) { return nf.reload(args); });
   if (const Result<void> ready = session.ready(); !ready) return fail(ready.error());
+  fault_point("running");
   spdlog::info("running");
 
   Idle idle(session.attachment().registry().busy_polling != 0);
@@ -74,10 +78,12 @@ int run_cpu(NfSession& session, NetworkFunction& nf, const NfDescription& descri
     else
       idle.wait();
   }
+  fault_point("stopping");
   session.end_reloads();
   // Its successor may be given its rings without a drain: what is held goes on its way now.
   if (!session.orphaned() && loop.n_held() != 0) loop.flush(nf, flushed);
   nf.tear_down();
+  fault_point("torn_down");
   return end_of_session(session);
 }
 
@@ -89,6 +95,7 @@ struct DeviceFiles {
 
 Result<DeviceFiles> device_files(GpuNetworkFunction& nf) {
   const Result<std::vector<std::byte>> table = nf.table();
+  fault_point("table_made");
   if (!table) return table.error();
   Result<MemoryFile> table_file = MemoryFile::make("hummingbird-table", *table);
   if (!table_file) return table_file.error();
@@ -127,7 +134,9 @@ int run_gpu(NfSession& session, GpuNetworkFunction& nf) {
   const PlatformView& view = session.attachment().view();
   BurstLoop context(view, own.page, own.context, own.endpoint, own.service, own.instance,
                     own.surviving);
+  fault_point("setting_up");
   if (const Result<void> set_up = nf.setup(context); !set_up) return fail(set_up.error());
+  fault_point("set_up");
   std::vector<CopyQueue> queues;
   for (const std::uint32_t queue : own.copy_queues) {
     if (queue < view.region.layout().n_copy_queues) queues.emplace_back(view.region, queue);
@@ -140,6 +149,7 @@ int run_gpu(NfSession& session, GpuNetworkFunction& nf) {
     const DeviceCode code = device_code(nf, *files);
     if (const Result<void> ready = session.ready(&code); !ready) return fail(ready.error());
   }
+  fault_point("running");
   spdlog::info("running on the GPU");
 
   Idle idle(false);
@@ -149,7 +159,9 @@ int run_gpu(NfSession& session, GpuNetworkFunction& nf) {
       while (const CopyRecord* const record = queue.front()) {
         const std::uint32_t length = std::min<std::uint32_t>(record->length, queue.max_length());
         nf.on_copy(*record, std::span(record->bytes(), length));
+        fault_point("copy_handled");
         queue.pop();
+        fault_point("copy_taken");
         any = true;
       }
     }
@@ -161,9 +173,11 @@ int run_gpu(NfSession& session, GpuNetworkFunction& nf) {
     else
       idle.wait();
   }
+  fault_point("stopping");
   take_copies();  // the slice was given back before the manager said stop: nothing follows
   session.end_reloads();
   nf.tear_down();
+  fault_point("torn_down");
   return end_of_session(session);
 }
 

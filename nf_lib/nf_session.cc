@@ -12,6 +12,7 @@
 #include <csignal>
 #include <nlohmann/json.hpp>
 
+#include "nf_lib/fault_point.h"
 #include "nf_lib/supervision.h"
 
 namespace hb {
@@ -83,14 +84,17 @@ Result<Registration> register_instance(const ControlSocket& socket, Attachment& 
   message.update(more);
   const int pidfd = open_own_pidfd();
   if (pidfd < 0) return Error{"this kernel has no pidfd_open", "Linux 5.3 or later is needed"};
+  fault_point("registering");
   const Result<void> sent = socket.send(message, std::array{pidfd});
   close(pidfd);
   if (!sent) return sent.error();
+  fault_point("registration_sent");
   auto received = socket.receive(std::nullopt);
   if (!received) return received.error();
   if (!*received) return Error{"interrupted while registering", ""};
   const json& reply = **received;
   if (!reply.value("ok", false)) return refusal(reply);
+  fault_point("registered");
   Registration r;
   r.context = ContextId(reply.value("context", 0u) % kMaxContexts);
   r.endpoint = EndpointId(reply.value("endpoint", 0u) % kMaxEndpoints);
@@ -101,6 +105,7 @@ Result<Registration> register_instance(const ControlSocket& socket, Attachment& 
   Result<ContextPage*> page = attachment.map_context(reply.value("page", ""));
   if (!page) return page.error();
   r.page = *page;
+  fault_point("page_mapped");
   if (description.surviving_bytes != 0) {
     const auto block =
         attachment.map_surviving(reply.value("surviving", ""), description.surviving_bytes);
@@ -112,6 +117,7 @@ Result<Registration> register_instance(const ControlSocket& socket, Attachment& 
 
 Result<void> say_ready(const ControlSocket& socket, const json& message) {
   if (const Result<void> sent = socket.send(message); !sent) return sent.error();
+  fault_point("ready_sent");
   auto received = socket.receive(std::nullopt);
   if (!received) return received.error();
   if (!*received) return Error{"interrupted while starting", ""};
@@ -206,7 +212,9 @@ void NfSession::start_reload(const json& message) {
   if (reloader_.joinable()) reloader_.join();
   reloading_.store(true, std::memory_order_relaxed);
   reloader_ = std::thread([this, id, args = message.value("args", std::vector<std::string>{})] {
+    fault_point("reload_asked");
     const Result<std::string> done = reload_(args);
+    fault_point("reload_done");
     json reply = {{"op", "reloaded"}, {"id", id}, {"ok", done.ok()}};
     if (done)
       reply["result"] = *done;
@@ -215,6 +223,7 @@ void NfSession::start_reload(const json& message) {
     reloading_.store(false, std::memory_order_release);
     // If the manager is gone, the listener sees that too.
     (void)attachment_.socket().send(reply);
+    fault_point("reload_answered");
   });
 }
 
@@ -224,6 +233,7 @@ Result<std::string> NfSession::replace(const DeviceCode& device) {
   if (const Result<void> sent = attachment_.socket().send(device_message("replace_table", device));
       !sent)
     return sent.error();
+  fault_point("replacement_sent");
   replaced_.wait(lock, [this] { return replace_answer_ != nullptr || no_answers_; });
   if (replace_answer_ == nullptr) return Error{"the manager is gone", ""};
   const json& answer = *replace_answer_;
@@ -276,7 +286,9 @@ void NfSession::stop_listening() {
 
 void NfSession::finish() {
   stop_listening();
+  fault_point("leaving");
   if (!orphaned()) say_bye(attachment_.socket(), {{"op", "bye"}});
+  fault_point("bye_said");
 }
 
 }  // namespace hb

@@ -53,7 +53,8 @@ class Publisher {
         overflow |= mask;
         continue;
       }
-      const std::uint32_t fits = room(region_.ring(EndpointId(to), context_));
+      const RingId id = region_.ring_id(EndpointId(to), context_);
+      const std::uint32_t fits = room(region_.ring(id), region_.planned_size(id));
       if (static_cast<std::uint32_t>(std::popcount(mask)) > fits) {
         const std::uint64_t kept = lowest_bits(mask, fits);
         mark_full(packets, mask & ~kept, to);
@@ -61,7 +62,7 @@ class Publisher {
         mask = kept;
         if (mask == 0) continue;
       }
-      move(source, source_tail, done, region_.ring_id(EndpointId(to), context_), packets, mask);
+      move(source, source_tail, done, id, packets, mask);
       done |= mask;
     }
     return overflow;
@@ -71,6 +72,7 @@ class Publisher {
   void move(Place source, std::uint32_t source_tail, std::uint64_t done, RingId to,
             rte_mbuf* const* packets, std::uint64_t mask) noexcept {
     rte_ring* const ring = region_.ring(to);
+    const std::uint32_t size = region_.planned_size(to);
     const auto n = static_cast<std::uint32_t>(std::popcount(mask));
     ledger_->write({.source = source,
                     .source_tail = source_tail,
@@ -79,14 +81,16 @@ class Publisher {
                     .done = done,
                     .mask = mask});
     if (mask + 1 == (n == 64 ? 0 : std::uint64_t{1} << n)) {  // the first n, in one piece
-      publish(ring, packets, n);
+      publish(ring, size, packets, n);
+      fault_point("published");
       return;
     }
     rte_mbuf* chosen[kMaxBurst];
     std::uint32_t filled = 0;
     for (std::uint64_t rest = mask; rest != 0; rest &= rest - 1)
       chosen[filled++] = packets[std::countr_zero(rest)];
-    publish(ring, chosen, n);
+    publish(ring, size, chosen, n);
+    fault_point("published");
   }
 
   [[nodiscard]] Ledger& ledger() noexcept { return *ledger_; }

@@ -6,6 +6,7 @@
 #include <rte_prefetch.h>
 #include <rte_ring.h>
 
+#include <algorithm>
 #include <atomic>
 #include <cstdint>
 #include <cstring>
@@ -23,28 +24,34 @@ struct Window {
   std::uint32_t behind = 0;  ///< packets that wait behind it, as far as known
 };
 
-/// @return true if the ring's constants are as planned; a wild write may have changed them
-inline bool ring_is_sane(const rte_ring* ring, std::uint32_t planned_size) noexcept {
-  // As numbers: what a wild write left there need not be a value of the enumeration.
-  std::uint32_t sync[2];
-  std::memcpy(&sync[0], &ring->prod.sync_type, sizeof(sync[0]));
-  std::memcpy(&sync[1], &ring->cons.sync_type, sizeof(sync[1]));
-  return ring->size == planned_size && ring->mask == planned_size - 1 &&
-         ring->capacity == planned_size - 1 && sync[0] == RTE_RING_SYNC_ST &&
-         sync[1] == RTE_RING_SYNC_ST;
+/// Packets in the ring, those in the consumer's hands too; 0 if what its indices say can't be.
+inline std::uint32_t n_waiting(const rte_ring* ring, std::uint32_t size) noexcept {
+  const std::uint32_t tail = __atomic_load_n(&ring->cons.tail, __ATOMIC_RELAXED);
+  const std::uint32_t n = __atomic_load_n(&ring->prod.tail, __ATOMIC_RELAXED) - tail;
+  return n < size ? n : 0;
+}
+
+/// The slots of a ring. Which slot an index names is reckoned with the planned size, here and in
+/// all that follows: what a wild write leaves in the ring's header must not lead outside the ring.
+inline rte_mbuf** slots_of(rte_ring* ring) noexcept {
+  return reinterpret_cast<rte_mbuf**>(ring + 1);
 }
 
 /// Takes up to max packets in hand, ending at the ring's end. Consumer's thread only; the whole
 /// window must be committed before the next peek of this ring.
-inline Window peek(rte_ring* ring, std::uint32_t max = kMaxBurst) noexcept {
+/// @param size  slots as planned, a power of two: RegionView::planned_size
+inline Window peek(rte_ring* ring, std::uint32_t size, std::uint32_t max = kMaxBurst) noexcept {
   Window window;
-  window.tail = ring->cons.tail;
-  const std::uint32_t to_end = ring->size - (window.tail & ring->mask);
-  rte_ring_zc_data zc{};
-  unsigned available = 0;
-  window.n = rte_ring_dequeue_zc_burst_start(ring, max < to_end ? max : to_end, &zc, &available);
-  window.packets = static_cast<rte_mbuf**>(zc.ptr1);
-  window.behind = available;
+  window.tail = __atomic_load_n(&ring->cons.tail, __ATOMIC_RELAXED);
+  const std::uint32_t at = window.tail & (size - 1);
+  window.packets = slots_of(ring) + at;
+  // Acquire: pairs with the release store in publish(): the packets are there.
+  const std::uint32_t waiting = __atomic_load_n(&ring->prod.tail, __ATOMIC_ACQUIRE) - window.tail;
+  if (waiting >= size) return window;  // a wild write
+  window.n = std::min({waiting, size - at, max});
+  window.behind = waiting - window.n;
+  // Release, for the compiler: in hand before any of them is touched. Recovery reads it.
+  __atomic_store_n(&ring->cons.head, window.tail + window.n, __ATOMIC_RELEASE);
   return window;
 }
 
@@ -58,24 +65,24 @@ inline void prefetch_mbuf(const void* mbuf) noexcept {
 /// matter here.
 /// @param prefetch  prefetch_mbuf, or what the consumer needs of an mbuf
 template <typename F>
-void prefetch_behind(const rte_ring* ring, const Window& window, F&& prefetch) noexcept {
-  rte_mbuf* const* const slots = window.packets - (window.tail & ring->mask);
+void prefetch_behind(const Window& window, std::uint32_t size, F&& prefetch) noexcept {
+  rte_mbuf* const* const slots = window.packets - (window.tail & (size - 1));
   const std::uint32_t n = window.behind < kMaxBurst ? window.behind : kMaxBurst;
-  for (std::uint32_t i = 0; i < n; ++i) prefetch(slots[(window.tail + window.n + i) & ring->mask]);
+  for (std::uint32_t i = 0; i < n; ++i) prefetch(slots[(window.tail + window.n + i) & (size - 1)]);
 }
 
 /// Gives the window's slots back to the producer: the burst is over.
 inline void commit(rte_ring* ring, const Window& window) noexcept {
-  rte_ring_dequeue_zc_finish(ring, window.n);
+  // Release: pairs with the producer's load in room(): the slots have been read.
+  __atomic_store_n(&ring->cons.tail, window.tail + window.n, __ATOMIC_RELEASE);
 }
 
 /// How many packets fit now. For the producer a lower bound that only grows.
-inline std::uint32_t room(const rte_ring* ring) noexcept {
-  // Relaxed: the enqueue that follows looks again, with acquire. Not rte_ring_free_count, which
-  // reads the consumer's index with a plain load.
-  const std::uint32_t taken = __atomic_load_n(&ring->cons.tail, __ATOMIC_RELAXED);
+inline std::uint32_t room(const rte_ring* ring, std::uint32_t size) noexcept {
+  // Acquire: pairs with the release store in commit(): what is overwritten has been read.
+  const std::uint32_t taken = __atomic_load_n(&ring->cons.tail, __ATOMIC_ACQUIRE);
   const std::uint32_t used = ring->prod.tail - taken;
-  return used < ring->capacity ? ring->capacity - used : 0;
+  return used < size - 1 ? size - 1 - used : 0;
 }
 
 /// prod.tail once n more packets are published.
@@ -83,9 +90,17 @@ inline std::uint32_t tail_after(const rte_ring* ring, std::uint32_t n) noexcept 
   return ring->prod.tail + n;
 }
 
-/// Puts all n packets in; the caller has made sure that they fit.
-inline void publish(rte_ring* ring, rte_mbuf* const* packets, std::uint32_t n) noexcept {
-  rte_ring_sp_enqueue_bulk(ring, reinterpret_cast<void* const*>(packets), n, nullptr);
+/// Puts all n packets in; the caller has seen by room() that they fit.
+inline void publish(rte_ring* ring, std::uint32_t size, rte_mbuf* const* packets,
+                    std::uint32_t n) noexcept {
+  const std::uint32_t tail = ring->prod.tail;
+  __atomic_store_n(&ring->prod.head, tail + n, __ATOMIC_RELAXED);
+  const std::uint32_t at = tail & (size - 1);
+  const std::uint32_t first = std::min(n, size - at);
+  std::memcpy(slots_of(ring) + at, packets, first * sizeof(*packets));
+  std::memcpy(slots_of(ring), packets + first, (n - first) * sizeof(*packets));
+  // Release: pairs with the acquire load in peek().
+  __atomic_store_n(&ring->prod.tail, tail + n, __ATOMIC_RELEASE);
 }
 
 /// Whether anything waits; cheaper than a peek.

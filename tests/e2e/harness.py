@@ -236,9 +236,9 @@ class Platform:
 
     # Starting
 
-    def spawn(self, name, command):
+    def spawn(self, name, command, more_environment=None):
         """Starts a program that belongs to this platform."""
-        environment = {**os.environ, MARK: self.prefix}
+        environment = {**os.environ, MARK: self.prefix, **(more_environment or {})}
         process = Process(f"{next(self._names):02}-{name}", command, self.folder, environment,
                           self._net_namespace)
         self.processes.append(process)

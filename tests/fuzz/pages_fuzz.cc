@@ -106,19 +106,6 @@ void scribble(World& world, Bytes& input) {
   }
 }
 
-/// Rings that the manager itself produces into keep their constants: docs/isolation.md names this
-/// as a weakness that is known.
-void keep_own_rings(const World& world) {
-  const RegionView& region = world.p.view.region;
-  for (std::uint32_t e = 0; e < region.layout().n_endpoints; ++e) {
-    const RingId id = region.ring_id(EndpointId(e), kManagerContext);
-    rte_ring* const ring = region.ring(id);
-    ring->size = region.planned_size(id);
-    ring->mask = ring->size - 1;
-    ring->capacity = ring->size - 1;
-  }
-}
-
 void run(const std::uint8_t* data, std::size_t size) {
   static World world;
   Platform& p = world.p;
@@ -134,7 +121,6 @@ void run(const std::uint8_t* data, std::size_t size) {
   Bytes input(data, size);
   const bool keep = (input.take<std::uint8_t>() & 1) != 0;
   scribble(world, input);
-  keep_own_rings(world);
 
   (void)statistics(p, nullptr);
   (void)audit_packets(p, false);

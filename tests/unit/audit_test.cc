@@ -119,7 +119,7 @@ TEST_F(AuditTest, AllPacketsAtHomeAreInThePool) {
 
 TEST_F(AuditTest, PlacesPacketsInEachKindOfPlace) {
   for (int i = 0; i < 5; ++i) put(ring(), receive());
-  peek(ring(), 2);
+  peek(ring(), ring()->size, 2);
   put(ring(kReclaimer), receive());
   rte_ring* const fill = platform_->view.region.ring(platform_->view.region.fill_ring_id(kNf));
   for (int i = 0; i < 3; ++i) put(fill, receive(PacketState::kFilled));
@@ -195,7 +195,7 @@ TEST_F(AuditTest, AHeldPacketInTheBurstsWindowIsHeld) {
   rte_mbuf* const mbuf = receive();
   put(ring(), mbuf);
   put(ring(), receive());
-  peek(ring());
+  peek(ring(), ring()->size);
   hold(make_instance(), 3, mbuf);
   const AuditReport report = audit();
   EXPECT_TRUE(report.ok);

@@ -52,7 +52,8 @@ TEST(Hop, IsExactInOrderAndFreeOfRacesBetweenThreads) {
     rte_ring* const ring = world.ring(World::kNfEndpoint, World::kProducer);
     std::uint32_t next = 0;
     while (next < kPackets && !late()) {
-      const Window window = peek(back, std::min({room(ring), kMaxBurst, kPackets - next}));
+      const Window window =
+          peek(back, back->size, std::min({room(ring, ring->size), kMaxBurst, kPackets - next}));
       std::array<rte_mbuf*, kMaxBurst> packets;
       for (std::uint32_t i = 0; i < window.n; ++i) {
         packets[i] = window.packets[i];
@@ -62,7 +63,7 @@ TEST(Hop, IsExactInOrderAndFreeOfRacesBetweenThreads) {
       }
       commit(back, window);
       if (window.n != 0)
-        publish(ring, packets.data(), window.n);
+        publish(ring, ring->size, packets.data(), window.n);
       else
         std::this_thread::yield();
     }
@@ -79,14 +80,14 @@ TEST(Hop, IsExactInOrderAndFreeOfRacesBetweenThreads) {
   std::uint32_t n_unstamped = 0;
   const auto take = [&](EndpointId from, auto&& look_at) {
     rte_ring* const ring = world.ring(from, World::kNf);
-    const Window window = peek(ring);
+    const Window window = peek(ring, ring->size);
     std::array<rte_mbuf*, kMaxBurst> packets;
     for (std::uint32_t i = 0; i < window.n; ++i) {
       packets[i] = window.packets[i];
       look_at(packet_meta(packets[i]));
     }
     commit(ring, window);
-    if (window.n != 0) publish(back, packets.data(), window.n);
+    if (window.n != 0) publish(back, back->size, packets.data(), window.n);
     return window.n;
   };
   for (std::uint32_t n = 0; n < kPackets && !late();) {

@@ -55,7 +55,7 @@ TEST_F(RecoveryTest, OfAContextThatHadNothingTakesNothing) {
 
 TEST_F(RecoveryTest, ASecondOneFindsNothing) {
   feed(0, 3);
-  peek(source());
+  peek(source(), source()->size);
   EXPECT_EQ(recover(), 3u);
   EXPECT_EQ(recover(), 0u) << "the page of a dead process is not used again, its rings are";
   EXPECT_EQ(sent_away(), (Numbers{0, 1, 2}));
@@ -71,7 +71,7 @@ TEST_F(RecoveryTest, SaysWhyPacketsAreDropped) {
 
 TEST_F(RecoveryTest, WindowsThatAreKeptAreUnreadAgain) {
   feed(0, 9);
-  const Window window = peek(source(), 6);
+  const Window window = peek(source(), source()->size, 6);
   LedgerRecord record{};
   record.source =
       Place::ring(world_.view.region.ring_id(World::kNfEndpoint, World::kProducer).value);
@@ -87,7 +87,7 @@ TEST_F(RecoveryTest, WindowsThatAreKeptAreUnreadAgain) {
 
 TEST_F(RecoveryTest, OfAKeptWindowHeldPacketsAreLost) {
   feed(0, 4);
-  peek(source());
+  peek(source(), source()->size);
   world_.page()->held[3] = reinterpret_cast<std::uint64_t>(world_.packet(2));
   EXPECT_EQ(recover(DropReason::kLostInCrash, true), 1u);
   EXPECT_EQ(world_.contents(source()), (Numbers{0, 1, 3}));
@@ -108,21 +108,21 @@ TEST_F(RecoveryTest, AHeadThatNoPeekLeavesIsPutBack) {
     source()->cons.head = source()->cons.tail + head;
     EXPECT_EQ(recover(), 0u) << head;
     EXPECT_EQ(world_.contents(source()), (Numbers{0, 1, 2}));
-    EXPECT_EQ(peek(source()).n, 3u) << "the ring can be used";
+    EXPECT_EQ(peek(source(), source()->size).n, 3u) << "the ring can be used";
     EXPECT_EQ(recover(), 3u);
   }
 }
 
 TEST_F(RecoveryTest, ARingWhoseConstantsAreOverwrittenIsLeftAlone) {
   feed(0, 3);
-  peek(source());
+  peek(source(), source()->size);
   source()->size = 1u << 30;
   EXPECT_EQ(recover(), 0u);
 }
 
 TEST_F(RecoveryTest, ALedgerThatNamesNonsenseIsHarmless) {
   feed(0, 4);
-  const Window window = peek(source());
+  const Window window = peek(source(), source()->size);
   Ledger& ledger = world_.page()->ledger;
   const Place source_place =
       Place::ring(world_.view.region.ring_id(World::kNfEndpoint, World::kProducer).value);
@@ -164,7 +164,7 @@ TEST_F(RecoveryTest, ServingSendsAlongWhatSkipsAMissingNf) {
 
 TEST_F(RecoveryTest, ServingAfterARecoveryTakesOnlyWhatTheDeadOneHadNot) {
   feed(0, 5);
-  peek(source(), 2);
+  peek(source(), source()->size, 2);
   EXPECT_EQ(recover(), 2u);
   EXPECT_EQ(Recovery(manager_).serve(World::kNfEndpoint, World::kService.value), 3u);
   EXPECT_EQ(reason_of(1), static_cast<std::uint8_t>(DropReason::kLostInCrash));
@@ -180,14 +180,14 @@ TEST_F(RecoveryTest, ServingEndsThoughAProducerNeverDoes) {
   // Puts back whatever is served as soon as it comes out, so that there is always more.
   std::jthread producer([&](const std::stop_token& end) {
     while (!end.stop_requested()) {
-      const Window window = peek(out);
+      const Window window = peek(out, out->size);
       if (window.n == 0) continue;
       std::array<rte_mbuf*, kMaxBurst> packets;
       std::copy_n(window.packets, window.n, packets.begin());
       commit(out, window);
       // Served, but not committed yet: their places are still taken.
-      while (room(source()) < window.n && !end.stop_requested()) rte_pause();
-      publish(source(), packets.data(), window.n);
+      while (room(source(), source()->size) < window.n && !end.stop_requested()) rte_pause();
+      publish(source(), source()->size, packets.data(), window.n);
       n_rounds.fetch_add(1, std::memory_order_relaxed);
     }
   });
