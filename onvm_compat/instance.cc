@@ -5,6 +5,7 @@
 #include <rte_errno.h>
 #include <rte_malloc.h>
 
+#include <algorithm>
 #include <cstring>
 #include <nlohmann/json.hpp>
 
@@ -28,6 +29,8 @@ static_assert(NF_QUEUE_RINGSIZE > kHeldSlots + kMaxBurst);
 /// Asked to let go of what it holds, an NF gets so long in all, and so long without any progress.
 constexpr std::uint64_t kFlushLimitNs = 1'500'000'000;
 constexpr std::uint64_t kFlushQuietNs = 200'000'000;
+/// So long an NF that is ready waits for routes that lead to it.
+constexpr std::uint64_t kRoutedWaitNs = 2'000'000'000;
 
 thread_local Instance* current_instance = nullptr;
 
@@ -113,14 +116,31 @@ Result<void> Instance::make_rings() {
 Result<void> Instance::become_ready(onvm_nf_local_ctx* ctx) {
   ctx_ = ctx;
   // setup() comes after this, and may take its time while packets wait.
-  if (const Result<void> ready = say_ready(socket_, {{"op", "ready"}, {"sets_up", !polled_by_nf_}});
-      !ready)
+  if (const Result<void> ready = say_ready(socket_, {{"op", "ready"}, {"sets_up", true}}); !ready)
     return ready;
+  wait_until_routed();
   nf_.status = NF_RUNNING;
   started_ns_ = monotonic_ns();
   is_ready_.store(true, std::memory_order_release);
   process_.listen_to(*this);
   return {};
+}
+
+/// An NF may send to its own service from the start (a generator whose packets go round): they
+/// would be dropped as long as no table leads there. A change that waits for others is not waited
+/// for.
+void Instance::wait_until_routed() const {
+  const RouteTables& routes = *process_.attachment().view().routes;
+  const std::uint64_t deadline = monotonic_ns() + kRoutedWaitNs;
+  for (Idle idle; monotonic_ns() < deadline; idle.wait()) {
+    // Acquire: pairs with the release store in publish_routes(), so the table is whole.
+    const std::uint32_t version = routes.current.load(std::memory_order_acquire);
+    const ServiceTargets& own =
+        routes.table[version & 1].targets[registration_.service.value % kMaxServices];
+    const std::size_t n = std::min<std::size_t>(own.n, kMaxTargets);
+    for (std::size_t i = 0; i < n; ++i)
+      if (own.endpoint[i] == registration_.endpoint.value) return;
+  }
 }
 
 Result<void> Instance::run(onvm_nf_local_ctx* ctx) {
@@ -149,6 +169,7 @@ Result<void> Instance::run(onvm_nf_local_ctx* ctx) {
 Result<void> Instance::start_pump(onvm_nf_local_ctx* ctx) {
   polled_by_nf_ = true;
   if (const Result<void> ready = become_ready(ctx); !ready) return ready;
+  (void)socket_.send({{"op", "set_up"}}).ok();
   pump_ = std::thread([this] {
     current_instance = this;
     Idle idle(process_.attachment().registry().busy_polling != 0);
@@ -168,6 +189,8 @@ Result<void> Instance::start_pump(onvm_nf_local_ctx* ctx) {
 
 void Instance::stop_pump() {
   if (!pump_.joinable()) return;
+  // Release: pairs with step(): from here on the pump is rx_q's consumer.
+  abandoned_.store(true, std::memory_order_release);
   leave();
   pump_may_end_.store(true, std::memory_order_release);
   pump_.join();
@@ -196,6 +219,7 @@ bool Instance::step(onvm_nf_local_ctx* ctx) {
   bool worked = false;
   draining_ = left_.load(std::memory_order_relaxed) ||
               entry_->state.load(std::memory_order_acquire) == InstanceState::kDraining;
+  if (abandoned_.load(std::memory_order_acquire)) let_go_of_unread();
   // While the held area could overflow, packets wait in the platform's rings instead. The empty
   // burst tells the manager that this instance is not hung.
   if (loop_->n_held() + kMaxBurst <= kHeldSlots)

@@ -89,6 +89,7 @@ class Instance final : public NetworkFunction {
   Instance(Process& process, Slot slot, const InstanceConfig& config);
   Result<void> make_rings();
   Result<void> become_ready(onvm_nf_local_ctx* ctx);
+  void wait_until_routed() const;
 
   // Packets (instance_packets.cc).
   bool enter(rte_mbuf* mbuf) noexcept;
@@ -103,6 +104,8 @@ class Instance final : public NetworkFunction {
   /// Sends what lies in tx_q and the inbox. @return packets
   std::uint32_t drain() noexcept;
   void take_back(rte_mbuf* mbuf, bool freed) noexcept;
+  void collect(rte_mbuf* mbuf, std::uint32_t number, Verdict verdict) noexcept;
+  void let_go_of_unread() noexcept;
   void release_collected() noexcept;
 
   // The loop (instance.cc).
@@ -151,6 +154,8 @@ class Instance final : public NetworkFunction {
   sem_t mutex_{};
   std::thread pump_;
   std::atomic<bool> pump_may_end_{false};
+  std::atomic<bool> abandoned_{
+      false};  ///< the NF polls rx_q no more: the pump lets go of what comes
 };
 
 }  // namespace hb::onvm

@@ -44,6 +44,7 @@ Verdict Instance::arrive(rte_mbuf* mbuf) noexcept {
   // What OpenNetVM's RX does for flows of the flow director, the first of its NFs does here.
   if (fresh_from_port && FlowDirector::get().enter_chain(mbuf, nf_.service_id, meta))
     return judge(mbuf, number);
+  if (abandoned_.load(std::memory_order_relaxed)) return Verdict::drop(kLeaving);
   packets.set_holder(number, slot_);
   if (polled_by_nf_) {
     // It can't be full: the held area is smaller. The NF may have the packet at once; what it does
@@ -210,10 +211,25 @@ void Instance::take_back(rte_mbuf* mbuf, bool freed) noexcept {
     }
     verdict = packets.check().data_ok(mbuf) ? judge(mbuf, number) : Verdict::drop(kMalformed);
   }
-  packets.set_holder(number, 0);
+  collect(mbuf, number, verdict);
+}
+
+void Instance::collect(rte_mbuf* mbuf, std::uint32_t number, Verdict verdict) noexcept {
+  process_.packets().set_holder(number, 0);
   if (n_collected_ == collected_.size()) release_collected();
   collected_[n_collected_] = mbuf;
   collected_verdicts_[n_collected_++] = verdict;
+}
+
+/// An NF that has ended its own loop leaves packets in rx_q, and the held area may be full of them:
+/// then nothing more is taken from the platform's rings, and the manager would wait for ever.
+void Instance::let_go_of_unread() noexcept {
+  for (void* entry = nullptr; rte_ring_sc_dequeue(nf_.rx_q, &entry) == 0;) {
+    auto* const mbuf = static_cast<rte_mbuf*>(entry);
+    const std::uint32_t number = process_.packets().number(mbuf);
+    if (number != PacketTable::kNotAPacket) collect(mbuf, number, Verdict::drop(kLeaving));
+  }
+  release_collected();
 }
 
 void Instance::release_collected() noexcept {
