@@ -45,7 +45,9 @@ class Scribbler final : public hb::NetworkFunction {
   }
 
  private:
-  void scribble(void* at, std::size_t bytes) noexcept {
+  /// @param where  indices of a ring are volatile in DPDK's headers
+  void scribble(volatile void* where, std::size_t bytes) noexcept {
+    void* const at = const_cast<void*>(where);
     for (std::size_t i = 0; i < bytes; i += sizeof(std::uint64_t)) {
       const std::uint64_t garbage = random_();
       std::memcpy(static_cast<std::byte*>(at) + i, &garbage, std::min(sizeof(garbage), bytes - i));
