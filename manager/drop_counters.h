@@ -15,6 +15,13 @@ inline void add_to(std::atomic<std::uint64_t>& counter, std::uint64_t n) noexcep
   counter.store(counter.load(std::memory_order_relaxed) + n, std::memory_order_relaxed);
 }
 
+/// Reasons by which an NF itself lost a packet, counted by instance; the others are the platform's.
+constexpr bool is_nf_reason(std::uint32_t reason) noexcept {
+  return reason == static_cast<std::uint32_t>(DropReason::kBadVerdict) ||
+         reason == static_cast<std::uint32_t>(DropReason::kHeldFull) ||
+         reason == static_cast<std::uint32_t>(DropReason::kHeldAtExit) || reason >= kNfReasons;
+}
+
 /// By service (kMaxServices: the manager) and reason. One writer.
 struct DropCounters {
   static constexpr std::uint32_t kReasons = kNfReasons + kMaxNfReasons;

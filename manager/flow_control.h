@@ -67,6 +67,8 @@ struct FlowControl {
   /// Packets in held areas, which count neither as on their way nor against the bound.
   std::atomic<std::uint64_t> held{0};
   std::atomic<bool> quit{false};
+  /// NF instances that there have been, by id. Control thread; the reclaimer attributes drops.
+  std::atomic<std::uint32_t> n_instances{0};
   /// A file port found no packet to read into. RX threads set it; the platform then ends in error.
   std::atomic<bool> lost_a_record{false};
   /// Files that were read to their end, of all lossless (port, queue) pairs.

@@ -148,6 +148,8 @@ void Controller::update_held() {
 
 bool Controller::all_required_running() const {
   if (!p_.routes) return true;
+  // With the last one's change of routes over: the first packets would be held for it.
+  if (routes_dirty_ || !switch_.idle()) return false;
   return std::ranges::all_of(p_.routes->services, [this](const std::string& name) {
     return std::ranges::any_of(p_.services, [&](const auto& service) {
       return service->name == name && service->routed();

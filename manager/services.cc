@@ -122,6 +122,9 @@ Result<Instance*> Controller::place_in_service(const json& message) {
   entry.number = made->number;
   service.instances.push_back(made.get());
   p_.instances.push_back(std::move(made));
+  // Release: pairs with the reclaimer's acquire load; before the instance can drop anything.
+  p_.flow.n_instances.store(static_cast<std::uint32_t>(p_.instances.size()),
+                            std::memory_order_release);
   return p_.instances.back().get();
 }
 

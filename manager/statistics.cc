@@ -25,18 +25,6 @@ std::uint64_t drops(const Platform& p, std::uint32_t service, std::uint32_t reas
   return n;
 }
 
-/// Reasons by which an NF itself lost a packet; the others are the platform's.
-bool is_nf_reason(std::uint32_t reason) {
-  switch (static_cast<DropReason>(reason)) {
-    case DropReason::kBadVerdict:
-    case DropReason::kHeldFull:
-    case DropReason::kHeldAtExit:
-      return true;
-    default:
-      return reason >= kNfReasons;
-  }
-}
-
 struct NfCounts {
   std::uint64_t rx = 0, left = 0, originated = 0, dropped = 0, in_device = 0, lost = 0;
 };

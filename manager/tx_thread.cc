@@ -166,22 +166,32 @@ void TxThread::send(std::size_t port, rte_mbuf** packets, std::uint32_t n) noexc
 }
 
 void TxThread::reclaim(rte_mbuf** packets, std::uint32_t n) noexcept {
-  const Registry& registry = *setup_.view.registry;
-  for (std::uint32_t i = 0; i < n; ++i) {
-    const PacketMeta& meta = packet_meta(packets[i]);
-    const std::uint32_t service =
-        meta.drop_service <= kMaxServices ? meta.drop_service : kMaxServices;
-    std::uint32_t reason = meta.drop_reason;
-    const bool declared =
-        reason >= kNfReasons
-            ? service < kMaxInstances &&
-                  reason - kNfReasons <
-                      registry.services[registry.instances[service].service].n_reasons
-            : reason != 0 && reason < static_cast<std::uint32_t>(DropReason::kCount);
-    if (!declared) reason = static_cast<std::uint32_t>(DropReason::kBadVerdict);
-    drops_.add(service, reason);
-  }
+  for (std::uint32_t i = 0; i < n; ++i) count_drop(packet_meta(packets[i]));
   give_back(packets, n);
+}
+
+/// Any NF may have written the reason, or over it: what names nobody, or nothing that the one it
+/// names has declared, is the platform's `bad_verdict`, so that every drop is counted somewhere.
+void TxThread::count_drop(const PacketMeta& meta) noexcept {
+  const Registry& registry = *setup_.view.registry;
+  const std::uint32_t reason = meta.drop_reason;
+  const std::uint32_t who = meta.drop_service;
+  // Acquire: pairs with the control thread's release store.
+  const bool is_instance = who < setup_.flow->n_instances.load(std::memory_order_acquire);
+  bool makes_sense = false;
+  if (reason >= kNfReasons)
+    makes_sense = is_instance && reason - kNfReasons <
+                                     registry.services[registry.instances[who].service].n_reasons;
+  else if (is_nf_reason(reason) || reason == static_cast<std::uint32_t>(DropReason::kLostInCrash))
+    makes_sense = is_instance;
+  else
+    makes_sense = reason != 0 && reason < static_cast<std::uint32_t>(DropReason::kCount) &&
+                  who <= kMaxServices;
+  if (makes_sense)
+    drops_.add(who, reason);
+  else
+    drops_.add(is_instance ? who : kMaxServices,
+               static_cast<std::uint32_t>(DropReason::kBadVerdict));
 }
 
 void TxThread::give_back(rte_mbuf** packets, std::uint32_t n) noexcept {

@@ -12,6 +12,7 @@
 #include "manager/packet_pool.h"
 #include "manager/ports.h"
 #include "nf_lib/idle.h"
+#include "nf_lib/packet_meta.h"
 #include "nf_lib/platform_view.h"
 #include "nf_lib/ring.h"
 
@@ -54,6 +55,7 @@ class TxThread {
   std::uint32_t take(const Window& window, rte_mbuf** out) noexcept;
   void send(std::size_t port, rte_mbuf** packets, std::uint32_t n) noexcept;
   void reclaim(rte_mbuf** packets, std::uint32_t n) noexcept;
+  void count_drop(const PacketMeta& meta) noexcept;
   void give_back(rte_mbuf** packets, std::uint32_t n) noexcept;
   bool fill(ContextId context) noexcept;
   template <typename F>

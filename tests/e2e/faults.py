@@ -108,8 +108,10 @@ class Chain:
         self.dead = set()
         routes = platform.write("routes.csv", routes)
         flows = platform.write("flows.csv", FLOWS)
+        # RX starts when all are running: the capture would be over before.
         platform.start_fault_manager("--routes", routes, "--flows", flows, "--nf-timeout", "200",
-                                     "--port", f"pcap:rx={traffic},tx={self.target}", gpu=gpu)
+                                     "--exit-when-drained", "--port",
+                                     f"pcap:rx={traffic},tx={self.target}", gpu=gpu)
 
     def wait_running(self, service):
         """Waits until the service has a process that has not been killed; returns its pid."""
