@@ -58,7 +58,9 @@ inline Window peek(rte_ring* ring, std::uint32_t size, std::uint32_t max = kMaxB
 /// Brings the lines of an mbuf nearer: its header and its metadata. Any address will do.
 inline void prefetch_mbuf(const void* mbuf) noexcept {
   rte_prefetch0(mbuf);
-  rte_prefetch0(static_cast<const char*>(mbuf) + RTE_CACHE_LINE_MIN_SIZE);
+  // As a number: what is no packet may be no address either.
+  const std::uintptr_t second = reinterpret_cast<std::uintptr_t>(mbuf) + RTE_CACHE_LINE_MIN_SIZE;
+  rte_prefetch0(reinterpret_cast<const void*>(second));
 }
 
 /// Brings what waits behind a window nearer: it is next. What the pointers are worth does not

@@ -1,14 +1,17 @@
 // A manager's platform for fuzzing: a real packet pool and control area, no ports, no hugepages.
 #pragma once
 
+#include <fcntl.h>
 #include <fmt/format.h>
 #include <rte_eal.h>
 #include <sys/mman.h>
 #include <unistd.h>
 
+#include <cerrno>
 #include <cstdio>
 #include <cstdlib>
 #include <cstring>
+#include <filesystem>
 #include <memory>
 #include <string>
 #include <utility>
@@ -32,6 +35,7 @@ class FuzzPlatform {
 
  private:
   FuzzPlatform() {
+    tidy_up_afterwards();
     std::vector<std::string> args = {"fuzz",
                                      "--no-huge",
                                      "-m",
@@ -89,6 +93,26 @@ class FuzzPlatform {
                                                      .flow = &p.flow,
                                                      .busy = true});
     p.totals = std::make_unique<RingTotals>(p.view.region);
+  }
+  /// libFuzzer ends its process without destructors: a child waits for that, and removes the files.
+  void tidy_up_afterwards() const {
+    int ends[2];
+    if (pipe2(ends, O_CLOEXEC) != 0) die("no pipe");
+    const pid_t child = fork();
+    if (child < 0) die("no process");
+    if (child != 0) {
+      close(ends[0]);
+      return;  // the other end closes with this process, however it ends
+    }
+    close(ends[1]);
+    setsid();  // Ctrl-C is for the fuzzer
+    char none;
+    while (read(ends[0], &none, 1) < 0 && errno == EINTR) {
+    }
+    std::error_code ignored;
+    std::filesystem::remove_all("/run/hummingbird/" + prefix, ignored);
+    std::filesystem::remove("/run/hummingbird", ignored);  // only when no other prefix is there
+    _exit(0);
   }
   [[noreturn]] static void die(const std::string& why) {
     std::fprintf(stderr, "fuzz: %s\n", why.c_str());
