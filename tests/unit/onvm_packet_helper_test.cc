@@ -3,6 +3,7 @@
 #include <rte_ip.h>
 #include <rte_mbuf.h>
 
+#include <algorithm>
 #include <array>
 #include <cstring>
 #include <random>
@@ -37,8 +38,8 @@ class OnvmPacketHelper : public hb::test::EalTest {
   }
   rte_mbuf* packet(const Bytes& bytes) {
     rte_mbuf* const pkt = keep(rte_pktmbuf_alloc(pool_));
-    std::memcpy(rte_pktmbuf_append(pkt, static_cast<std::uint16_t>(bytes.size())), bytes.data(),
-                bytes.size());
+    std::ranges::copy(bytes, reinterpret_cast<std::uint8_t*>(rte_pktmbuf_append(
+                                 pkt, static_cast<std::uint16_t>(bytes.size()))));
     return pkt;
   }
 
@@ -233,7 +234,7 @@ TEST_F(OnvmPacketHelper, MadePacketsAreWholeAndRight) {
   rte_udp_hdr udp;
   rte_ipv4_hdr ip;
   rte_ether_hdr eth{};
-  Bytes payload(2048);
+  Bytes payload(RTE_MBUF_DEFAULT_BUF_SIZE);
   for (std::size_t i = 0; i < payload.size(); ++i) payload[i] = static_cast<std::uint8_t>(i);
   const std::size_t room = RTE_MBUF_DEFAULT_BUF_SIZE - 42;
   for (const std::size_t n : {0ul, 1ul, 100ul, 1400ul, room}) {
