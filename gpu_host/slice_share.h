@@ -53,7 +53,7 @@ class SliceShare {
   bool drain(SyncerCommon& syncer) noexcept;
 
   /// Takes a burst from each producer's ring while there is room, then hands over the open round
-  /// if it is full or its work-group would be idle.
+  /// if it is full, or if nothing more waits and its work-group would be idle.
   bool fill(SyncerCommon& syncer) noexcept;
 
   /// Begins a change: rounds go to the new queues, none to the retiring ones any more.
