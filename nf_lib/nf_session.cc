@@ -115,9 +115,27 @@ Result<Registration> register_instance(const ControlSocket& socket, Attachment& 
   return r;
 }
 
-Result<void> say_ready(const ControlSocket& socket, const json& message) {
+namespace {
+
+/// Waits for what comes next. A blocked signal that comes first has its default effect: nothing is
+/// running that could be ended in order.
+void wait_or_end(const ControlSocket& socket, int signal_fd) {
+  pollfd polled[] = {{socket.fd(), POLLIN, 0}, {signal_fd, POLLIN, 0}};
+  while (polled[0].revents == 0) {
+    if (poll(polled, 2, -1) < 0) continue;
+    // Whoever has seen this NF running sends its signal after the manager's answer.
+    if (polled[0].revents != 0 || poll(polled, 1, 0) != 0) continue;
+    block_stop_signals(false);
+    block_stop_signals();  // it was ignored
+  }
+}
+
+}  // namespace
+
+Result<void> say_ready(const ControlSocket& socket, const json& message, int signal_fd) {
   if (const Result<void> sent = socket.send(message); !sent) return sent.error();
   fault_point("ready_sent");
+  if (signal_fd >= 0) wait_or_end(socket, signal_fd);
   auto received = socket.receive(std::nullopt);
   if (!received) return received.error();
   if (!*received) return Error{"interrupted while starting", ""};
@@ -159,12 +177,13 @@ json device_message(const char* op, const DeviceCode& device) {
 
 Result<void> NfSession::ready(const DeviceCode* device) {
   const json message = device != nullptr ? device_message("ready", *device) : json{{"op", "ready"}};
-  if (const Result<void> ready = say_ready(attachment_.socket(), message); !ready) return ready;
-
+  // Packets may come as soon as the manager has read this: a signal from now on is the listener's.
   block_stop_signals();
   const sigset_t signals = stop_signals();
   signal_fd_ = signalfd(-1, &signals, SFD_CLOEXEC);
   end_fd_ = eventfd(0, EFD_CLOEXEC);
+  if (const Result<void> ready = say_ready(attachment_.socket(), message, signal_fd_); !ready)
+    return ready;
   listener_ = std::thread([this] { listen(); });
   return {};
 }

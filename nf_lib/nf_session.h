@@ -49,7 +49,10 @@ Result<Registration> register_instance(const ControlSocket& socket, Attachment& 
                                        Compute compute, Isolation isolation,
                                        const nlohmann::json& more);
 /// Says that packets may come, and waits until the manager agrees.
-Result<void> say_ready(const ControlSocket& socket, const nlohmann::json& message);
+/// @param signal_fd  of the blocked signals that end the process if they come before the answer;
+///                   -1: none is blocked
+Result<void> say_ready(const ControlSocket& socket, const nlohmann::json& message,
+                       int signal_fd = -1);
 /// Says that the instance is done, and waits until the manager has heard it.
 void say_bye(const ControlSocket& socket, const nlohmann::json& message);
 

@@ -6,6 +6,7 @@ accounts are exact, the pool is whole, no packet came out twice, and each flow k
 """
 
 import os
+import signal
 
 import pytest
 
@@ -121,3 +122,18 @@ def test_shipped_programs_have_no_points():
         assert b"record_written" not in blob, path
     with_points = (FAULTS / "nfs" / "forward").read_bytes()
     assert b"HB_FAULT_FILE" in with_points and b"record_written" in with_points
+
+
+def test_ctrl_c_between_running_and_hearing_of_it_is_an_orderly_end(platform):
+    """Packets may come before the NF has read the answer to its ready."""
+    platform.start_fault_manager("--port", "null", gpu="none")
+    fault = platform.fault("forward")
+    fault.arm("ready_sent", STOP)
+    forward = platform.spawn("forward", [FAULTS / "nfs" / "forward", "--prefix", platform.prefix],
+                             fault.environment)
+    fault.wait_fired(platform, "ready_sent")
+    platform.wait_running("forward", forward)
+    forward.ctrl_c()
+    forward.signal(signal.SIGCONT)
+    forward.expect(0)
+    platform.stop()
