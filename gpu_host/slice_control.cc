@@ -202,6 +202,8 @@ Result<void> SliceControl::begin_add(const json& message) {
 Result<void> SliceControl::add_to_syncers(const json& message) {
   const auto endpoints = message.at("endpoints").get<std::vector<std::uint32_t>>();
   const auto queues = message.value("copy_queues", std::vector<std::uint32_t>{});
+  const std::uint32_t waiting_room =
+      message.value("waiting_room", world_.view.region.layout().n_endpoints);
   const std::size_t n = world_.syncers->size();
   if (endpoints.size() != n)
     return Error{fmt::format("{} endpoints for {} CPUSyncers", endpoints.size(), n), ""};
@@ -216,6 +218,7 @@ Result<void> SliceControl::add_to_syncers(const json& message) {
     share.endpoint = EndpointId(endpoints[i]);
     endpoints_.push_back(share.endpoint);
     if (i < queues.size() && queues[i] < layout.n_copy_queues) share.copy_queue = queues[i];
+    if (waiting_room < layout.n_endpoints) share.waiting_room = EndpointId(waiting_room);
     share.work_groups = share_of(spec_.work_groups, i);
     share.most_work_groups = layout.n_work_groups / static_cast<std::uint32_t>(n) + 1;
     share.doorbell = &runner_->doorbell();

@@ -8,56 +8,52 @@
 #include <bit>
 #include <utility>
 
+#include "gpu_host/answer_check.h"
+#include "gpu_host/slice_answers.h"
 #include "nf_lib/burst_scope.h"
 #include "nf_lib/fault_point.h"
 
 namespace hb {
-namespace {
 
-void add(std::atomic<std::uint64_t>& counter, std::uint64_t n) noexcept {
-  // One writer: readers want a whole number, not an order.
-  if (n != 0) counter.store(counter.load(std::memory_order_relaxed) + n, std::memory_order_relaxed);
-}
-
-}  // namespace
-
-struct SliceShare::Answers {
-  std::array<rte_mbuf*, kMaxBurst> packets;
-  std::array<Verdict, kMaxBurst> verdicts;
-  std::array<std::uint16_t, kMaxBurst> data_off;  ///< rte_mbuf::data_off; checked, as is the length
-  std::array<std::uint16_t, kMaxBurst> length;
-  std::uint64_t live = 0;  ///< not dummies
-  std::uint64_t copy = 0;  ///< the control process wants a copy
-  std::uint64_t bad = 0;   ///< answers that make no sense
-  std::uint32_t version = 1;
-};
-
-Result<SliceShare> SliceShare::make(const PlatformView& view, const ShareSpec& spec) {
+Result<SliceShare> SliceShare::make(const SyncerCommon& syncer, const ShareSpec& spec) {
   std::vector<WorkQueue> queues;
   queues.reserve(std::max<std::size_t>(spec.most_work_groups, spec.work_groups.size()));
   for (const std::uint32_t work_group : spec.work_groups) {
-    Result<WorkQueue> queue = WorkQueue::adopt(view.region, work_group);
+    Result<WorkQueue> queue = WorkQueue::adopt(syncer.view.region, work_group);
     if (!queue) return queue.error();
     queues.push_back(std::move(*queue));
   }
   if (queues.empty()) return Error{"a slice has fewer work-groups than there are CPUSyncers", ""};
-  return SliceShare(view, spec, std::move(queues));
+  return SliceShare(syncer, spec, std::move(queues));
 }
 
-SliceShare::SliceShare(const PlatformView& view, const ShareSpec& spec,
+SliceShare::SliceShare(const SyncerCommon& syncer, const ShareSpec& spec,
                        std::vector<WorkQueue> queues)
     : spec_(spec),
-      routes_(view.routes, view.registry, spec.service.value, spec.instance),
-      n_reasons_(std::min(view.registry->services[spec.service.value].n_reasons, kMaxNfReasons)),
+      registry_(syncer.view.registry),
+      routes_(syncer.view.routes, registry_, spec.service.value, spec.instance),
+      n_reasons_(std::min(registry_->services[spec.service.value].n_reasons, kMaxNfReasons)),
       queues_(std::move(queues)),
       use_(queues_.size(), Use::kActive),
-      order_(std::bit_ceil(queues_.capacity() * view.region.layout().n_rounds)) {
+      order_(std::bit_ceil(queues_.capacity() * syncer.view.region.layout().n_rounds)) {
   use_.reserve(queues_.capacity());
-  if (spec.copy_queue != ShareSpec::kNoCopyQueue) copies_ = CopyQueue(view.region, spec.copy_queue);
+  if (spec.copy_queue == ShareSpec::kNoCopyQueue) return;
+  copies_ = CopyQueue(syncer.view.region, spec.copy_queue);
+  if (spec.waiting_room)
+    waiting_ = WaitingRoom(syncer.view.region, *spec.waiting_room, syncer.publisher.context(),
+                           copies_.n_records());
+  if (waiting_.exists())
+    most_slots_ = std::min({kMaxBurst, waiting_.capacity(), copies_.n_records()});
 }
 
 bool SliceShare::drain(SyncerCommon& syncer) noexcept {
+  if (spec_.copy_queue != ShareSpec::kNoCopyQueue) {
+    copies_.collect([this](std::uint32_t number, std::uint64_t result) {
+      if (waiting_.exists()) waiting_.on_answer(number, result);
+    });
+  }
   bool moved = false;
+  while (let_go(syncer)) moved = true;
   while (order_tail_ != order_head_) {
     WorkQueue& queue = queues_[order_[order_tail_ & (order_.size() - 1)].queue];
     if (!queue.round_done() || !drain_burst(syncer, queue)) break;
@@ -68,7 +64,7 @@ bool SliceShare::drain(SyncerCommon& syncer) noexcept {
 
 bool SliceShare::drain_burst(SyncerCommon& syncer, WorkQueue& queue) noexcept {
   const BurstScope scope(syncer.page);
-  const std::uint32_t n = queue.next_burst(kMaxBurst);
+  const std::uint32_t n = queue.next_burst(most_slots_);
   Answers answers;
   read_answers(syncer, queue, answers);
   answers.version =
@@ -78,14 +74,20 @@ bool SliceShare::drain_burst(SyncerCommon& syncer, WorkQueue& queue) noexcept {
   fault_point("copied_to_control");
 
   std::array<Destination, kMaxBurst> destinations;
-  std::uint64_t dropped = 0;
+  Tally tally;
+  // Nobody else takes from there, so it does not grow meanwhile.
+  std::uint32_t waiting_room = waiting_.room();
   for (std::uint64_t rest = answers.live; rest != 0; rest &= rest - 1) {
     const int i = std::countr_zero(rest);
-    const bool is_bad = ((answers.bad >> i) & 1) != 0;
-    destinations[i] =
-        is_bad ? drop_packet(answers.packets[i], DropReason::kBadVerdict, spec_.instance.value)
-               : routes_.resolve(answers.packets[i], answers.verdicts[i]);
-    dropped += !is_bad && answers.verdicts[i].kind() == HB_VERDICT_DROP;
+    if (!must_wait(answers, i)) {
+      destinations[i] = destination_of(answers, i, tally);
+    } else if (waiting_room == 0) {
+      destinations[i] =
+          drop_packet(answers.packets[i], DropReason::kHeldFull, spec_.instance.value);
+    } else {
+      --waiting_room;
+      destinations[i] = enter_waiting_room(answers, i);
+    }
   }
   syncer.publisher.publish_burst(Place::queue(queue.work_group()), queue.drained(),
                                  answers.packets.data(), destinations.data(), answers.live);
@@ -94,16 +96,13 @@ bool SliceShare::drain_burst(SyncerCommon& syncer, WorkQueue& queue) noexcept {
   add(syncer.page->counters.slice_filled[spec_.slice],
       static_cast<std::uint64_t>(std::popcount(answers.live)));
   copied_ = 0;
-  ContextCounters& counters = syncer.page->counters;
-  add(counters.slice_drops[spec_.slice], dropped);
-  add(counters.slice_tx[spec_.slice],
-      static_cast<std::uint64_t>(std::popcount(answers.live & ~answers.bad)) - dropped);
+  count_verdicts(syncer, tally);
   return true;
 }
 
 void SliceShare::read_answers(const SyncerCommon& syncer, const WorkQueue& queue,
                               Answers& out) noexcept {
-  const std::uint32_t n = queue.next_burst(kMaxBurst);
+  const std::uint32_t n = queue.next_burst(most_slots_);
   const PlatformView& view = syncer.view;
   for (std::uint32_t i = 0; i < n; ++i) {
     const u64 slot = queue.slot(i);
@@ -112,29 +111,22 @@ void SliceShare::read_answers(const SyncerCommon& syncer, const WorkQueue& queue
     out.live |= std::uint64_t{1} << i;
   }
   // Where the metadata are: of this burst unless the one before has asked, and of the next.
-  const std::uint32_t ahead = queue.next_burst(2 * kMaxBurst);
+  const std::uint32_t ahead = queue.next_burst(2 * most_slots_);
   for (std::uint32_t i = queue.is_round_start() ? 0 : n; i < ahead; ++i) {
     rte_prefetch0(view.region.base() + HB_SLOT_BASE(queue.slot(i)) + RTE_CACHE_LINE_MIN_SIZE);
   }
   const PoolLayout& pool = view.check.pool();
-  // Acquire: pairs with the manager's release store once the names are there.
-  const std::uint32_t n_types = view.registry->n_types.load(std::memory_order_acquire);
   const std::uint32_t buffer = pool.headroom + pool.data_room;
+  const std::uint32_t flags_allowed =
+      HB_RESULT_NEW_TYPE | HB_RESULT_COPY_TO_CPU | (waiting_.exists() ? HB_RESULT_ASK_CPU : 0);
   for (std::uint64_t rest = out.live; rest != 0; rest &= rest - 1) {
     const int i = std::countr_zero(rest);
     const u64 result = queue.result(static_cast<std::uint32_t>(i));
-    const std::uint32_t verdict = HB_RESULT_VERDICT(result);
-    const std::uint32_t argument = HB_RESULT_ARGUMENT(result);
     const std::uint32_t flags = HB_RESULT_FLAGS(result);
     const std::uint32_t length = HB_RESULT_LENGTH(result);
     const std::uint32_t offset = HB_RESULT_DATA_OFFSET(result) - pool.mbuf_bytes;  // wraps: too big
-    const bool argument_ok = verdict == HB_VERDICT_NEXT ||
-                             (verdict == HB_VERDICT_DROP && argument < n_reasons_) ||
-                             (verdict == HB_VERDICT_TO_SERVICE && argument < kMaxServices) ||
-                             (verdict == HB_VERDICT_TO_PORT && argument < view.registry->n_ports);
-    const bool type_ok = (flags & HB_RESULT_NEW_TYPE) == 0 || HB_RESULT_TYPE(result) < n_types;
-    if (!argument_ok || !type_ok || (flags & ~(HB_RESULT_NEW_TYPE | HB_RESULT_COPY_TO_CPU)) != 0 ||
-        offset > buffer || length > buffer - offset) {
+    if (!answer_makes_sense(result, *registry_, n_reasons_, flags_allowed) || offset > buffer ||
+        length > buffer - offset) {
       out.bad |= std::uint64_t{1} << i;
       continue;
     }
@@ -151,35 +143,12 @@ void SliceShare::read_answers(const SyncerCommon& syncer, const WorkQueue& queue
     }
     if ((flags & HB_RESULT_NEW_TYPE) != 0)
       packet_meta(mbuf).type = static_cast<std::uint8_t>(HB_RESULT_TYPE(result));
-    out.verdicts[i] = Verdict(verdict, argument);
-    if ((flags & HB_RESULT_COPY_TO_CPU) != 0) out.copy |= std::uint64_t{1} << i;
+    out.verdicts[i] = Verdict(HB_RESULT_VERDICT(result), HB_RESULT_ARGUMENT(result));
+    if ((flags & HB_RESULT_ASK_CPU) != 0)
+      out.ask |= std::uint64_t{1} << i;
+    else if ((flags & HB_RESULT_COPY_TO_CPU) != 0)
+      out.copy |= std::uint64_t{1} << i;
   }
-}
-
-/// @return false if the burst must wait: a lossless platform's control process is behind
-bool SliceShare::copy_to_control(const SyncerCommon& syncer, const Answers& answers) noexcept {
-  const PlatformView& view = syncer.view;
-  const InstanceEntry& instance = view.registry->instances[spec_.instance.value];
-  ContextCounters& counters = syncer.page->counters;
-  for (std::uint64_t rest = answers.copy & ~copied_; rest != 0; rest &= rest - 1) {
-    const int i = std::countr_zero(rest);
-    rte_mbuf* const mbuf = answers.packets[i];
-    // Not by the mbuf's own words: a wild write may have changed them.
-    const auto* bytes = reinterpret_cast<const std::uint8_t*>(mbuf) + view.check.pool().mbuf_bytes +
-                        answers.data_off[i];
-    const bool copied =
-        spec_.copy_queue != ShareSpec::kNoCopyQueue &&
-        copies_.push(packet_meta(mbuf), mbuf->port, bytes, answers.length[i], answers.version);
-    if (!copied && spec_.copy_queue != ShareSpec::kNoCopyQueue && view.registry->lossless != 0) {
-      const InstanceState state = instance.state.load(std::memory_order_acquire);
-      const bool reads = (state == InstanceState::kRunning || state == InstanceState::kDraining) &&
-                         instance.stop.load(std::memory_order_acquire) == 0;
-      if (reads) return false;
-    }
-    add(copied ? counters.slice_copies[spec_.slice] : counters.slice_unevaluated[spec_.slice], 1);
-    copied_ |= std::uint64_t{1} << i;
-  }
-  return true;
 }
 
 bool SliceShare::fill(SyncerCommon& syncer) noexcept {
@@ -349,7 +318,7 @@ void SliceShare::count_round(SyncerCommon& syncer, const Flight& flight) noexcep
 
 bool SliceShare::finish() noexcept {
   close_open();
-  return order_tail_ == order_head_;
+  return order_tail_ == order_head_ && waiting_.is_empty();
 }
 
 void SliceShare::close_open() noexcept {

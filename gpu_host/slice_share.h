@@ -1,12 +1,15 @@
 // One CPUSyncer's share of a slice: the work-groups it owns and the endpoint it serves.
 #pragma once
 
+#include <array>
 #include <atomic>
 #include <cstdint>
+#include <optional>
 #include <vector>
 
 #include "gpu_host/doorbell.h"
 #include "gpu_host/table_versions.h"
+#include "gpu_host/waiting_room.h"
 #include "gpu_host/work_queue.h"
 #include "nf_lib/copy_queue.h"
 #include "nf_lib/platform_view.h"
@@ -22,6 +25,9 @@ struct ShareSpec {
   InstanceId instance;
   EndpointId endpoint;                      ///< this CPUSyncer's, of this GPU NF
   std::uint32_t copy_queue = kNoCopyQueue;  ///< to the control process
+  /// Where packets wait for the control process' answer, in the ring of the CPUSyncer's own
+  /// context; without it none may.
+  std::optional<EndpointId> waiting_room = std::nullopt;
   std::vector<std::uint32_t> work_groups;   ///< no other CPUSyncer has any of them
   std::uint32_t most_work_groups = 0;       ///< that changes may make of it; 0: those
   Doorbell* doorbell = nullptr;             ///< rung after each publish; may be null
@@ -46,9 +52,10 @@ struct SyncerCommon {
 /// verdicts and the routes say. Made by the control thread, then the CPUSyncer's alone.
 class SliceShare {
  public:
-  static Result<SliceShare> make(const PlatformView& view, const ShareSpec& spec);
+  static Result<SliceShare> make(const SyncerCommon& syncer, const ShareSpec& spec);
 
-  /// Takes back the rounds that are answered, oldest first, until one is not.
+  /// Lets go of packets whose wait is over, then takes back the rounds that are answered, oldest
+  /// first, until one is not.
   /// @return true if a packet moved
   bool drain(SyncerCommon& syncer) noexcept;
 
@@ -70,12 +77,24 @@ class SliceShare {
  private:
   /// What the device says about a burst of slots, checked.
   struct Answers;
+  /// What became of packets by their verdicts.
+  struct Tally {
+    std::uint64_t passed = 0;
+    std::uint64_t dropped = 0;
+  };
 
-  SliceShare(const PlatformView& view, const ShareSpec& spec, std::vector<WorkQueue> queues);
+  SliceShare(const SyncerCommon& syncer, const ShareSpec& spec, std::vector<WorkQueue> queues);
 
   bool drain_burst(SyncerCommon& syncer, WorkQueue& queue) noexcept;
   void read_answers(const SyncerCommon& syncer, const WorkQueue& queue, Answers& out) noexcept;
-  bool copy_to_control(const SyncerCommon& syncer, const Answers& answers) noexcept;
+  bool copy_to_control(const SyncerCommon& syncer, Answers& answers) noexcept;
+  [[nodiscard]] bool control_reads(const SyncerCommon& syncer) const noexcept;
+  Destination destination_of(const Answers& answers, int i, Tally& tally) noexcept;
+  [[nodiscard]] bool must_wait(const Answers& answers, int i) const noexcept;
+  Destination enter_waiting_room(const Answers& answers, int i) noexcept;
+  bool let_go(SyncerCommon& syncer) noexcept;
+  void count_verdicts(const SyncerCommon& syncer, const Tally& tally) const noexcept;
+  Destination judge(rte_mbuf* mbuf, const WaitingRoom::Entry& entry, Tally& tally) noexcept;
   bool take_burst(SyncerCommon& syncer, ContextId from, std::uint32_t most) noexcept;
   std::uint64_t check_packets(SyncerCommon& syncer, RingId id, const Window& window,
                               rte_mbuf** packets, u64* slots) noexcept;
@@ -95,8 +114,13 @@ class SliceShare {
   void count_round(SyncerCommon& syncer, const Flight& flight) noexcept;
 
   ShareSpec spec_;
+  const Registry* registry_;
   RouteReader routes_;
   CopyQueue copies_;
+  WaitingRoom waiting_;
+  /// Slots taken back as one burst: it moves as a whole, so a lossless platform's must fit the
+  /// empty waiting room, and its copies the empty queue.
+  std::uint32_t most_slots_ = kMaxBurst;
   std::uint32_t n_reasons_ = 0;
   std::vector<WorkQueue> queues_;
   std::vector<Use> use_;       ///< of the queues, same length
@@ -105,6 +129,7 @@ class SliceShare {
   std::uint32_t order_head_ = 0;
   std::uint32_t order_tail_ = 0;
   std::uint64_t copied_ = 0;  ///< of the burst that waits for its copies to fit
+  std::array<std::uint32_t, kMaxBurst> numbers_{};  ///< of the records by which it asks
   std::uint32_t first_producer_ = 0;
   bool published_ = false;
 };

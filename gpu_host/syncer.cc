@@ -65,7 +65,7 @@ bool Syncer::poll_entry(std::uint32_t slice, Entry& entry) noexcept {
 Result<void> Syncer::add(const ShareSpec& spec) {
   if (spec.slice >= kMaxSlices || owned_[spec.slice] != nullptr)
     return Error{fmt::format("slice {} is taken or out of range", spec.slice), ""};
-  Result<SliceShare> share = SliceShare::make(context_.view, spec);
+  Result<SliceShare> share = SliceShare::make(context_, spec);
   if (!share) return share.error();
   owned_[spec.slice] = std::make_unique<Entry>(std::move(*share));
   // Release: pairs with the acquire load in poll(), which thus sees the whole share.

@@ -68,6 +68,9 @@ typedef struct HbSliceControl {
 
 #define HB_RESULT_NEW_TYPE 1u     ///< the packet's type becomes the given one
 #define HB_RESULT_COPY_TO_CPU 2u  ///< hand a copy of the packet to the NF's control process
+#define HB_RESULT_ASK_CPU \
+  4u  ///< likewise, and the packet waits: the control process says what becomes
+      ///< of it. Later packets of its flow wait behind it
 
 /// The answer that changes nothing: same bytes, along the route.
 #define HB_RESULT_UNCHANGED(slot, flags) \

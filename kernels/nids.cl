@@ -1,7 +1,8 @@
 // nids on the device: finds the packets that some rule may match, one work-item per packet.
-// A hit is a suspicion: the packet goes on unchanged, and a copy goes to the control process, which
-// evaluates the rules exactly. A packet without a hit can match no rule.
-// Source: Aho, Corasick: "Efficient string matching", CACM 18(6), 1975, algorithm 4 (the DFA).
+// A hit is a suspicion: a copy goes to the control process, which evaluates the rules exactly. The
+// packet goes on unchanged, or waits for the answer if rules may drop it. A packet without a hit
+// can match no rule. Source: Aho, Corasick: "Efficient string matching", CACM 18(6), 1975,
+// algorithm 4 (the DFA).
 #ifndef HB_KERNELS_NIDS_CL
 #define HB_KERNELS_NIDS_CL
 
@@ -99,12 +100,18 @@ DEVICE u32 hb_nids_suspect(HbPacket* packet, GLOBAL const u8* table) {
   return hb_nids_found(payload.bytes, payload.length, table);
 }
 
+/// 1 when hits wait for the control process' word.
+DEVICE u32 hb_nids_asks(GLOBAL const u8* table) {
+  GLOBAL const HbNidsTable* header = (GLOBAL const HbNidsTable*)table;
+  return header->magic == HB_NIDS_TABLE_MAGIC && (header->flags & HB_NIDS_ASK) != 0;
+}
+
 /// One round of nids. Called by all work-items of the group; holds no barrier.
 DEVICE void hb_round_nids(const HbRound* round) {
   HbPacket packet = hb_packet(round, round->lane);
   u32 flags = 0;
   if (hb_is_packet(&packet) && hb_nids_suspect(&packet, round->table))
-    flags = HB_RESULT_COPY_TO_CPU;
+    flags = hb_nids_asks(round->table) ? HB_RESULT_ASK_CPU : HB_RESULT_COPY_TO_CPU;
   hb_answer_full(round, round->lane, &packet, HB_VERDICT_NEXT, 0, flags, 0);
 }
 

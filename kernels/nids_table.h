@@ -13,13 +13,14 @@
 #include "platform.h"
 
 #define HB_NIDS_TABLE_MAGIC 0x5344494eu  ///< "NIDS", little endian
-#define HB_NIDS_TABLE_VERSION 2u
+#define HB_NIDS_TABLE_VERSION 3u
 
 #define HB_NIDS_COPY_ALL 1u  ///< an `ip` rule matches without any content: every packet is copied
 #define HB_NIDS_WIDE \
-  2u  ///< entries are 32 bits: the next row's first entry, row * n_columns.
-      ///< Otherwise 16 bits: the next row's number
-#define HB_NIDS_FLAGS (HB_NIDS_COPY_ALL | HB_NIDS_WIDE)
+  2u                    ///< entries are 32 bits: the next row's first entry, row * n_columns.
+                        ///< Otherwise 16 bits: the next row's number
+#define HB_NIDS_ASK 4u  ///< some rule drops packets or changes their type: hits wait for the answer
+#define HB_NIDS_FLAGS (HB_NIDS_COPY_ALL | HB_NIDS_WIDE | HB_NIDS_ASK)
 
 #define HB_NIDS_FOUND_16 0xffffu
 #define HB_NIDS_FOUND_32 0xffffffffu

@@ -44,6 +44,7 @@ void Controller::on_nf_death(Instance& instance) {
   DeadContext dead{.context = instance.context,
                    .page = instance.page ? &instance.page->page() : nullptr,
                    .endpoints = {},
+                   .rings = {},
                    .work_groups = {},
                    .keep_windows = waits && instance.idempotent};
   if (!gpu) dead.endpoints = instance.endpoints;
@@ -61,6 +62,7 @@ void Controller::on_nf_death(Instance& instance) {
     give_up(instance, ended_well ? InstanceState::kStopped : InstanceState::kFailed);
     return;
   }
+  if (instance.page) instance.counters.fold(instance.page->page());
   instance.page.reset();
   instance.leaving = instance.stop_sent = false;
   instance.wait_until = Clock::now() + kWordLimit;
@@ -265,16 +267,21 @@ void Controller::on_gpu_host_death() {
     if (instance->service->compute != Compute::kGpu || instance->slice == kMaxSlices) continue;
     std::uint64_t lost = 0;
     for (std::size_t i = 0; i < p_.syncers.size(); ++i) {
-      DeadContext dead{.context = p_.syncers[i].context,
-                       .page = &p_.syncers[i].page->page(),
-                       .endpoints = {instance->endpoints[i]},
-                       .work_groups = {},
-                       .keep_windows = false};
+      DeadContext dead{
+          .context = p_.syncers[i].context,
+          .page = &p_.syncers[i].page->page(),
+          .endpoints = {instance->endpoints[i]},
+          .rings = {p_.view.region.ring_id(*instance->waiting_room, p_.syncers[i].context)},
+          .work_groups = {},
+          .keep_windows = false};
       for (const std::uint32_t group : instance->work_groups)
         if (group % p_.syncers.size() == i) dead.work_groups.push_back(group);
       lost += recovery_.recover(dead, instance->id, DropReason::kLostInCrash);
     }
     instance->slice_removed = true;
+    // The next gpu_host counts from 0.
+    instance->unevaluated_before = count_unevaluated(p_, *instance);
+    instance->slice_base = SliceCounts{};
     if (instance->resize.at_work) on_slice_resized(*instance, {{"what", "gpu_host died"}});
     if (ending_ && instance->said_bye) continue;
     if (!instance->hung) instance->failure = fmt::format("gpu_host died ({})", how);

@@ -19,7 +19,8 @@ inline void add_to(std::atomic<std::uint64_t>& counter, std::uint64_t n) noexcep
 constexpr bool is_nf_reason(std::uint32_t reason) noexcept {
   return reason == static_cast<std::uint32_t>(DropReason::kBadVerdict) ||
          reason == static_cast<std::uint32_t>(DropReason::kHeldFull) ||
-         reason == static_cast<std::uint32_t>(DropReason::kHeldAtExit) || reason >= kNfReasons;
+         reason == static_cast<std::uint32_t>(DropReason::kHeldAtExit) ||
+         reason == static_cast<std::uint32_t>(DropReason::kUnjudged) || reason >= kNfReasons;
 }
 
 /// By service (kMaxServices: the manager) and reason. One writer.

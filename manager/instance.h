@@ -13,6 +13,7 @@
 #include <vector>
 
 #include "manager/control_area.h"
+#include "manager/nf_counters.h"
 #include "manager/slice_counts.h"
 #include "manager/stall_clock.h"
 #include "nf_lib/control_layout.h"
@@ -70,7 +71,10 @@ struct Instance {
   ContextId context;
   bool has_context = false;  ///< until it is released, also between a dead process and the next
   std::unique_ptr<ContextFile> page;
-  std::vector<EndpointId> endpoints;       ///< one; of a GPU NF one for each CPUSyncer
+  std::vector<EndpointId> endpoints;  ///< one; of a GPU NF one for each CPUSyncer
+  /// Of a GPU NF: where packets wait for the control process' answer. No route leads there: each
+  /// CPUSyncer fills and empties the ring of its own context.
+  std::optional<EndpointId> waiting_room;
   std::uint32_t slice = kMaxSlices;        ///< of a GPU NF
   std::vector<std::uint32_t> work_groups;  ///< of the slice; until gpu_host has let go of them
 
@@ -116,7 +120,10 @@ struct Instance {
   // subtracted, so that what earlier users moved does not count.
   std::uint64_t rx_before = 0, left_before = 0, originated_before = 0;
   std::uint64_t rx_base = 0, left_base = 0, originated_base = 0;
-  std::uint64_t served_as_orphan = 0;  ///< packets that the manager took from its rings instead
+  std::uint64_t served_as_orphan = 0;    ///< packets that the manager took from its rings instead
+  std::uint64_t served_waiting = 0;      ///< likewise, that had waited for an answer
+  NfCounters counters;                   ///< its own
+  std::uint64_t unevaluated_before = 0;  ///< of a GPU NF: copies not made, in earlier slices
   std::uint64_t restarts = 0;
 
   [[nodiscard]] bool alive() const noexcept { return pidfd >= 0; }
@@ -126,6 +133,12 @@ struct Instance {
   }
   /// It has a place in the platform: the process, or packets that wait for it, are still there.
   [[nodiscard]] bool in_use() const noexcept { return !endpoints.empty(); }
+  /// Where packets of it may lie.
+  [[nodiscard]] std::vector<EndpointId> all_endpoints() const {
+    std::vector<EndpointId> all = endpoints;
+    if (waiting_room) all.push_back(*waiting_room);
+    return all;
+  }
   [[nodiscard]] bool routable() const noexcept { return offers && !leaving; }
   /// Like router/0.
   [[nodiscard]] std::string name() const;

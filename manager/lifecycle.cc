@@ -54,7 +54,7 @@ void Controller::advance_leaving() {
 }
 
 bool Controller::advance_one(Instance& instance) {
-  for (const EndpointId endpoint : instance.endpoints)
+  for (const EndpointId endpoint : instance.all_endpoints())
     if (!recovery_.is_empty(endpoint)) return false;
   if (!instance.slice_removed) {
     if (!instance.removal_sent) {
@@ -91,14 +91,17 @@ void Controller::release(Instance& instance) {
     auto& word = p_.tx_thread->fill_contexts[instance.context.value / 64];
     word.fetch_and(~(std::uint64_t{1} << (instance.context.value % 64)), std::memory_order_release);
     resources_.free_context(instance.context);
+    if (instance.page) instance.counters.fold(instance.page->page());
     instance.page.reset();
   }
-  for (const EndpointId endpoint : instance.endpoints) {
+  for (const EndpointId endpoint : instance.all_endpoints()) {
     p_.endpoint_service[endpoint.value].store(kMaxServices, std::memory_order_relaxed);
     resources_.free_endpoint(endpoint);
   }
   instance.endpoints.clear();
+  instance.waiting_room.reset();
   if (instance.slice != kMaxSlices) {
+    instance.unevaluated_before = count_unevaluated(p_, instance);
     resources_.free_slice(instance.slice);
     resources_.free_work_groups(instance.work_groups);
     instance.slice = kMaxSlices;
@@ -136,6 +139,8 @@ void Controller::serve_orphans() {
     if (!instance->orphaned && !deserted) continue;
     for (const EndpointId endpoint : instance->endpoints)
       instance->served_as_orphan += recovery_.serve(endpoint, instance->service->id);
+    if (instance->waiting_room)
+      instance->served_waiting += recovery_.serve(*instance->waiting_room, instance->service->id);
   }
 }
 
@@ -221,7 +226,7 @@ void Controller::stop_all_nfs() {
   settle(kFlushLimit, [this] {
     // With --missing-nf skip what is served goes on to the next one's ring: all are empty together.
     for (const auto& instance : p_.instances)
-      for (const EndpointId endpoint : instance->endpoints)
+      for (const EndpointId endpoint : instance->all_endpoints())
         if (!recovery_.is_empty(endpoint)) return false;
     advance_leaving();
     return std::ranges::none_of(p_.instances,

@@ -51,6 +51,7 @@ std::uint64_t Recovery::recover(const DeadContext& dead, std::uint32_t instance,
     for (std::uint32_t from = 0; from < region_.layout().n_contexts; ++from)
       collect_window(region_.ring_id(endpoint, ContextId(from)),
                      dead.keep_windows ? WindowRule::kCompact : WindowRule::kTake, found);
+  for (const RingId ring : dead.rings) collect_window(ring, WindowRule::kTake, found);
   collect_window(region_.fill_ring_id(dead.context), WindowRule::kKeepUnused, found);
   for (const std::uint32_t work_group : dead.work_groups) collect_queue(work_group, found);
 

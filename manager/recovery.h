@@ -15,6 +15,7 @@ struct DeadContext {
   ContextId context;
   const ContextPage* page = nullptr;       ///< null: it never had one, so nothing was in hand
   std::vector<EndpointId> endpoints;       ///< that it consumed
+  std::vector<RingId> rings = {};          ///< likewise, single ones
   std::vector<std::uint32_t> work_groups;  ///< whose queues it filled and drained
   /// What it had in hand of its endpoints stays there, unread, for its successor.
   bool keep_windows = false;

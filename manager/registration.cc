@@ -132,6 +132,7 @@ json Controller::register_nf(int connection, const json& message, int pidfd) {
   instance.isolation =
       message.value("isolation", "") == "secondary" ? Isolation::kSecondary : Isolation::kPrivate;
   instance.originates = message.value("originates", false);
+  instance.counters.declare(message.value("counters", std::vector<std::string>{}));
   instance.idempotent = message.value("idempotent", false);
   instance.supervisor = message.value("supervisor", 0);
   instance.sets_types = declared(message, "sets_types");
@@ -258,13 +259,17 @@ Result<void> Controller::give_cpu_place(Instance& instance) {
   auto page = p_.control->make_page(*context);
   if (!page) return page.error();
   instance.page = std::move(*page);
-  const std::uint32_t n = instance.service->compute == Compute::kGpu ? p_.options.n_syncers : 1;
-  for (std::uint32_t i = 0; i < n; ++i) {
+  const bool gpu = instance.service->compute == Compute::kGpu;
+  const std::uint32_t n = gpu ? p_.options.n_syncers : 1;
+  for (std::uint32_t i = 0; i < (gpu ? n + 1 : n); ++i) {
     const auto endpoint = resources_.take_endpoint();
     if (!endpoint) return Error{"no endpoint is free for another NF", "raise --max-contexts"};
     p_.endpoint_service[endpoint->value].store(static_cast<std::uint8_t>(instance.service->id),
                                                std::memory_order_relaxed);
-    instance.endpoints.push_back(*endpoint);
+    if (i < n)
+      instance.endpoints.push_back(*endpoint);
+    else
+      instance.waiting_room = *endpoint;
   }
   p_.totals->sample();
   instance.rx_base = 0;
@@ -348,6 +353,7 @@ void Controller::add_slice(Instance& instance) {
                 {"service", instance.service->id},
                 {"instance", instance.id},
                 {"endpoints", endpoints},
+                {"waiting_room", instance.waiting_room->value},
                 {"copy_queues", queues},
                 {"version", instance.table_version},
                 {"work_groups", instance.work_groups}};

@@ -195,7 +195,7 @@ void RouteSwitch::note_held_packets() {
 std::uint64_t RouteSwitch::old_packets_of(const Instance& instance) const {
   const RegionView& region = p_.view.region;
   std::uint64_t n = 0;
-  for (const EndpointId endpoint : instance.endpoints) {
+  for (const EndpointId endpoint : instance.all_endpoints()) {
     for (std::uint32_t from = 0; from < region.layout().n_contexts; ++from) {
       const rte_ring* const ring = region.ring(endpoint, ContextId(from));
       const std::uint32_t size = region.layout().ring_size;

@@ -53,14 +53,24 @@ SliceCounts read_slice(const Platform& platform, std::uint32_t slice) {
   return sum;
 }
 
+std::uint64_t count_unevaluated(const Platform& platform, const Instance& instance) {
+  if (instance.slice == kMaxSlices) return instance.unevaluated_before;
+  return instance.unevaluated_before + read_slice(platform, instance.slice).unevaluated -
+         instance.slice_base.unevaluated;
+}
+
 nlohmann::json slice_json(const Platform& platform, const Instance& instance) {
   const RegionView& region = platform.view.region;
   SliceCounts counts = read_slice(platform, instance.slice);
   counts -= instance.slice_base;
-  std::uint64_t backlog = 0;
-  for (const EndpointId endpoint : instance.endpoints)
+  const auto lie_in = [&](EndpointId endpoint) {
+    std::uint64_t n = 0;
     for (std::uint32_t from = 0; from < region.layout().n_contexts; ++from)
-      backlog += n_waiting(region.ring(endpoint, ContextId(from)), region.layout().ring_size);
+      n += n_waiting(region.ring(endpoint, ContextId(from)), region.layout().ring_size);
+    return n;
+  };
+  std::uint64_t backlog = 0;
+  for (const EndpointId endpoint : instance.endpoints) backlog += lie_in(endpoint);
   const double fill = counts.rounds != 0
                           ? static_cast<double>(counts.filled) / static_cast<double>(counts.rounds)
                           : 0;
@@ -76,6 +86,7 @@ nlohmann::json slice_json(const Platform& platform, const Instance& instance) {
           {"latency_p50_us", counts.latency_us(0.5)},
           {"latency_p99_us", counts.latency_us(0.99)},
           {"backlog", backlog},
+          {"waiting", instance.waiting_room ? lie_in(*instance.waiting_room) : 0},
           {"copies", counts.copies},
           {"unevaluated", counts.unevaluated},
           {"table_version", instance.table_version},

@@ -26,6 +26,9 @@ struct SliceCounts {
 /// @param slice  below kMaxSlices
 SliceCounts read_slice(const Platform& platform, std::uint32_t slice);
 
+/// Packets that the control process should have seen and did not, in all the GPU NF's lives.
+std::uint64_t count_unevaluated(const Platform& platform, const Instance& instance);
+
 /// A GPU NF's slice, as the statistics show it.
 nlohmann::json slice_json(const Platform& platform, const Instance& instance);
 

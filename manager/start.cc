@@ -96,7 +96,7 @@ RegionDemand demand_of(const ManagerOptions& o, const HugepageMount& hugepages) 
   demand.n_contexts = o.max_contexts;
   demand.n_endpoints =
       std::min(kMaxEndpoints, 1 + static_cast<std::uint32_t>(o.ports.size()) + o.max_contexts +
-                                  (o.gpu == GpuChoice::kNone ? 0 : kMaxSlices * o.n_syncers));
+                                  (o.gpu == GpuChoice::kNone ? 0 : kMaxSlices * (o.n_syncers + 1)));
   demand.pool_size = o.pool_size;
   demand.page_bytes = hugepages.page_bytes;
   demand.packet_bytes = packet_part_bytes(o.pool_size, o.mbuf_bytes, hugepages.page_bytes);

@@ -73,6 +73,10 @@ std::uint64_t packets_in_device(const Platform& p, const Instance& instance) {
          ++at)
       n += region.slots(group)[at % region.slots_per_queue()] != 0;
   }
+  if (instance.waiting_room)
+    for (std::uint32_t from = 0; from < region.layout().n_contexts; ++from)
+      n += n_waiting(region.ring(*instance.waiting_room, ContextId(from)),
+                     region.layout().ring_size);
   return n;
 }
 
@@ -97,7 +101,7 @@ NfCounts count_nf(const Platform& p, const Instance& instance) {
   counts.rx -= instance.served_as_orphan;
   if (instance.service->compute == Compute::kGpu) {
     counts.in_device = packets_in_device(p, instance);
-    const std::uint64_t kept = counts.in_device + counts.lost;
+    const std::uint64_t kept = counts.in_device + counts.lost + instance.served_waiting;
     counts.left = counts.rx > kept ? counts.rx - kept : 0;
   }
   return counts;
@@ -137,12 +141,18 @@ json nfs_json(const Platform& p) {
                {"drops", drops_of_nf(p, *instance)},
                {"lost_in_crash", counts.lost},
                {"restarts", instance->restarts}};
+    const ContextPage* const page = instance->page ? &instance->page->page() : nullptr;
+    for (std::size_t i = 0; i < instance->counters.names().size(); ++i)
+      nf["counters"][instance->counters.names()[i]] = instance->counters.total(i, page);
     if (!instance->failure.empty()) nf["failure"] = instance->failure;
     if (!instance->last_end.empty()) nf["last_end"] = instance->last_end;
     const auto& entry = p.control->registry().services[instance->service->id];
     if (const auto number = entry.number.load(std::memory_order_relaxed); number != 0)
       nf["service_id"] = number;  // an OpenNetVM NF's
-    if (gpu) nf["workgroups"] = instance->work_groups.size();
+    if (gpu) {
+      nf["workgroups"] = instance->work_groups.size();
+      nf["counters"]["unevaluated"] = count_unevaluated(p, *instance);
+    }
     nfs.push_back(std::move(nf));
   }
   return nfs;

@@ -36,6 +36,10 @@ class BurstLoop final : public NfContext {
     return std::span<const std::uint8_t, 6>(view_.registry->ports[port].mac);
   }
   [[nodiscard]] bool lossless() const override { return view_.registry->lossless != 0; }
+  void set_counter(std::uint32_t idx, std::uint64_t n) noexcept override {
+    // One writer: readers want a whole number, not an order.
+    if (idx < kMaxNfCounters) page_->counters.nf[idx].store(n, std::memory_order_relaxed);
+  }
   [[nodiscard]] std::span<std::byte> surviving() const override { return surviving_; }
   void release(std::span<rte_mbuf* const> packets,
                std::span<const Verdict> verdicts) noexcept override;

@@ -18,7 +18,7 @@ namespace hb {
 inline constexpr std::uint64_t kRegistryMagic = 0x3152'4745'5242'4848;  // "HHBREGR1"
 inline constexpr std::uint64_t kRoutesMagic = 0x3154'554f'5242'4848;
 inline constexpr std::uint64_t kContextMagic = 0x3154'5843'5842'4848;
-inline constexpr std::uint32_t kControlVersion = 2;
+inline constexpr std::uint32_t kControlVersion = 3;
 
 /// First bytes of every control file. A reader refuses another magic, version or hash.
 struct ControlHeader {
@@ -192,7 +192,8 @@ static_assert(latency_bucket(latency_of_bucket(41)) == 41 &&
 
 /// What a context counts by itself; everything else is read off the rings' indices.
 struct ContextCounters {
-  std::atomic<std::uint64_t> bad_pointers;  ///< ring entries that named no packet
+  std::atomic<std::uint64_t> bad_pointers;        ///< ring entries that named no packet
+  std::atomic<std::uint64_t> nf[kMaxNfCounters];  ///< what NfDescription::counters names
   /// By slice, for CPUSyncers: packets passed on, dropped by the NF, copies made, copies not made.
   std::atomic<std::uint64_t> slice_tx[kMaxSlices];
   std::atomic<std::uint64_t> slice_drops[kMaxSlices];

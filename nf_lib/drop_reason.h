@@ -23,15 +23,16 @@ enum class DropReason : std::uint8_t {
   kNfFailed,       ///< the NF's own reason was out of range
   kReloadHold,     ///< routes or flows changed, and the hold queue was full
   kOverloadEarly,  ///< an NF further on cannot keep up (--overload early)
+  kUnjudged,       ///< a GPU NF's control process was to say what becomes of it, and could not
   kCount
 };
 
 inline constexpr std::uint8_t kNfReasons = 32;
 
 inline constexpr std::array<std::string_view, static_cast<std::size_t>(DropReason::kCount)>
-    kDropReasonNames = {"none",         "unrouted",    "route_drop",    "missing_nf",
-                        "ring_full",    "too_big",     "bad_verdict",   "held_full",
-                        "held_at_exit", "shutdown",    "lost_in_crash", "bad_packet",
-                        "nf_failed",    "reload_hold", "overload_early"};
+    kDropReasonNames = {"none",         "unrouted",    "route_drop",     "missing_nf",
+                        "ring_full",    "too_big",     "bad_verdict",    "held_full",
+                        "held_at_exit", "shutdown",    "lost_in_crash",  "bad_packet",
+                        "nf_failed",    "reload_hold", "overload_early", "unjudged"};
 
 }  // namespace hb

@@ -24,6 +24,8 @@ inline constexpr std::uint32_t kMaxSlices = 8;
 inline constexpr std::uint32_t kMaxTargets = 16;
 /// Drop reasons an NF can declare.
 inline constexpr std::uint32_t kMaxNfReasons = 32;
+/// Counters of its own that an NF can declare.
+inline constexpr std::uint32_t kMaxNfCounters = 8;
 /// Slots of a context's held area.
 inline constexpr std::uint32_t kHeldSlots = 1024;
 inline constexpr std::size_t kNameBytes = 32;

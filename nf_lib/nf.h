@@ -33,6 +33,9 @@ struct NfDescription {
   std::string summary;  ///< one line for --help
   /// Names of the NF's drop reasons; Verdict::drop(i) means drop_reasons[i].
   std::vector<std::string> drop_reasons = {};
+  /// Names of what it counts beside packets, at most kMaxNfCounters: `counters` of its statistics.
+  /// NfContext::set_counter sets them.
+  std::vector<std::string> counters = {};
   InstanceChoice choice = InstanceChoice::kFlowHash;
   std::uint16_t key_offset = 0;       ///< kOwnKey: bytes [offset, offset+bytes) of the packet
   std::uint8_t key_bytes = 0;         ///< spread it, at most 16
@@ -64,6 +67,10 @@ class NfContext {
   [[nodiscard]] virtual std::span<const std::uint8_t, 6> port_mac(std::uint32_t port) const = 0;
   /// A file port is open: queues beside the path wait instead of overflowing.
   [[nodiscard]] virtual bool lossless() const = 0;
+
+  /// Sets the idx-th of NfDescription::counters, which counts for this life of the process; the
+  /// statistics add up all lives. Any thread; the NF's own to call in order.
+  virtual void set_counter(std::uint32_t idx, std::uint64_t n) noexcept = 0;
 
   /// The service's surviving block, of the size that was declared: zero at the service's first
   /// start, later as its last process left it, however that ended. Another instance of the
@@ -111,6 +118,12 @@ class NetworkFunction {
   virtual void tear_down() noexcept {}
 };
 
+/// What a control process says of a packet that waits for it.
+struct GpuAnswer {
+  Verdict verdict = Verdict::next();  ///< not hold()
+  std::optional<std::uint8_t> type;   ///< it goes on as a packet of this type
+};
+
 /// The control side of a GPU NF: its table, and what must be done on the CPU for single packets.
 class GpuNetworkFunction {
  public:
@@ -129,6 +142,13 @@ class GpuNetworkFunction {
   /// @param bytes  the packet as it left the GPU NF
   virtual void on_copy(const CopyRecord& /*record*/,
                        std::span<const std::uint8_t> /*bytes*/) noexcept {}
+  /// A packet for which the kernel set HB_RESULT_ASK_CPU: it waits, and so do later ones of its
+  /// flow, until this has answered. Otherwise as on_copy().
+  virtual GpuAnswer on_question(const CopyRecord& record,
+                                std::span<const std::uint8_t> bytes) noexcept {
+    on_copy(record, bytes);
+    return {};
+  }
   /// As NetworkFunction::reload, beside on_copy. Then table() and kernel_file() are asked again, on
   /// the same thread, and what they give replaces the old ones between two rounds: every packet is
   /// judged by the whole old or the whole new. The first table is version 1, each replacement that
@@ -136,7 +156,8 @@ class GpuNetworkFunction {
   /// versions come until the new one has been in force for a while; one reload later none is left
   /// of the version before the last. If the replacement fails, the version stays.
   virtual Result<std::string> reload(std::span<const std::string> args);
-  /// What became of the replacement that a reload asked for; on the reload's thread. If it failed,
+  /// What became of the replacement that a reload asked for; on on_copy's thread, which has seen
+  /// every copy by then that was judged by the version which is no more. If the replacement failed,
   /// the old table and kernel are in force.
   virtual void on_replaced(bool /*in_force*/) {}
   /// After the last copy.

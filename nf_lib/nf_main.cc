@@ -8,6 +8,7 @@
 #include "nf_lib/burst_loop.h"
 #include "nf_lib/clock.h"
 #include "nf_lib/fault_point.h"
+#include "nf_lib/gpu_loop.h"
 #include "nf_lib/idle.h"
 #include "nf_lib/memory_file.h"
 #include "nf_lib/nf.h"
@@ -117,14 +118,14 @@ DeviceCode device_code(const GpuNetworkFunction& nf, const DeviceFiles& files) {
           .source_name = files.source ? nf.kernel_file()->name : ""};
 }
 
-Result<std::string> reload_gpu(NfSession& session, GpuNetworkFunction& nf,
+Result<std::string> reload_gpu(NfSession& session, GpuNetworkFunction& nf, GpuLoop& loop,
                                std::span<const std::string> args) {
   Result<std::string> done = nf.reload(args);
   if (!done) return done;
   const Result<DeviceFiles> files = device_files(nf);
   const Result<std::string> replaced =
       files ? session.replace(device_code(nf, *files)) : Result<std::string>(files.error());
-  nf.on_replaced(replaced.ok());
+  loop.replaced(replaced.ok());
   if (!replaced) return replaced;
   return fmt::format("{}; {}", *done, *replaced);
 }
@@ -141,8 +142,9 @@ int run_gpu(NfSession& session, GpuNetworkFunction& nf) {
   for (const std::uint32_t queue : own.copy_queues) {
     if (queue < view.region.layout().n_copy_queues) queues.emplace_back(view.region, queue);
   }
+  GpuLoop loop(nf, std::move(queues));
   session.on_reload(
-      [&](std::span<const std::string> args) { return reload_gpu(session, nf, args); });
+      [&](std::span<const std::string> args) { return reload_gpu(session, nf, loop, args); });
   {
     const Result<DeviceFiles> files = device_files(nf);
     if (!files) return fail(files.error());
@@ -153,28 +155,14 @@ int run_gpu(NfSession& session, GpuNetworkFunction& nf) {
   spdlog::info("running on the GPU");
 
   Idle idle(false);
-  const auto take_copies = [&] {
-    bool any = false;
-    for (CopyQueue& queue : queues) {
-      while (const CopyRecord* const record = queue.front()) {
-        const std::uint32_t length = std::min<std::uint32_t>(record->length, queue.max_length());
-        nf.on_copy(*record, std::span(record->bytes(), length));
-        fault_point("copy_handled");
-        queue.pop();
-        fault_point("copy_taken");
-        any = true;
-      }
-    }
-    return any;
-  };
   while (!session.should_stop()) {
-    if (take_copies())
+    if (loop.turn())
       idle.reset();
     else
       idle.wait();
   }
   fault_point("stopping");
-  take_copies();  // the slice was given back before the manager said stop: nothing follows
+  loop.end();
   session.end_reloads();
   nf.tear_down();
   fault_point("torn_down");

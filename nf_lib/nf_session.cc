@@ -71,6 +71,7 @@ Result<Registration> register_instance(const ControlSocket& socket, Attachment& 
                   {"compute", compute == Compute::kGpu ? "gpu" : "cpu"},
                   {"isolation", isolation == Isolation::kPrivate ? "private" : "secondary"},
                   {"reasons", description.drop_reasons},
+                  {"counters", description.counters},
                   {"choice", static_cast<int>(description.choice)},
                   {"key_offset", description.key_offset},
                   {"key_bytes", description.key_bytes},

@@ -214,6 +214,8 @@ std::string nfs_text(const json& status, const EarlierStatus* earlier) {
                    shown(nf, "restarts"), shown(nf, "last_end")});
     if (const std::string text = nonzero(drops); !text.empty())
       reasons += fmt::format("{} dropped: {}\n", name, text);
+    if (const std::string text = nonzero(field(nf, "counters")); !text.empty())
+      reasons += fmt::format("{} counted: {}\n", name, text);
   }
   return table.empty() ? "no NFs: start one with ./start_nf.sh NAME\n" : table.text() + reasons;
 }
@@ -248,7 +250,7 @@ std::string gpu_text(const json& status, const EarlierStatus* earlier) {
     if (!value.is_array())
       text += rtrim(fmt::format("{:<{}}  {}", key, width, shown(value))) + '\n';
   TextTable table({"NF", "STATE", "WORK-GROUPS", "ROUNDS", "rounds/s", "PACKETS", "pps",
-                   "MEAN FILL", "OCCUPANCY", "P50 us", "P99 us", "BACKLOG", "TABLE"});
+                   "MEAN FILL", "OCCUPANCY", "P50 us", "P99 us", "BACKLOG", "WAITING", "TABLE"});
   const json& before =
       earlier != nullptr ? list(field(earlier->status, "gpu"), "slices") : list(json(), "");
   const auto number = [](const json& slice, const char* key, double factor, int digits) {
@@ -263,7 +265,8 @@ std::string gpu_text(const json& status, const EarlierStatus* earlier) {
                    shown_rate(rate(slice, then, earlier, "packets")),
                    number(slice, "mean_fill", 1, 1), number(slice, "occupancy", 100, 0) + "%",
                    number(slice, "latency_p50_us", 1, 1), number(slice, "latency_p99_us", 1, 1),
-                   shown(slice, "backlog"), "v" + shown(slice, "table_version")});
+                   shown(slice, "backlog"), shown(slice, "waiting"),
+                   "v" + shown(slice, "table_version")});
   }
   return table.empty() ? text : text + '\n' + table.text();
 }

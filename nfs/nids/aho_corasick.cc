@@ -142,7 +142,8 @@ class AutomatonBuilder {
       header.headers_offset = sizeof header;
       header.transitions_offset += sizeof(HbNidsHeaders);
     }
-    header.flags = (wide ? HB_NIDS_WIDE : 0) | (marks.copy_all ? HB_NIDS_COPY_ALL : 0);
+    header.flags = (wide ? HB_NIDS_WIDE : 0) | (marks.copy_all ? HB_NIDS_COPY_ALL : 0) |
+                   (marks.asks ? HB_NIDS_ASK : 0);
     header.n_columns = n_columns_;
     header.n_states = n_states;
     header.n_patterns = static_cast<std::uint32_t>(patterns_.size());
@@ -227,9 +228,10 @@ Result<std::vector<std::byte>> build_nids_table(std::span<const std::string_view
   return AutomatonBuilder(std::move(cut)).build(marks);
 }
 
-Result<std::vector<std::byte>> build_nids_table(const RuleSet& rules) {
+Result<std::vector<std::byte>> build_nids_table(const RuleSet& rules, bool asks) {
   std::vector<std::string_view> patterns;
   NidsMarks marks;
+  marks.asks = asks;
   auto headers = std::make_unique<HbNidsHeaders>();
   for (const Rule& rule : rules.rules) {
     if (const auto place = fast_content_place(rule)) {

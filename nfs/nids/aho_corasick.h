@@ -25,6 +25,7 @@ inline constexpr std::uint32_t kMaxColumns = 64;
 /// What the table marks beside packets that hold a pattern.
 struct NidsMarks {
   bool copy_all = false;                   ///< every packet, whatever it holds
+  bool asks = false;                       ///< marked packets wait for the control process
   const HbNidsHeaders* headers = nullptr;  ///< packets with such headers; null: none
 };
 
@@ -37,6 +38,7 @@ Result<std::vector<std::byte>> build_nids_table(std::span<const std::string_view
                                                 const NidsMarks& marks);
 
 /// The table that marks every packet which some rule of the set may match.
-Result<std::vector<std::byte>> build_nids_table(const RuleSet& rules);
+/// @param asks  such packets wait for the control process
+Result<std::vector<std::byte>> build_nids_table(const RuleSet& rules, bool asks = false);
 
 }  // namespace hb::nids

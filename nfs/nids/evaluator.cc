@@ -99,8 +99,8 @@ void Evaluator::add_without_content(Group& group, std::uint32_t idx) const {
   }
 }
 
-Result<Evaluator::Group> Evaluator::make_group(RuleProtocol protocol) {
-  Group group;
+Result<void> Evaluator::make_group(RuleProtocol protocol) {
+  Group& group = groups_[static_cast<std::size_t>(protocol)];
   // Rules with the same fast content share a pattern. The strings live as long as the rules.
   std::map<std::pair<std::string_view, bool>, std::vector<std::uint32_t>> rules_of;
   for (std::uint32_t idx = 0; idx < rules_->rules.size(); ++idx) {
@@ -119,26 +119,31 @@ Result<Evaluator::Group> Evaluator::make_group(RuleProtocol protocol) {
   }
   group.by_dst_port.build();
   group.by_src_port.build();
-  std::vector<Pattern> patterns;
   for (const auto& [pattern, idxs] : rules_of) {
-    patterns.push_back({.bytes = pattern.first, .nocase = pattern.second});
+    group.patterns.push_back({.bytes = pattern.first, .nocase = pattern.second});
     group.first_of_pattern.push_back(static_cast<std::uint32_t>(group.rule_idxs.size()));
     group.rule_idxs.insert(group.rule_idxs.end(), idxs.begin(), idxs.end());
   }
   group.first_of_pattern.push_back(static_cast<std::uint32_t>(group.rule_idxs.size()));
-  Result<Matcher> matcher = Matcher::compile(patterns);
+  std::vector<Pattern> searched = group.patterns;
+  if (const std::vector<Pattern>& ip = group_of(RuleProtocol::kIp).patterns;
+      protocol != RuleProtocol::kIp && !ip.empty() && !searched.empty()) {
+    group.joint = true;
+    searched.insert(searched.begin(), ip.begin(), ip.end());
+  }
+  Result<Matcher> matcher = Matcher::compile(searched);
   if (!matcher) return matcher.error();
   group.matcher = std::move(*matcher);
-  return group;
+  return {};
 }
 
 Result<std::shared_ptr<const Evaluator>> Evaluator::create(std::shared_ptr<const RuleSet> rules) {
   auto evaluator = std::shared_ptr<Evaluator>(new Evaluator(std::move(rules)));
   evaluator->fast_is_all_.resize(evaluator->rules_->rules.size());
+  static_assert(RuleProtocol::kIp == RuleProtocol{}, "first: others search for its contents too");
   for (std::size_t i = 0; i < kNRuleProtocols; ++i) {
-    Result<Group> group = evaluator->make_group(static_cast<RuleProtocol>(i));
-    if (!group) return group.error();
-    evaluator->groups_[i] = std::move(*group);
+    const Result<void> made = evaluator->make_group(static_cast<RuleProtocol>(i));
+    if (!made) return made.error();
   }
   return std::shared_ptr<const Evaluator>(std::move(evaluator));
 }
@@ -174,31 +179,72 @@ void Evaluator::try_rule(std::uint32_t idx, const Packet& packet,
   scratch.matches_.push_back(idx);
 }
 
+/// Rules with nothing to search for. Each rule is in one of these lists or has one pattern, and a
+/// pattern is reported once: no rule comes twice, and push_back never allocates.
+void Evaluator::try_without_content(const Group& group, const Packet& packet,
+                                    std::span<const std::uint8_t> payload,
+                                    EvaluatorScratch& scratch) const noexcept {
+  const auto try_all = [&](std::span<const std::uint32_t> idxs) {
+    for (const std::uint32_t idx : idxs) try_rule(idx, packet, payload, false, scratch);
+  };
+  try_all(group.by_nothing);
+  if (!packet.decoded.has_ports) return;
+  try_all(group.by_dst_port.rules(packet.decoded.dst_port));
+  try_all(group.by_src_port.rules(packet.decoded.src_port));
+}
+
+void Evaluator::try_pattern(const Group& group, std::uint32_t pattern, const Packet& packet,
+                            std::span<const std::uint8_t> payload, bool found_fast,
+                            EvaluatorScratch& scratch) const noexcept {
+  const std::uint32_t first = group.first_of_pattern[pattern];
+  const std::uint32_t n = group.first_of_pattern[pattern + 1] - first;
+  for (const std::uint32_t idx : std::span(group.rule_idxs).subspan(first, n))
+    try_rule(idx, packet, payload, found_fast, scratch);
+}
+
+/// Searches for the group's own contents.
 void Evaluator::search(const Group& group, const Packet& packet,
                        std::span<const std::uint8_t> payload,
                        EvaluatorScratch& scratch) const noexcept {
-  // Each rule is in one of the three lists or has one pattern, and a pattern is reported once: no
-  // rule comes twice, and push_back never allocates.
-  const auto try_all = [&](std::span<const std::uint32_t> idxs, bool found_fast) {
-    for (const std::uint32_t idx : idxs) try_rule(idx, packet, payload, found_fast, scratch);
-  };
-  try_all(group.by_nothing, false);
-  if (packet.decoded.has_ports) {
-    try_all(group.by_dst_port.rules(packet.decoded.dst_port), false);
-    try_all(group.by_src_port.rules(packet.decoded.src_port), false);
-  }
-  if (group.rule_idxs.empty()) return;
+  if (group.patterns.empty()) return;
   const std::size_t n_before = scratch.matches_.size();
   auto on_pattern = [&](std::uint32_t pattern) {
-    const std::uint32_t first = group.first_of_pattern[pattern];
-    const std::uint32_t n = group.first_of_pattern[pattern + 1] - first;
-    try_all(std::span(group.rule_idxs).subspan(first, n), true);
+    try_pattern(group, pattern, packet, payload, true, scratch);
   };
   if (group.matcher.scan(payload, scratch.matcher_, on_pattern)) return;
   // Slow, but no alert is lost.
   ++scratch.n_failed_scans_;
   scratch.matches_.resize(n_before);
-  try_all(group.rule_idxs, false);
+  for (const std::uint32_t idx : group.rule_idxs) try_rule(idx, packet, payload, false, scratch);
+}
+
+/// Searches the IP payload for the contents of `ip` and of the group at once. Those of the group
+/// count in the payload of TCP, UDP or ICMP only, so one that is first found elsewhere is no more
+/// than a reason to try its rules.
+void Evaluator::search_joint(const Group& group, const Packet& packet,
+                             EvaluatorScratch& scratch) const noexcept {
+  const DecodedPacket& decoded = packet.decoded;
+  const Group& ip = group_of(RuleProtocol::kIp);
+  const auto ip_payload =
+      packet.frame.subspan(decoded.ip_payload_offset, decoded.ip_payload_length);
+  const auto payload = packet.frame.subspan(decoded.l4_payload_offset, decoded.l4_payload_length);
+  const std::uint64_t begin = decoded.l4_payload_offset - decoded.ip_payload_offset;
+  const std::size_t n_before = scratch.matches_.size();
+  auto on_pattern = [&](std::uint32_t pattern, std::uint64_t end) {
+    if (pattern < ip.patterns.size()) {
+      try_pattern(ip, pattern, packet, ip_payload, true, scratch);
+      return;
+    }
+    pattern -= static_cast<std::uint32_t>(ip.patterns.size());
+    const bool inside = end >= begin + group.patterns[pattern].bytes.size() &&
+                        end <= begin + decoded.l4_payload_length;
+    try_pattern(group, pattern, packet, payload, inside, scratch);
+  };
+  if (group.matcher.scan(ip_payload, scratch.matcher_, on_pattern)) return;
+  ++scratch.n_failed_scans_;
+  scratch.matches_.resize(n_before);
+  for (const std::uint32_t idx : ip.rule_idxs) try_rule(idx, packet, ip_payload, false, scratch);
+  for (const std::uint32_t idx : group.rule_idxs) try_rule(idx, packet, payload, false, scratch);
 }
 
 std::span<const std::uint32_t> Evaluator::evaluate(std::span<const std::uint8_t> frame,
@@ -208,17 +254,23 @@ std::span<const std::uint32_t> Evaluator::evaluate(std::span<const std::uint8_t>
   if (!packet.ok()) return {};
   const Packet judged(frame, packet);
   if (!judged.is_searched && !judges_all_protocols_) return {};
-  const auto group = [&](RuleProtocol protocol) -> const Group& {
-    return groups_[static_cast<std::size_t>(protocol)];
-  };
-  search(group(RuleProtocol::kIp), judged,
-         frame.subspan(packet.ip_payload_offset, packet.ip_payload_length), scratch);
-  if (packet.l4 != L4Kind::kNone) {
-    const RuleProtocol protocol = packet.l4 == L4Kind::kTcp   ? RuleProtocol::kTcp
-                                  : packet.l4 == L4Kind::kUdp ? RuleProtocol::kUdp
-                                                              : RuleProtocol::kIcmp;
-    search(group(protocol), judged,
-           frame.subspan(packet.l4_payload_offset, packet.l4_payload_length), scratch);
+  const Group& ip = group_of(RuleProtocol::kIp);
+  const auto ip_payload = frame.subspan(packet.ip_payload_offset, packet.ip_payload_length);
+  try_without_content(ip, judged, ip_payload, scratch);
+  if (packet.l4 == L4Kind::kNone) {
+    search(ip, judged, ip_payload, scratch);
+  } else {
+    const Group& own = group_of(packet.l4 == L4Kind::kTcp   ? RuleProtocol::kTcp
+                                : packet.l4 == L4Kind::kUdp ? RuleProtocol::kUdp
+                                                            : RuleProtocol::kIcmp);
+    const auto payload = frame.subspan(packet.l4_payload_offset, packet.l4_payload_length);
+    try_without_content(own, judged, payload, scratch);
+    if (own.joint) {
+      search_joint(own, judged, scratch);
+    } else {
+      search(ip, judged, ip_payload, scratch);
+      search(own, judged, payload, scratch);
+    }
   }
   std::sort(scratch.matches_.begin(), scratch.matches_.end());
   return scratch.matches_;

@@ -38,15 +38,16 @@ class EvaluatorScratch {
 
 /// Immutable once made: any number of threads may evaluate, each with its own scratch.
 ///
-/// Rules are grouped by the protocol of their header. A packet is searched once for each group that
-/// it can belong to (its own protocol's and `ip`), for one content of every rule; where that is
-/// found, the rule's header, tests and steps are tried. Rules without a content to search for are
-/// looked up by the packet's ports and tried.
+/// Rules are grouped by the protocol of their header. A packet is searched once, for one content of
+/// every rule of its own protocol's group and of `ip`'s; where that is found, the rule's header,
+/// tests and steps are tried. Rules without a content to search for are looked up by the packet's
+/// ports and tried.
 class Evaluator {
  public:
   static Result<std::shared_ptr<const Evaluator>> create(std::shared_ptr<const RuleSet> rules);
 
   [[nodiscard]] const RuleSet& rules() const noexcept { return *rules_; }
+  [[nodiscard]] std::shared_ptr<const RuleSet> shared_rules() const noexcept { return rules_; }
   [[nodiscard]] Result<EvaluatorScratch> make_scratch() const;
 
   /// @param frame   the captured bytes
@@ -59,7 +60,9 @@ class Evaluator {
  private:
   /// The rules of one protocol.
   struct Group {
-    Matcher matcher;
+    Matcher matcher;  // for `patterns`, behind those of `ip` if it is joint
+    bool joint = false;
+    std::vector<Pattern> patterns;                // the strings are the rules'
     std::vector<std::uint32_t> first_of_pattern;  // n_patterns + 1 indices into rule_idxs
     std::vector<std::uint32_t> rule_idxs;         // ordered by pattern
     // Rules with nothing to search for: those bound to a destination port, those bound to a source
@@ -71,10 +74,21 @@ class Evaluator {
   struct Packet;
 
   explicit Evaluator(std::shared_ptr<const RuleSet> rules) : rules_(std::move(rules)) {}
-  Result<Group> make_group(RuleProtocol protocol);
+  [[nodiscard]] const Group& group_of(RuleProtocol protocol) const noexcept {
+    return groups_[static_cast<std::size_t>(protocol)];
+  }
+  Result<void> make_group(RuleProtocol protocol);
   void add_without_content(Group& group, std::uint32_t idx) const;
   void search(const Group& group, const Packet& packet, std::span<const std::uint8_t> payload,
               EvaluatorScratch& scratch) const noexcept;
+  void search_joint(const Group& group, const Packet& packet,
+                    EvaluatorScratch& scratch) const noexcept;
+  void try_without_content(const Group& group, const Packet& packet,
+                           std::span<const std::uint8_t> payload,
+                           EvaluatorScratch& scratch) const noexcept;
+  void try_pattern(const Group& group, std::uint32_t pattern, const Packet& packet,
+                   std::span<const std::uint8_t> payload, bool found_fast,
+                   EvaluatorScratch& scratch) const noexcept;
   void try_rule(std::uint32_t idx, const Packet& packet, std::span<const std::uint8_t> payload,
                 bool found_fast, EvaluatorScratch& scratch) const noexcept;
 

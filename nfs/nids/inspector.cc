@@ -60,7 +60,8 @@ void Inspector::add_options(CLI::App& app) {
       ->excludes(drop_hits);
 }
 
-Result<void> Inspector::setup(const NfContext& context) {
+Result<void> Inspector::setup(NfContext& context) {
+  context_ = &context;
   if (!hit_type_name_.empty()) {
     hit_type_ = context.find_type(hit_type_name_);
     if (!hit_type_) {
@@ -72,6 +73,7 @@ Result<void> Inspector::setup(const NfContext& context) {
   if (!loaded) return loaded.error();
   log_report((*loaded)->rules(), list_skipped_);
   current_ = std::move(*loaded);
+  newest_ = current_->evaluator->shared_rules();
   Result<std::unique_ptr<EveWriter>> alerts =
       EveWriter::open({.path = alert_path_, .wait_when_full = context.lossless()});
   if (!alerts) return alerts.error();
@@ -81,8 +83,9 @@ Result<void> Inspector::setup(const NfContext& context) {
 
 /// One rule that matches: its threshold, its alert, what it does to the packet.
 /// @return false if the rule ends the rest: a `pass`
-bool Inspector::alert_for(const Rule& rule, std::uint32_t rule_idx, const DecodedPacket& packet,
-                          const PacketMeta& meta, Judgement& judgement) noexcept {
+bool Inspector::alert_for(const Generation& by, const Rule& rule, std::uint32_t rule_idx,
+                          const DecodedPacket& packet, const PacketMeta& meta,
+                          Judgement& judgement) noexcept {
   ThresholdAnswer answer = ThresholdAnswer::kAlert;
   if (rule.threshold) {
     const std::uint64_t key = std::uint64_t{rule.gid} << 32 | rule.sid;
@@ -99,37 +102,54 @@ bool Inspector::alert_for(const Rule& rule, std::uint32_t rule_idx, const Decode
   if (hit_type_) judgement.type = hit_type_;
   // A full queue either waits, or counts the alert as lost.
   Alert alert = make_alert(packet, rule_idx, meta.capture_ns, meta.capture_number());
-  alert.rules = &current_->rules();
+  alert.rules = &by.rules();
   alert.blocked = drops || drop_hits_;
   alerts_->push(alert);
   return true;
 }
 
-Judgement Inspector::inspect(std::span<const std::uint8_t> bytes, const PacketMeta& meta) noexcept {
+Judgement Inspector::inspect(std::span<const std::uint8_t> bytes, const PacketMeta& meta,
+                             std::uint32_t version) noexcept {
+  if (current_->rules().version != version) {
+    // Acquire: pairs with the release in reload(). Only this thread takes them away.
+    Generation* const prepared = prepared_.load(std::memory_order_acquire);
+    if (prepared != nullptr && prepared->rules().version == version)
+      return inspect_by(*prepared, bytes, meta);
+  }
+  return inspect_by(*current_, bytes, meta);
+}
+
+Judgement Inspector::inspect_by(Generation& by, std::span<const std::uint8_t> bytes,
+                                const PacketMeta& meta) noexcept {
   Judgement judgement;
   const DecodedPacket packet = decode_packet(bytes);
-  const std::span<const std::uint32_t> matches =
-      current_->evaluator->evaluate(bytes, packet, current_->scratch);
+  const std::span<const std::uint32_t> matches = by.evaluator->evaluate(bytes, packet, by.scratch);
   if (matches.empty()) return judgement;
-  const std::vector<Rule>& rules = current_->rules().rules;
+  const std::vector<Rule>& rules = by.rules().rules;
   // Suricata's order: a pass is looked at before all others, alerts come last.
   for (const Action action : {Action::kPass, Action::kDrop, Action::kReject, Action::kAlert}) {
     for (const std::uint32_t rule_idx : matches) {
       const Rule& rule = rules[rule_idx];
       if (rule.action != action) continue;
-      if (!alert_for(rule, rule_idx, packet, meta, judgement)) return judgement;
+      if (!alert_for(by, rule, rule_idx, packet, meta, judgement)) return judgement;
     }
   }
   return judgement;
 }
 
-void Inspector::take_new_rules() noexcept {
-  if (prepared_.load(std::memory_order_relaxed) == nullptr) return;
+void Inspector::settle(bool in_force) noexcept {
   // Acquire: pairs with the release store in reload(), so that the rules are whole.
   Generation* const next = prepared_.exchange(nullptr, std::memory_order_acquire);
   if (next == nullptr) return;  // reload() has thought better of it
-  Generation* const old = current_.release();
-  current_.reset(next);
+  Generation* const old = in_force ? current_.release() : next;
+  n_given_up_before_ += old->scratch.n_given_up();
+  if (in_force) {
+    current_.reset(next);
+  } else {
+    --last_version_;
+    sources_ = sources_before_;
+    newest_ = newest_before_;
+  }
   Generation* before = replaced_.load(std::memory_order_relaxed);
   do {
     (void)old->replaced_before.release();
@@ -161,25 +181,36 @@ Result<std::string> Inspector::reload(std::span<const std::string> args) {
   auto loaded = load_generation(sources, last_version_ + 1, true);
   if (!loaded) return loaded.error();
   ++last_version_;
-  sources_ = std::move(sources);
+  sources_before_ = std::exchange(sources_, std::move(sources));
+  newest_before_ = std::exchange(newest_, (*loaded)->evaluator->shared_rules());
   const RuleSet& rules = (*loaded)->rules();
   const std::string summary = rules.report.summary(rules.rules.size());
   log_report(rules, list_skipped_);
-  // Acquire: pairs with the release in take_new_rules(). All alerts that name those rules are
+  // Acquire: pairs with the release in settle(). All alerts that name those rules are
   // queued by now: they may go once these are written.
   std::erase_if(retired_, [&](const auto& entry) { return alerts_->has_written(entry.first); });
   if (std::unique_ptr<Generation> old{replaced_.exchange(nullptr, std::memory_order_acquire)}) {
     retired_.emplace_back(alerts_->n_pushed(), std::move(old));
   }
-  // Release: pairs with the acquire exchange in take_new_rules(). Rules that were never taken go.
+  // Release: pairs with the acquire in settle() and inspect(). Rules that were never taken go.
   const std::unique_ptr<Generation> superseded(
       prepared_.exchange(loaded->release(), std::memory_order_acq_rel));
   return fmt::format("rules_version {}: {}", last_version_, summary);
 }
 
+void Inspector::publish_counters() noexcept {
+  const auto set = [this](NidsCounter counter, std::uint64_t n) {
+    context_->set_counter(static_cast<std::uint32_t>(counter), n);
+  };
+  set(NidsCounter::kAlerts, alerts_->n_written());
+  set(NidsCounter::kAlertsLost, alerts_->n_lost());
+  set(NidsCounter::kPcreGivenUp, n_given_up_before_ + current_->scratch.n_given_up());
+}
+
 void Inspector::finish() noexcept {
   if (alerts_ == nullptr) return;
   alerts_->flush();
+  publish_counters();
   spdlog::info("{} alerts written to {}", alerts_->n_written(), alert_path_);
   if (alerts_->n_lost() > 0) spdlog::warn("{} alerts lost", alerts_->n_lost());
   const EvaluatorScratch& scratch = current_->scratch;
@@ -187,10 +218,8 @@ void Inspector::finish() noexcept {
     spdlog::warn("{} packets were searched rule by rule: Hyperscan gave up on them",
                  scratch.n_failed_scans());
   }
-  if (scratch.n_given_up() > 0) {
-    spdlog::warn("{} times a pcre took too many steps and was taken as not matching",
-                 scratch.n_given_up());
-  }
+  if (const std::uint64_t n = n_given_up_before_ + scratch.n_given_up(); n > 0)
+    spdlog::warn("{} times a pcre took too many steps and was taken as not matching", n);
   if (thresholds_.n_forgotten() > 0) {
     spdlog::warn("{} counts of thresholds were forgotten for want of room",
                  thresholds_.n_forgotten());

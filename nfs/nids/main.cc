@@ -8,7 +8,8 @@ int main(int argc, char** argv) {
   hb::NfDescription nids{
       .name = "nids",
       .summary = "alerts on packets that match Snort or Suricata rules, or drops them",
-      .drop_reasons = {"drop_rule", "reject_rule", "hit"},  // NidsDrop
+      .drop_reasons = {"drop_rule", "reject_rule", "hit"},     // NidsDrop
+      .counters = {"alerts", "alerts_lost", "pcre_given_up"},  // NidsCounter
       .tick_every_us = 1000,
       .sets_types = hb::NameList{},
       .names_services = hb::NameList{}};

@@ -7,6 +7,7 @@
 #include <memory>
 #include <span>
 #include <string_view>
+#include <type_traits>
 
 #include "nf_lib/result.h"
 
@@ -47,15 +48,20 @@ class Matcher {
   /// Makes the scratch large enough for this matcher too.
   Result<void> grow(MatcherScratch& scratch) const;
 
-  /// Calls on_match(id), which must not throw, once for each pattern that lies in the bytes.
+  /// Calls on_match(id), or on_match(id, end), which must not throw, once for each pattern that
+  /// lies in the bytes; end: where it does so first, behind its last byte.
   /// @return false if Hyperscan gave up: what was reported until then may be incomplete
   template <typename OnMatch>
   bool scan(std::span<const std::uint8_t> bytes, const MatcherScratch& scratch,
             OnMatch& on_match) const noexcept {
     if (database_ == nullptr || bytes.empty()) return true;
-    const match_event_handler handler = [](unsigned int id, unsigned long long, unsigned long long,
-                                           unsigned int, void* context) {
-      (*static_cast<OnMatch*>(context))(static_cast<std::uint32_t>(id));
+    const match_event_handler handler = [](unsigned int id, unsigned long long,
+                                           unsigned long long end, unsigned int, void* context) {
+      OnMatch& call = *static_cast<OnMatch*>(context);
+      if constexpr (std::is_invocable_v<OnMatch&, std::uint32_t, std::uint64_t>)
+        call(static_cast<std::uint32_t>(id), static_cast<std::uint64_t>(end));
+      else
+        call(static_cast<std::uint32_t>(id));
       return 0;
     };
     return hs_scan(database_.get(), reinterpret_cast<const char*>(bytes.data()),

@@ -9,6 +9,11 @@ namespace {
 
 constexpr std::size_t kPrefetchAhead = 4;
 
+Verdict verdict_of(const Judgement& judgement) noexcept {
+  return judgement.drop ? Verdict::drop(static_cast<std::uint32_t>(*judgement.drop))
+                        : Verdict::next();
+}
+
 }  // namespace
 
 void Nids::process_burst(std::span<rte_mbuf* const> burst, std::span<Verdict> verdicts) noexcept {
@@ -21,24 +26,27 @@ void Nids::process_burst(std::span<rte_mbuf* const> burst, std::span<Verdict> ve
     const Judgement judgement = inspector_.inspect(
         {rte_pktmbuf_mtod(burst[i], const std::uint8_t*), rte_pktmbuf_data_len(burst[i])}, meta);
     if (judgement.type) meta.type = *judgement.type;
-    verdicts[i] = judgement.drop ? Verdict::drop(static_cast<std::uint32_t>(*judgement.drop))
-                                 : Verdict::next();
+    verdicts[i] = verdict_of(judgement);
   }
 }
 
-Result<void> NidsOnGpu::setup(NfContext& context) {
-  if (const Result<void> done = inspector_.setup(context); !done) return done;
-  if (inspector_.judges_packets()) {
-    return Error{"the GPU twin only alerts: it can't drop packets or change their type",
-                 "give --alert-only, or run nids without --gpu"};
-  }
-  return {};
-}
+Result<void> NidsOnGpu::setup(NfContext& context) { return inspector_.setup(context); }
 
-Result<std::vector<std::byte>> NidsOnGpu::table() { return build_nids_table(inspector_.rules()); }
+Result<std::vector<std::byte>> NidsOnGpu::table() {
+  const RuleSet& rules = inspector_.newest_rules();
+  return build_nids_table(rules, inspector_.judges_packets(rules));
+}
 
 void NidsOnGpu::on_copy(const CopyRecord& record, std::span<const std::uint8_t> bytes) noexcept {
-  inspector_.inspect(bytes, record.meta);
+  inspector_.inspect(bytes, record.meta, record.table_version);
+  inspector_.publish_counters();
+}
+
+GpuAnswer NidsOnGpu::on_question(const CopyRecord& record,
+                                 std::span<const std::uint8_t> bytes) noexcept {
+  const Judgement judgement = inspector_.inspect(bytes, record.meta, record.table_version);
+  inspector_.publish_counters();
+  return {verdict_of(judgement), judgement.type};
 }
 
 }  // namespace hb::nids

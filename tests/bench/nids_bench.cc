@@ -1,14 +1,12 @@
 // One core: what nids costs beyond the search itself. Baseline: Hyperscan alone over each packet's
 // payload, for one content of every rule, finding what it finds. Candidate: the CPU twin's
-// judgement (decode, search, rules in full). And the GPU twin's search, its kernel compiled for
-// this CPU.
+// judgement (decode, search, rules in full). The GPU twin's search is nids_gpu_bench's.
 //   nids_bench [--quick] [RULE FILE]...
 #include <algorithm>
 #include <chrono>
 #include <cstdio>
 #include <cstring>
 #include <ctime>
-#include <filesystem>
 #include <functional>
 #include <memory>
 #include <random>
@@ -20,10 +18,8 @@
 #include "kernels/nids.cl"
 #include "nfs/nids/aho_corasick.h"
 #include "nfs/nids/evaluator.h"
-#include "nfs/nids/rule_parser.h"
+#include "tests/bench/nids_loads.h"
 #include "tests/kernels/one_packet.h"
-#include "tests/unit/capture_reader.h"
-#include "tests/unit/frame_builder.h"
 
 namespace hb::nids {
 namespace {
@@ -41,7 +37,6 @@ struct Clock {
     return time_point(std::chrono::seconds(t.tv_sec) + std::chrono::nanoseconds(t.tv_nsec));
   }
 };
-using Frames = std::vector<test::Frame>;
 
 struct Effort {
   int pairs = 11;
@@ -50,90 +45,6 @@ struct Effort {
 
 double seconds_since(Clock::time_point start) {
   return std::chrono::duration<double>(Clock::now() - start).count();
-}
-
-const Content& fast_content(const Rule& rule) {
-  const ContentPlace place = *fast_content_place(rule);
-  return std::get<Content>(rule.buffers[place.buffer].steps[place.step]);
-}
-
-// --- packets ------------------------------------------------------------------------------------
-test::Frame tcp_frame(const std::string& payload) {
-  return test::FrameBuilder().ipv4(6).tcp(40000, 80).text(payload).done();
-}
-
-Frames random_frames(std::mt19937& rng) {
-  Frames frames(256);
-  for (test::Frame& frame : frames) {
-    std::string payload(1400, '\0');
-    for (char& c : payload) c = static_cast<char>(rng());
-    frame = tcp_frame(payload);
-  }
-  return frames;
-}
-
-/// Requests with header lines out of made-up words.
-Frames http_frames(std::mt19937& rng) {
-  const auto word = [&](std::size_t most) {
-    std::string text(2 + rng() % most, '\0');
-    for (char& c : text)
-      c = "etaoinshrdlucmfwypvbgkqjxz0123456789-_"[std::min(rng() % 38, rng() % 38)];
-    return text;
-  };
-  Frames frames(256);
-  for (test::Frame& frame : frames) {
-    std::string payload = "GET /" + word(8) + "/" + word(12) + "?" + word(5) + "=" + word(9) +
-                          " HTTP/1.1\r\nHost: www." + word(10) + ".com\r\n";
-    while (payload.size() < 1300) payload += word(10) + ": " + word(20) + " " + word(30) + "\r\n";
-    frame = tcp_frame(payload + "\r\n");
-  }
-  return frames;
-}
-
-Frames captured_frames() {
-  Frames frames;
-  for (const auto& path : test::capture_files()) {
-    for (test::Frame& frame : test::read_capture(path)) {
-      if (decode_packet(frame).l4_payload_length > 0) frames.push_back(std::move(frame));
-    }
-  }
-  return frames;
-}
-
-/// Each holds the contents of some rules and so sends them into the full evaluation.
-Frames hitting_frames(const RuleSet& rules, std::mt19937& rng) {
-  Frames frames(256);
-  for (test::Frame& frame : frames) {
-    std::string payload;
-    while (payload.size() < 1300) {
-      const Rule& rule = rules.rules[rng() % rules.rules.size()];
-      if (fast_content_place(rule)) payload += fast_content(rule).bytes;
-    }
-    frame = tcp_frame(payload.substr(0, 1400));
-  }
-  return frames;
-}
-
-// --- rules --------------------------------------------------------------------------------------
-RuleSet first_rules(const RuleSet& all, std::size_t n) {
-  RuleSet set;
-  for (const Rule& rule : all.rules) {
-    if (set.rules.size() < n && fast_content_place(rule)) set.rules.push_back(rule);
-  }
-  return set;
-}
-
-/// As many as the largest public rule sets have, of contents as long as theirs.
-RuleSet made_up_rules(std::size_t n, std::mt19937& rng) {
-  RuleSet set;
-  for (std::size_t i = 0; i < n; ++i) {
-    std::string content(6 + rng() % 18, '\0');
-    for (char& c : content) c = "abcdefghijklmnopqrstuvwxyz/.=-_&%0123456789"[rng() % 43];
-    set.rules.push_back(parse_rule("alert tcp any any -> any any (content:\"" + content +
-                                   "\"; sid:" + std::to_string(i + 1) + ";)")
-                            .rule);
-  }
-  return set;
 }
 
 // --- both sides ---------------------------------------------------------------------------------
@@ -184,12 +95,11 @@ template <int Copy>
   return n;
 }
 
-[[gnu::noinline]] std::uint64_t walk(const Frames& frames, const u8* table) {
+std::uint64_t count_marked(const Frames& frames, const u8* table) {
   std::uint64_t n = 0;
   for (const test::Frame& frame : frames) {
     HbPacket packet = test::one_packet(frame);
     n += hb_nids_suspect(&packet, table);
-    asm volatile("" : "+r"(n));  // it changes nothing: the compiler must not leave it out
   }
   return n;
 }
@@ -276,16 +186,13 @@ void measure(const char* title, const RuleSet& set, const Effort& effort, std::m
         name, frames.size(), static_cast<double>(hits) / static_cast<double>(frames.size()),
         static_cast<double>(scratch.n_tried() - tried_before) / static_cast<double>(frames.size()),
         static_cast<double>(alerts) / static_cast<double>(frames.size()),
-        100.0 * static_cast<double>(walk(frames, device)) / static_cast<double>(frames.size()));
+        100.0 * static_cast<double>(count_marked(frames, device)) /
+            static_cast<double>(frames.size()));
     const auto base = [&] { scan_alone<0>(prepared, alone.scratch); };
     report("Hyperscan alone, against its copy", effort, bits, base,
            [&] { scan_alone<1>(prepared, alone.scratch); });
     report("judgement of the CPU twin", effort, bits, base,
            [&] { judge(frames, **evaluator, scratch); });
-    // Volatile: a count that nobody reads would not be counted.
-    volatile std::uint64_t n_marked = 0;
-    report("GPU kernel's search, on this CPU", effort, bits, base,
-           [&] { n_marked = walk(frames, device); });
   }
 }
 
@@ -305,12 +212,7 @@ int run(int argc, char** argv) {
   std::fprintf(stderr, "nids_bench: an unoptimised build measures nothing\n");
   return 1;
 #endif
-  if (paths.empty()) {
-    for (const auto& entry : std::filesystem::directory_iterator(test::data_dir() / "rules")) {
-      if (entry.path().filename().string().starts_with("emerging-")) paths.push_back(entry.path());
-    }
-    std::ranges::sort(paths);
-  }
+  if (paths.empty()) paths = rule_files();
   const auto all = load_rule_files(paths);
   if (!all) {
     std::fprintf(stderr, "nids_bench: %s\n", all.error().line().c_str());

@@ -4,7 +4,12 @@ import json
 import re
 import subprocess
 
-from harness import BUILD, all_captures
+import pytest
+
+from harness import BUILD, CAPTURES, all_captures
+
+IN_QUEUES = 8 * 4 * 64  # work-groups, rounds, slots: the manager's defaults
+TWINS = pytest.mark.parametrize("gpu", [False, True], ids=["cpu", "gpu"])
 
 OLD = ("alert udp any any -> any any (msg:\"old\"; content:\"DATA\"; sid:1; rev:1;)\n"
        "alert udp any any -> any any (msg:\"old, too\"; content:\"DATA\"; sid:2; rev:1;)\n")
@@ -34,7 +39,8 @@ def many_rules(platform, name, text, n=2000):
     return platform.write(name, text + others)
 
 
-def test_reload_under_traffic(platform):
+@TWINS
+def test_reload_under_traffic(platform, gpu):
     """A long capture at full speed; rules go back and forth meanwhile."""
     n = 300_000
     capture = platform.capture("in.pcap", (frame(i) for i in range(n)))
@@ -43,9 +49,9 @@ def test_reload_under_traffic(platform):
     alerts = platform.folder / "alerts.json"
     platform.spawn_manager("--exit-when-drained", "--port",
                            f"pcap:rx={capture},tx={platform.folder / 'out.pcap'}",
-                           "--routes", routes)
+                           "--routes", routes, gpu="opencl" if gpu else "none")
     platform.wait_ready()
-    platform.spawn_nf("nids", "--rules", old, "--alerts", alerts)
+    platform.spawn_nf("nids", "--rules", old, "--alerts", alerts, gpu=gpu)
     platform.wait_for(lambda status: platform.nf("nids", status).get("rx", 0) > 0, "traffic")
     n_reloads = 0
     while platform.manager.status is None and n_reloads < 6:
@@ -71,15 +77,23 @@ def test_reload_under_traffic(platform):
             (version, 1, 2), (version, 3, 2)}
         assert found == wanted, f"packet {number} was judged by a mixture: {found}"
         versions.append((number, version))
-    versions.sort()
-    assert [v for _, v in versions] == sorted(v for _, v in versions), "versions go up"
+    # On the GPU a work-group begins with the new rules while another still answers a later round by
+    # the old ones; never further apart than what lies in the queues.
+    apart = IN_QUEUES if gpu else 0
+    newest, so_far = 0, []
+    for number, version in sorted(versions):
+        so_far.append(newest := max(newest, version))
+        before = so_far[number - apart - 2] if number - apart >= 2 else 0
+        assert version >= before, f"packet {number} was judged by version {version}, not {before}"
     assert len({v for _, v in versions}) > 1, "packets on both sides of a reload"
 
 
-def test_a_broken_file_changes_nothing_and_is_named(platform):
-    platform.start_manager("--port", "null:size=64")
+@TWINS
+def test_a_broken_file_changes_nothing_and_is_named(platform, gpu):
+    platform.start_manager("--port", "null:size=64", gpu="opencl" if gpu else "none")
     rules = platform.write("a.rules", OLD)
-    platform.start_nf("nids", "--rules", rules, "--alerts", platform.folder / "alerts.json")
+    platform.start_nf("nids", "--rules", rules, "--alerts", platform.folder / "alerts.json",
+                      gpu=gpu)
     broken = platform.write("b.rules", NEW + 'alert udp any any -> any any (content:"x; sid:9;)\n')
     status, said = hbctl(platform, "reload", "nids", "--rules", broken)
     assert status == 1 and f"{broken}:3: malformed rule: " in said, said
@@ -96,14 +110,38 @@ def test_a_broken_file_changes_nothing_and_is_named(platform):
     platform.stop()
 
 
-def test_a_full_disk_loses_alerts_not_packets(platform):
+@TWINS
+def test_a_full_disk_loses_alerts_not_packets(platform, gpu):
     """Where the alert file takes nothing, packets go on and each lost alert is counted."""
     capture, = [path for path in all_captures() if path.name == "zeek-wikipedia.pcap"]
     rules = platform.write("a.rules", "alert ip any any -> any any (sid:1;)\n")
     routes = platform.write("routes.csv", "*, rx, nids\n*, nids, tx\n")
     stats = platform.run(["--port", f"pcap:rx={capture}", "--routes", routes],
-                         [("nids", "--rules", rules, "--alerts", "/dev/full")])
+                         [("nids", "--rules", rules, "--alerts", "/dev/full", {"gpu": gpu})],
+                         gpu="opencl" if gpu else "none")
     assert platform.nf("nids", stats)["tx"] == stats["ports"][0]["rx_packets"]
     nids, = [process for process in platform.processes if process.name.endswith("nids")]
     lost, = re.findall(r"(\d+) alerts lost", nids.stderr)
     assert 0 < int(lost) <= stats["ports"][0]["rx_packets"]
+    counters = platform.nf("nids", stats)["counters"]
+    assert counters["alerts_lost"] == int(lost) and counters["alerts"] == 0
+
+
+def test_a_large_rule_set_comes_into_force_on_the_gpu(platform):
+    """All of Emerging Threats' files, and back."""
+    everything = [word for path in sorted((CAPTURES.parent / "rules").glob("emerging-*.rules"))
+                  for word in ("--rules", path)]
+    small, marker = platform.write("a.rules", OLD), platform.write("b.rules", NEW)
+    platform.start_manager("--port", "gen:size=300,flows=20,rate=20000", gpu="opencl")
+    alerts = platform.folder / "alerts.json"
+    platform.start_nf("nids", "--rules", small, "--alerts", alerts, gpu=True)
+    platform.wait_works("nids", 1000)
+    status, said = hbctl(platform, "reload", "nids", "--rules", marker, *everything)
+    assert status == 0 and "rules_version 2" in said and "version 2 of the table" in said, said
+    assert int(re.search(r"(\d+) of \d+ rules", said).group(1)) > 100, said
+    platform.wait_works("nids", 1000)
+    status, said = hbctl(platform, "reload", "nids", "--rules", small)
+    assert status == 0 and "rules_version 3" in said, said
+    platform.wait_works("nids", 1000)
+    platform.assert_audit()
+    platform.stop()

@@ -21,7 +21,7 @@ class CopyQueueTest : public ::testing::Test {
     demand.n_work_groups = 0;
     demand.n_copy_queues = 2;
     demand.copy_records = 4;
-    demand.copy_bytes = 128;
+    demand.copy_bytes = 192;
     demand.page_bytes = 4096;
     const RegionLayout layout = plan_region(demand);
     memory_.reset(static_cast<std::byte*>(std::aligned_alloc(4096, layout.total_bytes)));
@@ -37,6 +37,7 @@ class CopyQueueTest : public ::testing::Test {
     std::vector<std::uint8_t> bytes(length, static_cast<std::uint8_t>(number));
     PacketMeta meta{};
     meta.flow_hash = number;
+    queue.collect([](std::uint32_t, std::uint64_t) {});
     return queue.push(meta, static_cast<std::uint16_t>(number), bytes.data(), length, 1);
   }
 
@@ -75,7 +76,7 @@ TEST_F(CopyQueueTest, RefusesWhenFullAndTakesAgainAfterAPop) {
 
 TEST_F(CopyQueueTest, CutsWhatDoesNotFitARecordAndLeavesTheNextAlone) {
   CopyQueue queue(region_, 0);
-  EXPECT_EQ(queue.max_length(), 128u - sizeof(CopyRecord));
+  EXPECT_EQ(queue.max_length(), 192u - sizeof(CopyRecord));
   EXPECT_TRUE(push(queue, 1, 1500));
   EXPECT_TRUE(push(queue, 2, queue.max_length()));
   EXPECT_EQ(queue.front()->length, queue.max_length());
@@ -95,6 +96,29 @@ TEST_F(CopyQueueTest, IsRightOverTheWrapOfItsIndices) {
     queue.pop();
   }
   EXPECT_EQ(queue.front(), nullptr);
+}
+
+TEST_F(CopyQueueTest, BringsAnswersBackBeforeTheirRecordsAreUsedAgain) {
+  start_at(0, 0xfffffffeu);
+  CopyQueue writer(region_, 0), reader(region_, 0);
+  const std::uint8_t byte = 0;
+  std::uint32_t next_answer = 0xfffffffeu;
+  for (std::uint32_t lap = 0; lap < 100; ++lap) {
+    for (std::uint32_t n = 0; n < 1 + lap % 4; ++n) {
+      ASSERT_TRUE(writer.push(PacketMeta{}, 0, &byte, 1, 1, n % 2 == 0));
+    }
+    for (; reader.front() != nullptr; reader.pop()) {
+      if (reader.front()->answer == CopyRecord::kAsked) reader.answer(0xabc000ull + reader.taken());
+    }
+    const std::uint32_t first = next_answer;
+    EXPECT_EQ(writer.room(), 3 - lap % 4) << "not collected yet";
+    writer.collect([&](std::uint32_t number, std::uint64_t answer) {
+      ASSERT_EQ(number, next_answer++);
+      ASSERT_EQ(answer, (number - first) % 2 == 0 ? 0xabc000ull + number : 0);
+    });
+    EXPECT_EQ(next_answer, writer.next());
+    EXPECT_EQ(writer.room(), 4u);
+  }
 }
 
 TEST_F(CopyQueueTest, NeighboursDoNotTouchEachOther) {

@@ -254,6 +254,21 @@ TEST(NidsKernel, RulesWithoutContentCopyPacketsWithTheirHeadersOnly) {
   for (const u64 result : run_round(others, table, slots)) EXPECT_EQ(HB_RESULT_FLAGS(result), 0u);
 }
 
+TEST(NidsKernel, HitsWaitForAnAnswerWhereTheTableSaysSo) {
+  RuleSet set;
+  set.rules.push_back(parse_rule("drop tcp any any -> any any (content:\"evil\"; sid:1;)").rule);
+  for (const bool asks : {false, true}) {
+    Table table(*build_nids_table(set, asks));
+    ASSERT_TRUE(table.valid());
+    std::vector<u64> slots;
+    const auto results = run_round({FrameBuilder().ipv4(6).tcp(1, 2).text("evil").done(),
+                                    FrameBuilder().ipv4(6).tcp(1, 2).text("good").done()},
+                                   table, slots);
+    EXPECT_EQ(HB_RESULT_FLAGS(results[0]), asks ? HB_RESULT_ASK_CPU : HB_RESULT_COPY_TO_CPU);
+    EXPECT_EQ(HB_RESULT_FLAGS(results[1]), 0u);
+  }
+}
+
 TEST(NidsKernel, ABlockThatIsNoTableCopiesEveryPacket) {
   Table table(std::vector<std::byte>(16));
   std::vector<u64> slots;

@@ -70,6 +70,32 @@ TEST(Evaluator, SearchesTheL4PayloadAndForIpRulesTheIpPayload) {
   EXPECT_EQ(evaluation.sids(frame), (Sids{2, 3, 4}));
 }
 
+TEST(Evaluator, AContentThatIsFoundInTheHeaderFirstIsStillSoughtInThePayload) {
+  // "ABCD" is the UDP header's first bytes, and lies across its end in the other packet.
+  const Frame both = FrameBuilder().ipv4(17).udp(0x4142, 0x4344).text("...ABCD").done();
+  Frame across = FrameBuilder().ipv4(17).udp(1, 2).text("CD").done();
+  across[14 + 20 + 6] = 'A';  // the UDP checksum
+  across[14 + 20 + 7] = 'B';
+  Evaluation evaluation(Texts{{"udp any any -> any any", "content:\"ABCD\";"},
+                              {"udp any any -> any any", "content:\"ABCD\"; offset:1;"},
+                              {"ip any any -> any any", "content:\"ABCD\"; depth:4;"},
+                              {"ip any any -> any any", "content:\"ABCD\";"},
+                              {"udp any any -> any any", "content:\"CD\";"}});
+  EXPECT_EQ(evaluation.sids(both), (Sids{1, 2, 3, 4, 5}));
+  EXPECT_EQ(evaluation.sids(across), (Sids{4, 5}));
+}
+
+TEST(Evaluator, UdpPayloadEndsWhereItsOwnHeaderSays) {
+  Frame frame = FrameBuilder().ipv4(17).udp(1, 2).text("in--out").done();
+  frame[14 + 20 + 4] = 0;
+  frame[14 + 20 + 5] = 8 + 4;
+  Evaluation evaluation(Texts{{"udp any any -> any any", "content:\"in\";"},
+                              {"udp any any -> any any", "content:\"out\";"},
+                              {"udp any any -> any any", "content:\"-o\";"},
+                              {"ip any any -> any any", "content:\"out\";"}});
+  EXPECT_EQ(evaluation.sids(frame), (Sids{1, 4}));
+}
+
 TEST(Evaluator, StopsAtTheLengthsThatTheHeadersState) {
   Frame frame = FrameBuilder().ipv4(17).udp(1, 2).text("short").done();
   for (const char c : std::string("trailer")) frame.push_back(static_cast<std::uint8_t>(c));

@@ -207,7 +207,7 @@ TEST_F(SyncerTest, AnswersThatMakeNoSenseAreBadVerdicts) {
       HB_RESULT(HB_VERDICT_NEXT, HB_RESULT_NEW_TYPE, 64, base, 4, 0),  // no such type
       HB_RESULT(HB_VERDICT_DROP, 0, 64, base, 0, 2),                   // not a declared reason
       HB_RESULT(HB_VERDICT_TO_PORT, 0, 64, base, 0, 2),                // no such port
-      HB_RESULT(HB_VERDICT_TO_SERVICE, 4, 64, base, 0, 0),             // no such flag
+      HB_RESULT(HB_VERDICT_TO_SERVICE, 8, 64, base, 0, 0),             // no such flag
   };
   send(0, nonsense.size());
   syncer_->poll();

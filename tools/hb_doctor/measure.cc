@@ -26,6 +26,7 @@ using Clock = std::chrono::steady_clock;
 
 constexpr std::uint32_t kStride = 2048;
 constexpr std::uint32_t kDataOffset = 256;  ///< as behind an mbuf and its headroom
+constexpr std::size_t kMostPacketBytes = 1536;
 constexpr std::uint32_t kMostTimed = 1u << 16;
 constexpr std::chrono::seconds kAnswerLimit{5};
 
@@ -139,15 +140,52 @@ class Filler {
   std::vector<Queue> queues_;
 };
 
-Result<SliceSpec> spec_for(Backend& backend, const char* kernel, std::uint32_t n_work_groups) {
+Result<SliceSpec> spec_for(Backend& backend, const char* kernel, std::uint32_t n_work_groups,
+                           std::span<const std::byte> table) {
   SliceSpec spec;
   spec.work_groups.resize(n_work_groups);
   std::iota(spec.work_groups.begin(), spec.work_groups.end(), 0u);
   spec.kernel = find_kernel(kernel);
-  auto table = backend.upload_table(spec.kernel->self_test().table);
-  if (!table) return table.error();
-  spec.table = *table;
+  auto uploaded = backend.upload_table(table);
+  if (!uploaded) return uploaded.error();
+  spec.table = *uploaded;
+  spec.table_bytes = static_cast<std::uint32_t>(table.size());
   return spec;
+}
+
+/// Rounds of the slots as they are, for shape.seconds. gbps is the caller's to add.
+Result<Rate> run_rounds(Backend& backend, const RegionView& view, const Shape& shape,
+                        const SliceSpec& spec, bool staged) {
+  auto running = run_slice(backend, view, spec, staged);
+  if (!running) return running.error();
+
+  std::vector<Filler> fillers;
+  for (std::uint32_t i = 0; i < shape.n_threads; ++i)
+    fillers.emplace_back(view, **running, i, shape.n_threads);
+  std::atomic<bool> stop{false};
+  const auto begin = Clock::now();
+  std::vector<std::jthread> threads;
+  for (Filler& filler : fillers) threads.emplace_back([&] { filler.run(stop); });
+  std::this_thread::sleep_for(std::chrono::duration<double>(shape.seconds));
+  stop.store(true, std::memory_order_relaxed);
+  threads.clear();
+  const double seconds = us_since(begin) * 1e-6;
+  (*running)->runner->stop();
+  if ((*running)->failed.load(std::memory_order_acquire)) return (*running)->error;
+
+  Rate rate;
+  std::vector<double> times;
+  rate.complete = true;
+  for (const Filler& filler : fillers) {
+    rate.n_rounds += filler.n_rounds;
+    rate.complete &= filler.in_flight() == 0;
+    times.insert(times.end(), filler.times_us.begin(), filler.times_us.end());
+  }
+  std::ranges::sort(times);
+  rate.round_p50_us = quantile(times, 0.5);
+  rate.round_p99_us = quantile(times, 0.99);
+  rate.mpps = 1e-6 * static_cast<double>(rate.n_rounds) * shape.work_group_size / seconds;
+  return rate;
 }
 
 }  // namespace
@@ -204,44 +242,42 @@ Result<Rate> measure_rate(Backend& backend, const RegionView& view, const Shape&
     for (std::uint32_t slot = 0; slot < view.slots_per_queue(); ++slot, ++next)
       view.slots(i)[slot] = HB_SLOT((view.layout().packets + next % shape.n_packets * kStride) / 64,
                                     packet_bytes, kDataOffset);
-  const Result<SliceSpec> spec = spec_for(backend, kernel, shape.work_groups);
+  const Result<SliceSpec> spec =
+      spec_for(backend, kernel, shape.work_groups, find_kernel(kernel)->self_test().table);
   if (!spec) return spec.error();
-  auto running = run_slice(backend, view, *spec, staged);
-  if (!running) return running.error();
+  Result<Rate> rate = run_rounds(backend, view, shape, *spec, staged);
+  if (rate) rate->gbps = rate->mpps * packet_bytes * 8e-3;
+  return rate;
+}
 
-  std::vector<Filler> fillers;
-  for (std::uint32_t i = 0; i < shape.n_threads; ++i)
-    fillers.emplace_back(view, **running, i, shape.n_threads);
-  std::atomic<bool> stop{false};
-  const auto begin = Clock::now();
-  std::vector<std::jthread> threads;
-  for (Filler& filler : fillers) threads.emplace_back([&] { filler.run(stop); });
-  std::this_thread::sleep_for(std::chrono::duration<double>(shape.seconds));
-  stop.store(true, std::memory_order_relaxed);
-  threads.clear();
-  const double seconds = us_since(begin) * 1e-6;
-  (*running)->runner->stop();
-  if ((*running)->failed.load(std::memory_order_acquire)) return (*running)->error;
-
-  Rate rate;
-  std::vector<double> times;
-  rate.complete = true;
-  for (const Filler& filler : fillers) {
-    rate.n_rounds += filler.n_rounds;
-    rate.complete &= filler.in_flight() == 0;
-    times.insert(times.end(), filler.times_us.begin(), filler.times_us.end());
+Result<Rate> measure_load(Backend& backend, const RegionView& view, const Shape& shape,
+                          const Load& load, bool staged) {
+  std::vector<std::uint32_t> lengths(shape.n_packets);
+  for (std::uint32_t i = 0; i < shape.n_packets; ++i) {
+    const std::vector<std::uint8_t>& packet = load.packets[i % load.packets.size()];
+    lengths[i] = static_cast<std::uint32_t>(std::min(packet.size(), kMostPacketBytes));
+    std::memcpy(view.base() + view.layout().packets + std::uint64_t{i} * kStride + kDataOffset,
+                packet.data(), lengths[i]);
   }
-  std::ranges::sort(times);
-  rate.round_p50_us = quantile(times, 0.5);
-  rate.round_p99_us = quantile(times, 0.99);
-  rate.mpps = 1e-6 * static_cast<double>(rate.n_rounds) * shape.work_group_size / seconds;
-  rate.gbps = rate.mpps * packet_bytes * 8e-3;
+  std::uint64_t next = 0;
+  std::uint64_t bytes = 0;
+  for (std::uint32_t group = 0; group < shape.work_groups; ++group)
+    for (std::uint32_t slot = 0; slot < view.slots_per_queue(); ++slot, ++next) {
+      const std::uint64_t i = next % shape.n_packets;
+      bytes += lengths[i];
+      view.slots(group)[slot] =
+          HB_SLOT((view.layout().packets + i * kStride) / 64, lengths[i], kDataOffset);
+    }
+  const Result<SliceSpec> spec = spec_for(backend, load.kernel, shape.work_groups, load.table);
+  if (!spec) return spec.error();
+  Result<Rate> rate = run_rounds(backend, view, shape, *spec, staged);
+  if (rate) rate->gbps = rate->mpps * static_cast<double>(bytes) / static_cast<double>(next) * 8e-3;
   return rate;
 }
 
 Result<PingPong> measure_ping_pong(Backend& backend, const RegionView& view, std::uint32_t turns) {
   std::fill_n(view.slots(0), view.slots_per_queue(), u64{0});
-  const Result<SliceSpec> spec = spec_for(backend, "forward", 1);
+  const Result<SliceSpec> spec = spec_for(backend, "forward", 1, {});
   if (!spec) return spec.error();
   auto running = run_slice(backend, view, *spec, false);
   if (!running) return running.error();

@@ -4,7 +4,9 @@
 
 #include <cstdint>
 #include <memory>
+#include <span>
 #include <string>
+#include <vector>
 
 #include "gpu_host/backend.h"
 
@@ -56,6 +58,19 @@ struct Rate {
 /// @param packet_bytes  16..1536
 Result<Rate> measure_rate(Backend& backend, const RegionView& view, const Shape& shape,
                           const char* kernel, bool staged, std::uint32_t packet_bytes);
+
+/// Packets and a kernel of the caller's choice.
+struct Load {
+  const char* kernel;
+  std::span<const std::byte> table;  ///< valid for that kernel
+  /// At least one; the region's packets are these, again and again. Each is cut to 1536 bytes.
+  std::span<const std::vector<std::uint8_t>> packets;
+};
+
+/// As measure_rate(), over such packets. Afterwards the region's slots and results are there to be
+/// looked at: every slot's packet, and the last answer to it.
+Result<Rate> measure_load(Backend& backend, const RegionView& view, const Shape& shape,
+                          const Load& load, bool staged);
 
 /// One round of one work-group at a time, there and back.
 struct PingPong {
