@@ -121,7 +121,6 @@ struct Instance {
   std::uint64_t rx_before = 0, left_before = 0, originated_before = 0;
   std::uint64_t rx_base = 0, left_base = 0, originated_base = 0;
   std::uint64_t served_as_orphan = 0;    ///< packets that the manager took from its rings instead
-  std::uint64_t served_waiting = 0;      ///< likewise, that had waited for an answer
   NfCounters counters;                   ///< its own
   std::uint64_t unevaluated_before = 0;  ///< of a GPU NF: copies not made, in earlier slices
   std::uint64_t restarts = 0;

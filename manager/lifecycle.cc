@@ -139,8 +139,7 @@ void Controller::serve_orphans() {
     if (!instance->orphaned && !deserted) continue;
     for (const EndpointId endpoint : instance->endpoints)
       instance->served_as_orphan += recovery_.serve(endpoint, instance->service->id);
-    if (instance->waiting_room)
-      instance->served_waiting += recovery_.serve(*instance->waiting_room, instance->service->id);
+    if (instance->waiting_room) recovery_.drop_unjudged(*instance->waiting_room, instance->id);
   }
 }
 

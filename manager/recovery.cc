@@ -157,8 +157,10 @@ void Recovery::send_away(const std::vector<rte_mbuf*>& packets, std::uint32_t in
   }
 }
 
-std::uint64_t Recovery::serve(EndpointId endpoint, std::uint32_t service) {
-  const RouteReader routes(platform_.view.routes, platform_.view.registry, service);
+/// @param destination_of  where a packet goes
+/// @return packets taken
+template <typename DestinationOf>
+std::uint64_t Recovery::take_all(EndpointId endpoint, const DestinationOf& destination_of) {
   std::uint64_t taken = 0;
   for (std::uint32_t from = 0; from < region_.layout().n_contexts; ++from) {
     const RingId id = region_.ring_id(endpoint, ContextId(from));
@@ -176,9 +178,7 @@ std::uint64_t Recovery::serve(EndpointId endpoint, std::uint32_t service) {
       for (std::uint32_t i = 0; i < window.n; ++i) {
         packets[i] = window.packets[i];
         if (!platform_.view.check.is_packet(packets[i])) continue;
-        to[i] = platform_.options.missing_nf == MissingNf::kSkip
-                    ? routes.resolve(packets[i], Verdict::next())
-                    : drop_packet(packets[i], DropReason::kMissingNf, service);
+        to[i] = destination_of(packets[i]);
         live |= std::uint64_t{1} << i;
       }
       publisher_.publish_burst(Place{}, 0, packets.data(), to.data(), live);
@@ -187,6 +187,21 @@ std::uint64_t Recovery::serve(EndpointId endpoint, std::uint32_t service) {
     }
   }
   return taken;
+}
+
+std::uint64_t Recovery::serve(EndpointId endpoint, std::uint32_t service) {
+  RouteReader routes(platform_.view.routes, platform_.view.registry, service);
+  return take_all(endpoint, [&](rte_mbuf* mbuf) {
+    return platform_.options.missing_nf == MissingNf::kSkip
+               ? routes.resolve(mbuf, Verdict::next())
+               : drop_packet(mbuf, DropReason::kMissingNf, service);
+  });
+}
+
+void Recovery::drop_unjudged(EndpointId waiting_room, std::uint32_t instance) {
+  take_all(waiting_room, [instance](rte_mbuf* mbuf) {
+    return drop_packet(mbuf, DropReason::kUnjudged, instance);
+  });
 }
 
 bool Recovery::is_empty(EndpointId endpoint) const {

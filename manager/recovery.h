@@ -38,6 +38,10 @@ class Recovery {
   /// @return packets taken
   std::uint64_t serve(EndpointId endpoint, std::uint32_t service);
 
+  /// Drops what waits there for the word of a GPU NF's control process: who would have known the
+  /// answers is dead, so --missing-nf does not decide.
+  void drop_unjudged(EndpointId waiting_room, std::uint32_t instance);
+
   /// Nothing waits in any ring of the endpoint.
   [[nodiscard]] bool is_empty(EndpointId endpoint) const;
 
@@ -48,6 +52,8 @@ class Recovery {
   void collect_held(const DeadContext& dead, Findings& found) const;
   void collect_window(RingId id, WindowRule rule, Findings& found) const;
   void collect_queue(std::uint32_t work_group, Findings& found) const;
+  template <typename DestinationOf>
+  std::uint64_t take_all(EndpointId endpoint, const DestinationOf& destination_of);
   void send_away(const std::vector<rte_mbuf*>& packets, std::uint32_t instance, DropReason reason);
 
   Platform& platform_;

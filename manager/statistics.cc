@@ -101,7 +101,7 @@ NfCounts count_nf(const Platform& p, const Instance& instance) {
   counts.rx -= instance.served_as_orphan;
   if (instance.service->compute == Compute::kGpu) {
     counts.in_device = packets_in_device(p, instance);
-    const std::uint64_t kept = counts.in_device + counts.lost + instance.served_waiting;
+    const std::uint64_t kept = counts.in_device + counts.lost;
     counts.left = counts.rx > kept ? counts.rx - kept : 0;
   }
   return counts;

@@ -109,6 +109,19 @@ def processes_of(prefix):
     return found
 
 
+def pid_of_gpu_host(platform):
+    """The platform's process with that name that the manager has started, not its helpers."""
+    for pid in processes_of(platform.prefix):
+        try:
+            stat = Path(f"/proc/{pid}/stat").read_text()
+            if (os.path.basename(os.readlink(f"/proc/{pid}/exe")) == "gpu_host"
+                    and int(stat.rpartition(")")[2].split()[1]) == platform.manager.pid):
+                return pid
+        except OSError:
+            pass  # ended meanwhile
+    return None
+
+
 def files_of(prefix):
     """All files and folders that a platform of that prefix may leave in shared places."""
     name = f"hummingbird-{prefix}"

@@ -3,12 +3,11 @@
 import os
 import signal
 import time
-from pathlib import Path
 
 import pytest
 
 from harness import (DEADLINE_S, HERE, SCALE, all_captures, assert_nothing_left, drops_of,
-                     files_of, processes_of, read_capture, summed, wait_until)
+                     files_of, pid_of_gpu_host, processes_of, read_capture, summed, wait_until)
 
 RULES = HERE / "rules" / "words.rules"
 MAX_BURST = 64
@@ -16,19 +15,6 @@ MAX_BURST = 64
 
 def nids_options(platform):
     return ["--rules", RULES, "--alerts", platform.folder / "alerts.json"]
-
-
-def pid_of_gpu_host(platform):
-    """The platform's process with that name that the manager has started, not its helpers."""
-    for pid in processes_of(platform.prefix):
-        try:
-            stat = Path(f"/proc/{pid}/stat").read_text()
-            if (os.path.basename(os.readlink(f"/proc/{pid}/exe")) == "gpu_host"
-                    and int(stat.rpartition(")")[2].split()[1]) == platform.manager.pid):
-                return pid
-        except OSError:
-            pass  # ended meanwhile
-    return None
 
 
 @pytest.mark.parametrize("burst_us", [0, 2000], ids=["fast", "caught-at-work"])

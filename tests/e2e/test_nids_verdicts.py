@@ -2,13 +2,14 @@
 wrong configuration."""
 
 import json
+import os
 import signal
 import struct
 
 import pytest
 
 import naive_nids
-from harness import HERE, all_captures, drops_of, read_capture
+from harness import HERE, all_captures, drops_of, pid_of_gpu_host, read_capture
 
 TWINS = pytest.mark.parametrize("gpu", [False, True], ids=["cpu", "gpu"])
 
@@ -190,6 +191,36 @@ def test_the_control_process_is_killed_while_packets_wait_for_it(platform, missi
         assert numbers == sorted(set(numbers)), f"flow {flow} was reordered"
     if missing == "skip":
         assert all(numbers[-1] == n - 1 for numbers in numbers_by_flow(out).values())
+
+
+@pytest.mark.parametrize("missing", ["drop", "skip"])
+def test_gpu_host_is_killed_while_packets_wait(platform, missing):
+    """The answers are lost with it: nothing that waited goes on, whatever --missing-nf says."""
+    n = 4000
+    capture = platform.capture("in.pcap", (numbered(i % FLOWS, i // FLOWS)
+                                           for i in range(n * FLOWS)))
+    out = platform.folder / "out.pcap"
+    rules = platform.write("a.rules", BAD)
+    routes = platform.write("routes.csv", "*, rx, nids\n*, nids, tx\n")
+    platform.spawn_manager("--exit-when-drained", "--port", f"pcap:rx={capture},tx={out}",
+                           "--routes", routes, "--missing-nf", missing, gpu="opencl")
+    platform.wait_ready()
+    nids = platform.spawn_nf("nids", "--rules", rules, "--alerts",
+                             platform.folder / "alerts.json", gpu=True)
+    platform.wait_for(lambda status: drops_of(status, "nids").get("drop_rule", 0) > 100, "drops")
+    nids.signal(signal.SIGSTOP)  # from here on the room only gets fuller
+    status = platform.wait_for(lambda status: status["gpu"]["slices"][0]["waiting"] > 300,
+                               "packets wait")
+    waiting = status["gpu"]["slices"][0]["waiting"]
+    os.kill(pid_of_gpu_host(platform), signal.SIGKILL)
+    platform.wait_for(lambda status: drops_of(status, "nids").get("unjudged", 0) > 0, "they go")
+    nids.signal(signal.SIGCONT)
+    stats = platform.finish()
+    drops = drops_of(stats, "nids")
+    assert set(drops) == {"drop_rule", "unjudged"}, drops
+    assert drops["unjudged"] + platform.nf("nids", stats)["lost_in_crash"] >= waiting
+    for flow, numbers in numbers_by_flow(out).items():
+        assert numbers == sorted(set(numbers)), f"flow {flow} was reordered"
 
 
 def test_new_rules_may_drop_where_the_old_ones_alerted(platform):
