@@ -223,6 +223,37 @@ def test_gpu_host_is_killed_while_packets_wait(platform, missing):
         assert numbers == sorted(set(numbers)), f"flow {flow} was reordered"
 
 
+@pytest.mark.parametrize("action", ["alert", "drop"])
+def test_what_a_busy_control_process_does_not_see_is_counted(platform, action):
+    """Alerts: packets go on, unevaluated. Drops: they are dropped, and said to be unjudged."""
+    platform.start_manager("--port", "gen:size=200,flows=20,rate=50000", gpu="opencl")
+    rules = platform.write("a.rules", f"{action} udp any any -> any any (sid:1;)\n")
+    nids = platform.start_nf("nids", "--rules", rules, "--alerts", platform.folder / "alerts.json",
+                             gpu=True)
+    platform.wait_for(lambda status: platform.nf("nids", status)["counters"]["alerts"] > 100,
+                      "alerts")
+    nids.signal(signal.SIGSTOP)
+    platform.wait_for(lambda status: platform.nf("nids", status)["counters"]["unevaluated"] > 1000,
+                      "the queue of copies overflows")
+    nids.signal(signal.SIGCONT)
+    goal = platform.nf("nids", platform.status())["counters"]["alerts"] + 1000
+    platform.wait_for(lambda status: platform.nf("nids", status)["counters"]["alerts"] > goal,
+                      "it goes on")
+    platform.assert_audit()
+    stats = platform.stop()
+    nf, drops = platform.nf("nids", stats), drops_of(stats, "nids")
+    counters = nf["counters"]
+    judged_now = counters["alerts"] + counters["alerts_lost"]
+    assert judged_now + counters["unevaluated"] == nf["rx"]
+    if action == "alert":
+        assert not drops and nf["tx"] == nf["rx"]
+    else:
+        assert drops == {"drop_rule": judged_now, "unjudged": counters["unevaluated"]}
+        assert nf["tx"] == 0
+    lines = alerts_of(platform.folder / "alerts.json")
+    assert len(lines) == counters["alerts"]
+
+
 def test_new_rules_may_drop_where_the_old_ones_alerted(platform):
     """The table's version decides for each packet whether it waits."""
     platform.start_manager("--port", "gen:size=200,flows=20,rate=20000", gpu="opencl")
