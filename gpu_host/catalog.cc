@@ -5,7 +5,11 @@
 #include <cstring>
 #include <string>
 
+#include "gpu_host/esp_hook.h"
+#include "gpu_host/esp_self_test.h"
+#include "kernels/esp_table.h"
 #include "kernels/limit.h"
+#include "kernels/line.h"
 #include "kernels/nids_table.h"
 
 namespace hb {
@@ -63,6 +67,10 @@ SelfTest nids_self_test() {
   return test;
 }
 
+bool esp_valid(std::span<const std::byte> table) {
+  return esp_table_valid(reinterpret_cast<const u8*>(table.data()), table.size());
+}
+
 SelfTest limit_read_self_test() {
   return {.table = {}, .cases = {unchanged(std::string(1000, 'x'), 0), unchanged("", 0)}};
 }
@@ -91,6 +99,16 @@ constexpr std::array kCatalog = {
                 .number = HB_GPU_NF_NIDS,
                 .table_valid = nids_valid,
                 .self_test = nids_self_test},
+    KernelEntry{.name = "ipsec",
+                .number = HB_GPU_NF_IPSEC,
+                .writes_packets = true,
+                .grows_front = HB_ESP_MAX_FRONT,
+                .grows_back = HB_ESP_MAX_BACK,
+                .make_hook = make_esp_hook,
+                .min_lanes = 8,
+                .max_lanes = HB_ESP_MAX_LANES,
+                .table_valid = esp_valid,
+                .self_test = esp_self_test},
     KernelEntry{.name = "limit_read",
                 .number = HB_GPU_NF_LIMIT_READ,
                 .table_valid = no_table,

@@ -36,6 +36,7 @@ inline HbLaunch direct_launch(const SliceSpec& spec, const RegionLayout& layout,
   launch.queue_controls = layout.queue_controls;
   launch.slots = layout.slots;
   launch.results = layout.results;
+  launch.words = layout.words;
   launch.slice_control = layout.slice_controls + spec.slice * sizeof(HbSliceControl);
   launch.region_bytes = layout.total_bytes;
   return launch;

@@ -20,7 +20,8 @@ RegionLayout small_layout(std::uint32_t work_group_size) {
   const std::uint64_t slot_bytes = std::uint64_t{kRounds} * work_group_size * sizeof(u64);
   layout.slots = sizeof(HbQueueControl);
   layout.results = layout.slots + slot_bytes;
-  layout.slice_controls = layout.results + slot_bytes;
+  layout.words = layout.results + slot_bytes;
+  layout.slice_controls = layout.words + slot_bytes / sizeof(u64) * sizeof(HbSlotWords);
   layout.packets = (layout.slice_controls + sizeof(HbSliceControl) + 63) / 64 * 64;
   layout.packet_bytes = std::uint64_t{work_group_size} * kPacketBytes;
   layout.total_bytes = layout.packets + layout.packet_bytes;
@@ -112,6 +113,7 @@ Result<void> run_trial(Backend& backend, std::shared_ptr<const DeviceProgram> pr
 
 Result<void> run_self_test(Backend& backend, const KernelEntry& kernel,
                            std::uint32_t work_group_size) {
+  if (!kernel.fits(work_group_size)) return {};  // nor is it given a slice
   const SelfTest test = kernel.self_test();
   const RegionLayout layout = small_layout(work_group_size);
   std::vector<std::byte> memory(layout.total_bytes);
@@ -128,6 +130,7 @@ Result<void> run_self_test(Backend& backend, const KernelEntry& kernel,
     std::ranges::copy(packet, reinterpret_cast<std::uint8_t*>(packet_at(lane)));
     const std::uint64_t base = (layout.packets + std::uint64_t{lane} * kPacketBytes) / 64;
     view.slots(0)[lane] = HB_SLOT(base, packet.size(), kDataOffset);
+    view.words(0)[lane] = case_of(lane).words;
   }
   view.queue_control(0)->published.value = 1;
 

@@ -162,6 +162,7 @@ Result<void> Service::serve() {
   world_.view = attachment_->view();
   world_.backend = backend_.get();
   world_.syncers = &syncers_;
+  world_.attachment = &*attachment_;
   if (options_.elastic)
     elastic_.emplace(attachment_->registry().region.work_group_size, options_.n_syncers);
   for (bool stop = false; !stop;) {
@@ -179,6 +180,7 @@ Result<void> Service::serve() {
     if (const Result<void> done = advance_slices(); !done) return done;
     if (const Result<void> done = balance(); !done) return done;
     look_for_stuck_kernels();
+    for (const auto& [number, slice] : slices_) slice->tick(wall_clock_ns());
   }
   const bool builds =
       std::ranges::any_of(slices_, [](const auto& s) { return s.second->building(); });

@@ -112,17 +112,38 @@ std::vector<std::uint32_t> SliceControl::share_of(const std::vector<std::uint32_
   return share;
 }
 
-Result<void> SliceControl::upload(const std::string& table, SliceSpec& spec) const {
-  const auto bytes = std::as_bytes(std::span(table.data(), table.size()));
-  if (!spec.kernel->table_valid(bytes))
+/// @param hook  made for the table if the kernel wants one, before the table goes to the device
+Result<void> SliceControl::upload(std::span<std::byte> table, SliceSpec& spec,
+                                  std::unique_ptr<RoundHook>& hook) const {
+  if (!spec.kernel->table_valid(table))
     return Error{
-        fmt::format("the table for '{}' ({} bytes) is malformed", spec.kernel->name, bytes.size()),
+        fmt::format("the table for '{}' ({} bytes) is malformed", spec.kernel->name, table.size()),
         "build all programs from one tree"};
-  auto uploaded = world_.backend->upload_table(bytes);
+  if (spec.kernel->make_hook != nullptr) {
+    auto made = spec.kernel->make_hook(table, surviving_);
+    if (!made) return made.error();
+    hook = std::move(*made);
+  }
+  auto uploaded = world_.backend->upload_table(table);
   if (!uploaded) return uploaded.error();
   spec.table = *uploaded;
-  spec.table_bytes = static_cast<std::uint32_t>(bytes.size());
+  spec.table_bytes = static_cast<std::uint32_t>(table.size());
   fault_point("table_uploaded");
+  return {};
+}
+
+/// Maps the service's surviving block, once for all its lives here.
+Result<void> SliceControl::map_surviving(const json& message) {
+  const std::string name = message.value("surviving", "");
+  if (name.empty()) return {};
+  auto& block = world_.surviving[name];
+  if (block.empty()) {
+    auto mapped =
+        world_.attachment->map_surviving(name, message.value("surviving_bytes", std::uint64_t{0}));
+    if (!mapped) return mapped.error();
+    block = *mapped;
+  }
+  surviving_ = block;
   return {};
 }
 
@@ -168,12 +189,19 @@ Result<void> SliceControl::begin_add(const json& message) {
     spec_.kernel = find_kernel(label_);
     if (spec_.kernel == nullptr)
       return Error{fmt::format("there is no kernel '{}'", label_), "see kernels/ for their names"};
+    const std::uint32_t lanes = world_.view.region.layout().work_group_size;
+    if (!spec_.kernel->fits(lanes))
+      return Error{fmt::format("'{}' can't run in work-groups of {}", label_, lanes),
+                   fmt::format("give the manager a --workgroup-size of {} to {}",
+                               spec_.kernel->min_lanes, spec_.kernel->max_lanes)};
   }
   load_kernel(message, spec_);
   step([this, message]() -> Result<bool> {
-    const Result<std::string> table = read_file(message.value("table", ""));
+    if (const Result<void> mapped = map_surviving(message); !mapped) return mapped.error();
+    Result<SecretVector<std::byte>> table = read_secret_bytes(message.value("table", ""));
     if (!table) return table.error();
-    if (const Result<void> uploaded = upload(*table, spec_); !uploaded) return uploaded.error();
+    if (const Result<void> uploaded = upload(*table, spec_, hook_); !uploaded)
+      return uploaded.error();
     auto device_slice = world_.backend->make_slice(spec_);
     if (!device_slice) return device_slice.error();
     fault_point("slice_made");
@@ -223,6 +251,10 @@ Result<void> SliceControl::add_to_syncers(const json& message) {
     share.most_work_groups = layout.n_work_groups / static_cast<std::uint32_t>(n) + 1;
     share.doorbell = &runner_->doorbell();
     share.versions = versions_.get();
+    share.has_words = spec_.kernel->make_hook != nullptr;
+    // One thread has the hook: an NF that has one declares a single instance, whose packets all go
+    // to the first endpoint.
+    if (i == 0) share.hook = hook_.get();
     if (const Result<void> added = (*world_.syncers)[i]->add(share); !added) return added;
   }
   return {};
@@ -233,12 +265,31 @@ bool SliceControl::all_changed() const {
                              [&](const auto& syncer) { return syncer->is_changed(spec_.slice); });
 }
 
+void SliceControl::change_shares(std::function<ShareChange(std::size_t syncer)> change) {
+  step([this, change = std::move(change)]() -> Result<bool> {
+    for (std::size_t i = 0; i < world_.syncers->size(); ++i)
+      (*world_.syncers)[i]->begin_change(spec_.slice, change(i));
+    return true;
+  });
+  step([this]() -> Result<bool> { return all_changed(); });
+}
+
 /// Steps: another DeviceSlice from the next launch on.
-void SliceControl::change_over(const std::shared_ptr<SliceSpec>& next, std::uint32_t version) {
-  step([this, next, version]() -> Result<bool> {
+/// @param hook  of the next table; null where the NF has none, or keeps it
+void SliceControl::change_over(const std::shared_ptr<SliceSpec>& next, std::uint32_t version,
+                               std::shared_ptr<std::unique_ptr<RoundHook>> hook) {
+  auto made = std::make_shared<std::unique_ptr<DeviceSlice>>();
+  step([this, next, made]() -> Result<bool> {
     auto slice = world_.backend->make_slice(*next);
     if (!slice) return slice.error();
-    runner_->begin_replace(*next, std::move(*slice), version);
+    *made = std::move(*slice);
+    return true;
+  });
+  // What the hook told the kernel is about the hook's own table: with another one, no packet may be
+  // on its way. From here on nothing fails.
+  if (hook != nullptr) change_shares([](std::size_t) { return ShareChange{.pause = true}; });
+  step([this, next, made, version]() -> Result<bool> {
+    runner_->begin_replace(*next, std::move(*made), version);
     fault_point("replacing");
     return true;
   });
@@ -248,6 +299,14 @@ void SliceControl::change_over(const std::shared_ptr<SliceSpec>& next, std::uint
     answer_["pause_us"] = runner_->pause_us();
     fault_point("replaced");
     return true;
+  });
+  if (hook == nullptr) return;
+  step([this, hook]() -> Result<bool> {
+    hook_ = std::move(*hook);  // the old one gives back the numbers that it had reserved
+    return true;
+  });
+  change_shares([this](std::size_t syncer) {
+    return ShareChange{.resume = true, .hook = syncer == 0 ? hook_.get() : nullptr};
   });
 }
 
@@ -285,7 +344,7 @@ Result<void> SliceControl::begin_resize(const json& message) {
     }
     return true;
   });
-  change_over(next, runner_->version());
+  change_over(next, runner_->version(), nullptr);
   step([this, joining]() -> Result<bool> {
     for (std::size_t i = 0; i < joining->size(); ++i)
       if (!(*joining)[i].join.empty())
@@ -319,10 +378,12 @@ Result<void> SliceControl::begin_replace(const json& message) {
   auto next = std::make_shared<SliceSpec>(spec_);
   load_kernel(message, *next);
   step([this, next, path = message.value("table", "")]() -> Result<bool> {
-    const Result<std::string> table = read_file(path);
+    Result<SecretVector<std::byte>> table = read_secret_bytes(path);
     if (!table) return table.error();
-    if (const Result<void> uploaded = upload(*table, *next); !uploaded) return uploaded.error();
-    change_over(next, runner_->version() + 1);
+    auto hook = std::make_shared<std::unique_ptr<RoundHook>>();
+    if (const Result<void> uploaded = upload(*table, *next, *hook); !uploaded)
+      return uploaded.error();
+    change_over(next, runner_->version() + 1, *hook != nullptr ? hook : nullptr);
     // Versions go up by one, and each waits until the one before has left the queues.
     step([this]() -> Result<bool> {
       if (old_rounds_left()) return false;
@@ -348,11 +409,17 @@ void SliceControl::begin_remove() {
   });
   step([this]() -> Result<bool> {
     runner_->stop();
+    hook_.reset();
     gone_ = true;
     fault_point("slice_gone");
     spdlog::info("slice {} is given back after {} launches", spec_.slice, runner_->n_launches());
     return true;
   });
+}
+
+void SliceControl::tick(std::uint64_t wall_clock_ns) {
+  if (hook_ == nullptr) return;
+  for (const std::string& line : hook_->tick(wall_clock_ns)) spdlog::warn("{}: {}", label_, line);
 }
 
 std::uint64_t SliceControl::backlog() const noexcept {

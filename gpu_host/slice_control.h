@@ -6,6 +6,7 @@
 #include <deque>
 #include <functional>
 #include <future>
+#include <map>
 #include <memory>
 #include <mutex>
 #include <nlohmann/json.hpp>
@@ -15,6 +16,8 @@
 #include "gpu_host/backend.h"
 #include "gpu_host/slice_runner.h"
 #include "gpu_host/syncer.h"
+#include "nf_lib/attachment.h"
+#include "nf_lib/memory_file.h"
 
 namespace hb {
 
@@ -24,6 +27,8 @@ struct SliceWorld {
   Backend* backend = nullptr;
   std::vector<std::unique_ptr<Syncer>>* syncers = nullptr;
   std::mutex building;  ///< one program at a time
+  Attachment* attachment = nullptr;
+  std::map<std::string, std::span<std::byte>> surviving;  ///< mapped, by name
 };
 
 /// Control thread only.
@@ -53,6 +58,9 @@ class SliceControl {
   [[nodiscard]] const SliceSpec& spec() const noexcept { return spec_; }
   [[nodiscard]] const std::string& label() const noexcept { return label_; }
 
+  /// Lets the NF's hook look at the clock, and logs what it says.
+  void tick(std::uint64_t wall_clock_ns);
+
   /// @return a work-group of which a round has neither ended nor begun since the last call that
   ///         found it so, `limit` ago or longer; -1 if there is none
   int stuck_work_group(std::uint64_t now_ns, std::uint64_t limit_ns);
@@ -73,9 +81,13 @@ class SliceControl {
 
   void step(Step step) { steps_.push_back(std::move(step)); }
   void load_kernel(const nlohmann::json& message, SliceSpec& next);
-  void change_over(const std::shared_ptr<SliceSpec>& next, std::uint32_t version);
+  void change_over(const std::shared_ptr<SliceSpec>& next, std::uint32_t version,
+                   std::shared_ptr<std::unique_ptr<RoundHook>> hook);
   Result<void> set_work_groups(const nlohmann::json& message, SliceSpec& spec) const;
-  Result<void> upload(const std::string& table, SliceSpec& spec) const;
+  Result<void> upload(std::span<std::byte> table, SliceSpec& spec,
+                      std::unique_ptr<RoundHook>& hook) const;
+  Result<void> map_surviving(const nlohmann::json& message);
+  void change_shares(std::function<ShareChange(std::size_t syncer)> change);
   Result<void> add_to_syncers(const nlohmann::json& message);
   [[nodiscard]] std::vector<std::uint32_t> share_of(const std::vector<std::uint32_t>& groups,
                                                     std::size_t syncer) const;
@@ -90,6 +102,8 @@ class SliceControl {
   std::shared_ptr<const KernelEntry> user_entry_;
   std::unique_ptr<TableVersions> versions_;
   std::unique_ptr<SliceRunner> runner_;
+  std::unique_ptr<RoundHook> hook_;  ///< of the table in force; null: the NF needs none
+  std::span<std::byte> surviving_;
   std::deque<nlohmann::json> orders_;  ///< the first is at work
   std::deque<Step> steps_;             ///< of it
   nlohmann::json answer_;

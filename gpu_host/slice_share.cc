@@ -72,6 +72,7 @@ bool SliceShare::drain_burst(SyncerCommon& syncer, WorkQueue& queue) noexcept {
   fault_point("answers_read");
   if (!copy_to_control(syncer, answers)) return false;
   fault_point("copied_to_control");
+  if (spec_.hook != nullptr) settle(syncer, queue, answers);
 
   std::array<Destination, kMaxBurst> destinations;
   Tally tally;
@@ -151,7 +152,37 @@ void SliceShare::read_answers(const SyncerCommon& syncer, const WorkQueue& queue
   }
 }
 
+/// Lets the NF's hook have the last word on a burst that is about to leave.
+void SliceShare::settle(const SyncerCommon& syncer, const WorkQueue& queue,
+                        Answers& answers) noexcept {
+  const std::uint32_t mbuf_bytes = syncer.view.check.pool().mbuf_bytes;
+  for (std::uint64_t rest = answers.live & ~answers.bad; rest != 0; rest &= rest - 1) {
+    const int i = std::countr_zero(rest);
+    const rte_mbuf* const mbuf = answers.packets[i];
+    const auto* const bytes =
+        reinterpret_cast<const std::uint8_t*>(mbuf) + mbuf_bytes + mbuf->data_off;
+    answers.verdicts[i] = spec_.hook->after(queue.words(static_cast<std::uint32_t>(i)),
+                                            answers.verdicts[i], {bytes, mbuf->data_len});
+  }
+}
+
+void SliceShare::ask_hook(const SyncerCommon& syncer, rte_mbuf* const* packets, std::uint32_t n,
+                          HbSlotWords* words) noexcept {
+  std::fill_n(words, n, HbSlotWords{});
+  if (spec_.hook == nullptr) return;  // zeros: the kernel refuses to answer
+  const PoolLayout& pool = syncer.view.check.pool();
+  std::array<HookedPacket, kMaxBurst> hooked;
+  for (std::uint32_t i = 0; i < n; ++i) {
+    const std::uint32_t headroom = packets[i]->data_off;
+    const std::uint32_t length = packets[i]->data_len;
+    hooked[i] = {reinterpret_cast<const std::uint8_t*>(packets[i]) + pool.mbuf_bytes + headroom,
+                 length, headroom, pool.headroom + pool.data_room - headroom - length};
+  }
+  spec_.hook->before({hooked.data(), n}, words);
+}
+
 bool SliceShare::fill(SyncerCommon& syncer) noexcept {
+  if (paused_) return false;
   const EndpointEntry& endpoint = syncer.view.registry->endpoints[spec_.endpoint.value];
   const std::uint32_t first = first_producer_;
   bool moved = false;
@@ -210,18 +241,22 @@ bool SliceShare::take_burst(SyncerCommon& syncer, ContextId from, std::uint32_t 
     const auto n = std::min(static_cast<std::uint32_t>(std::popcount(good)), queue.open_room());
     std::uint64_t part = 0;
     std::array<u64, kMaxBurst> chosen;
+    std::array<rte_mbuf*, kMaxBurst> chosen_packets;
+    std::array<HbSlotWords, kMaxBurst> words;
     for (std::uint32_t k = 0; k < n; ++k, good &= good - 1) {
       const int i = std::countr_zero(good);
       part |= std::uint64_t{1} << i;
       chosen[k] = slots[i];
+      chosen_packets[k] = packets[i];
     }
+    if (spec_.has_words) ask_hook(syncer, chosen_packets.data(), n, words.data());
     syncer.publisher.ledger().write({.source = Place::ring(id.value),
                                      .source_tail = window.tail,
                                      .destination = Place::queue(queue.work_group()),
                                      .destination_tail = queue.filled_after(n),
                                      .done = done,
                                      .mask = part});
-    queue.fill(chosen.data(), n);
+    queue.fill(chosen.data(), n, spec_.has_words ? words.data() : nullptr);
     done |= part;
     if (queue.open_room() == 0) publish_open();
   }
@@ -341,6 +376,14 @@ void SliceShare::begin_change(ShareChange& change) noexcept {
       use_.push_back(Use::kActive);
     }
   }
+  if (change.pause) {
+    close_open();
+    paused_ = true;
+  }
+  if (change.resume) {
+    spec_.hook = change.hook;
+    paused_ = false;
+  }
   for (std::uint32_t i = 0; i < queues_.size(); ++i) {
     if (is_active(i) &&
         std::ranges::find(change.retire, queues_[i].work_group()) != change.retire.end()) {
@@ -351,7 +394,7 @@ void SliceShare::begin_change(ShareChange& change) noexcept {
 }
 
 bool SliceShare::finish_change() noexcept {
-  bool finished = true;
+  bool finished = !paused_ || order_tail_ == order_head_;
   for (std::uint32_t i = 0; i < queues_.size(); ++i) {
     if (use_[i] != Use::kRetiring) continue;
     if (queues_[i].is_empty())

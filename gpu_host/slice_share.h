@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "gpu_host/doorbell.h"
+#include "gpu_host/round_hook.h"
 #include "gpu_host/table_versions.h"
 #include "gpu_host/waiting_room.h"
 #include "gpu_host/work_queue.h"
@@ -32,13 +33,18 @@ struct ShareSpec {
   std::uint32_t most_work_groups = 0;       ///< that changes may make of it; 0: those
   Doorbell* doorbell = nullptr;             ///< rung after each publish; may be null
   const TableVersions* versions = nullptr;  ///< for the copies; null: all are of version 1
+  bool has_words = false;                   ///< the kernel reads private words
+  RoundHook* hook = nullptr;                ///< writes them; outlives the share, or its change
 };
 
 /// Work-groups that a share gets and gives up. The control thread makes it; the CPUSyncer carries
 /// it out without an allocation.
 struct ShareChange {
-  std::vector<WorkQueue> join;
-  std::vector<std::uint32_t> retire;  ///< never all of them
+  std::vector<WorkQueue> join = {};
+  std::vector<std::uint32_t> retire = {};  ///< never all of them
+  bool pause = false;   ///< takes no packet any more; over once none is in a queue
+  bool resume = false;  ///< goes on, with this hook
+  RoundHook* hook = nullptr;
 };
 
 /// The CPUSyncer's own part, shared by all its slices.
@@ -96,6 +102,9 @@ class SliceShare {
   void count_verdicts(const SyncerCommon& syncer, const Tally& tally) const noexcept;
   Destination judge(rte_mbuf* mbuf, const WaitingRoom::Entry& entry, Tally& tally) noexcept;
   bool take_burst(SyncerCommon& syncer, ContextId from, std::uint32_t most) noexcept;
+  void ask_hook(const SyncerCommon& syncer, rte_mbuf* const* packets, std::uint32_t n,
+                HbSlotWords* words) noexcept;
+  void settle(const SyncerCommon& syncer, const WorkQueue& queue, Answers& answers) noexcept;
   std::uint64_t check_packets(SyncerCommon& syncer, RingId id, const Window& window,
                               rte_mbuf** packets, u64* slots) noexcept;
   WorkQueue& open_queue() noexcept;
@@ -132,6 +141,7 @@ class SliceShare {
   std::array<std::uint32_t, kMaxBurst> numbers_{};  ///< of the records by which it asks
   std::uint32_t first_producer_ = 0;
   bool published_ = false;
+  bool paused_ = false;
 };
 
 }  // namespace hb

@@ -29,7 +29,8 @@ Result<StagedBatch> StagedBatch::make(const RegionView& view, const SliceSpec& s
   batch.controls_ = up(n_slots * sizeof(u64));
   batch.slice_control_ = batch.controls_ + spec.work_groups.size() * sizeof(HbQueueControl);
   batch.slots_ = batch.slice_control_ + sizeof(HbSliceControl);
-  batch.packets_ = up(batch.slots_ + n_slots * sizeof(u64)) + kMaxDataOffset;
+  batch.words_ = up(batch.slots_ + n_slots * sizeof(u64));
+  batch.packets_ = up(batch.words_ + n_slots * sizeof(HbSlotWords)) + kMaxDataOffset;
   batch.pieces_.reserve(n_slots);
   if (const Result<void> done = batch.reserve(batch.packets_); !done) return done.error();
   return batch;
@@ -40,6 +41,7 @@ std::vector<std::byte> StagedBatch::launch(std::uint64_t bytes) const {
   launch.queue_controls = controls();
   launch.slots = slots();
   launch.results = results();
+  launch.words = words_;
   launch.slice_control = slice_control();
   launch.region_bytes = bytes;
   std::vector<std::uint32_t> numbers(spec_.work_groups.size());
@@ -97,6 +99,10 @@ Result<void> StagedBatch::gather_packet(u64 slot, std::uint32_t at) {
   const std::size_t end = end_ + up(back) - down(front);
   if (const Result<void> done = reserve(end); !done) return done;
   std::memcpy(host_->data() + piece.packed, view_.base() + piece.from, piece.bytes);
+  const std::uint32_t per_queue = view_.slots_per_queue();
+  if (spec_.kernel->make_hook != nullptr)
+    host_at<HbSlotWords>(words_)[at] =
+        view_.words(spec_.work_groups[at / per_queue])[at % per_queue];
   host_at<u64>(slots_)[at] =
       HB_SLOT((end_ - down(front)) / kSlotUnit, HB_SLOT_LENGTH(slot), offset);
   end_ = end;

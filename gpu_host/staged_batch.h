@@ -21,8 +21,8 @@ class StagingMemory {
 };
 
 /// The rounds published so far, with their packets, in one block: results, queue controls, slice
-/// control, slots, then packets. It lies on the device as a region of its own, its queues numbered
-/// from 0. One thread.
+/// control, slots, private words, then packets. It lies on the device as a region of its own, its
+/// queues numbered from 0. One thread.
 class StagedBatch {
  public:
   /// @param view  the region, or any host memory laid out likewise
@@ -73,6 +73,7 @@ class StagedBatch {
   std::size_t controls_ = 0;
   std::size_t slice_control_ = 0;
   std::size_t slots_ = 0;
+  std::size_t words_ = 0;
   std::size_t packets_ = 0;
   std::size_t end_ = 0;  ///< of the packets of this batch
   std::vector<Piece> pieces_;

@@ -26,6 +26,8 @@ Result<WorkQueue> WorkQueue::adopt(const RegionView& region, std::uint32_t work_
   queue.n_rounds_ = layout.n_rounds;
   queue.mask_ = region.slots_per_queue() - 1;
   queue.own_.resize(region.slots_per_queue());
+  queue.words_ = region.words(work_group);
+  queue.own_words_.resize(region.slots_per_queue());
   HbQueueControl& control = *queue.control_;
   if (control.filled.value != control.drained.value)
     return Error{fmt::format("work-group {}'s queue still holds packets", work_group),

@@ -38,11 +38,18 @@ class WorkQueue {
   [[nodiscard]] std::uint32_t filled_after(std::uint32_t n) const noexcept { return filled_ + n; }
 
   /// Writes n <= open_room() slots and says so. After the ledger's record.
-  void fill(const u64* slots, std::uint32_t n) noexcept {
+  /// @param words  the slots' private words; null if the kernel reads none
+  void fill(const u64* slots, std::uint32_t n, const HbSlotWords* words = nullptr) noexcept {
     for (std::uint32_t i = 0; i < n; ++i) {
       slots_[(filled_ + i) & mask_] = slots[i];
       own_[(filled_ + i) & mask_] = slots[i];
       fault_point("slot_written");
+    }
+    if (words != nullptr) {
+      for (std::uint32_t i = 0; i < n; ++i) {
+        words_[(filled_ + i) & mask_] = words[i];
+        own_words_[(filled_ + i) & mask_] = words[i];
+      }
     }
     filled_ += n;
     store(control_->filled.value, filled_);
@@ -83,6 +90,10 @@ class WorkQueue {
   }
   /// The i-th of them, as it was filled in, whatever the device made of the shared copy.
   [[nodiscard]] u64 slot(std::uint32_t i) const noexcept { return own_[(drained_ + i) & mask_]; }
+  /// Its private words, likewise. Only if they were filled in.
+  [[nodiscard]] const HbSlotWords& words(std::uint32_t i) const noexcept {
+    return own_words_[(drained_ + i) & mask_];
+  }
   /// The device's answer to it. Only while round_done().
   [[nodiscard]] u64 result(std::uint32_t i) const noexcept {
     return results_[(drained_ + i) & mask_];
@@ -124,6 +135,8 @@ class WorkQueue {
   u64* slots_ = nullptr;
   const u64* results_ = nullptr;
   std::vector<u64> own_;  ///< the slots again: what the device can write decides no packet's fate
+  HbSlotWords* words_ = nullptr;
+  std::vector<HbSlotWords> own_words_;
   std::uint32_t work_group_ = 0;
   std::uint32_t round_slots_ = 1;
   std::uint32_t n_rounds_ = 1;

@@ -26,13 +26,19 @@ DEVICE u32 hb_ip4_checksum(GLOBAL const u8* header, u32 bytes) {
   return ~sum & 0xffffu;
 }
 
-/// Changes one 16-bit word of an IPv4 header and patches the checksum: RFC 1624 equation 3.
+/// A header's checksum once one of its 16-bit words has changed: RFC 1624 equation 3.
+DEVICE u32 hb_patched_checksum(u32 checksum, u32 before, u32 after) {
+  u32 sum = (~checksum & 0xffffu) + (~before & 0xffffu) + after;
+  sum = (sum & 0xffffu) + (sum >> 16);
+  sum = (sum & 0xffffu) + (sum >> 16);
+  return ~sum & 0xffffu;
+}
+
+/// Changes one 16-bit word of an IPv4 header and patches the checksum.
 DEVICE void hb_ip4_patch(GLOBAL u8* header, u32 offset, u32 value) {
-  u32 sum = (~hb_be16(header + 10) & 0xffffu) + (~hb_be16(header + offset) & 0xffffu) + value;
-  sum = (sum & 0xffffu) + (sum >> 16);
-  sum = (sum & 0xffffu) + (sum >> 16);
+  hb_put_be16(header + 10,
+              hb_patched_checksum(hb_be16(header + 10), hb_be16(header + offset), value));
   hb_put_be16(header + offset, value);
-  hb_put_be16(header + 10, ~sum & 0xffffu);
 }
 
 /// The TOS byte or traffic class of a header, by its version: DSCP in bits 2..7, ECN in 0..1.
@@ -55,6 +61,30 @@ DEVICE void hb_ip_decrement_ttl(GLOBAL u8* ip) {
     ip[7] -= 1;
 }
 
+DEVICE u32 hb_ip_ttl(GLOBAL const u8* ip) { return (ip[0] >> 4) == 4 ? ip[8] : ip[7]; }
+
+/// The length that an IP header states, header included.
+/// @param available  bytes from the header on
+/// @return 0 if it is none that can be true
+DEVICE u32 hb_ip_stated_bytes(GLOBAL const u8* ip, u32 available) {
+  if (available < 20) return 0;
+  if ((ip[0] >> 4) == 4) {
+    const u32 header = (ip[0] & 15u) * 4;
+    const u32 total = hb_be16(ip + 2);
+    return header >= 20 && total >= header && total <= available ? total : 0;
+  }
+  if ((ip[0] >> 4) != 6 || available < 40) return 0;
+  const u32 payload = hb_be16(ip + 4);
+  // Length 0 is a jumbogram's (RFC 2675), unless nothing follows.
+  if (payload == 0 && ip[6] != 59) return 0;
+  return payload <= available - 40 ? payload + 40 : 0;
+}
+
+/// Writes the Ethernet type in front of an IP header, for its version.
+DEVICE void hb_ip_set_ethertype(GLOBAL u8* ip) {
+  hb_put_be16(ip - 2, (ip[0] >> 4) == 4 ? 0x0800u : 0x86ddu);
+}
+
 /// Bytes of the sealed part: packet, padding, its length, next header.
 DEVICE u32 hb_esp_sealed_bytes(GLOBAL const HbEspSa* sa, u32 inner_bytes) {
   return (inner_bytes + 2 + sa->block_bytes - 1) & ~(sa->block_bytes - 1);
@@ -65,28 +95,38 @@ DEVICE u32 hb_esp_bytes(GLOBAL const HbEspSa* sa, u32 sealed_bytes) {
   return HB_ESP_HEADER_BYTES + sa->iv_bytes + sealed_bytes + sa->icv_bytes;
 }
 
-/// Writes the outer header, sa->outer_bytes of it.
-/// @param inner  the packet's own IP header
-/// @param id     identification, used when the packet may be fragmented (RFC 6864 section 4.1)
-DEVICE void hb_esp_write_outer(GLOBAL u8* out, GLOBAL const HbEspSa* sa, GLOBAL const u8* inner,
+/// Makes the outer header: sa->outer_bytes of it, as numbers of 32 bits.
+/// @param inner_tos  of the packet's own IP header
+/// @param inner_df   0x40 if its DF is set or it is IPv6, which knows no fragmentation on the way
+/// @param id         identification, used when the packet may be fragmented (RFC 6864 section 4.1)
+DEVICE void hb_esp_outer_words(u32* words, GLOBAL const HbEspSa* sa, u32 inner_tos, u32 inner_df,
                                u32 esp_bytes, u32 id) {
-  const u32 inner_tos = hb_ip_tos(inner);
   const u32 tos = ((sa->flags & HB_ESP_ZERO_DSCP) != 0 ? 0 : inner_tos & 0xfcu) |
                   ((sa->flags & HB_ESP_NOECN) != 0 ? 0 : inner_tos & 3u);
-  for (u32 i = 0; i < sa->outer_bytes; ++i) out[i] = sa->outer[i];
+  for (u32 i = 0; i < sa->outer_bytes / 4; ++i) words[i] = hb_be32(sa->outer + 4 * i);
   if (sa->outer_bytes == 20) {
-    // RFC 4301 section 8.1. IPv6 knows no fragmentation on the way: as if DF were set.
-    const u32 inner_df = (inner[0] >> 4) == 4 ? inner[6] & 0x40u : 0x40u;
-    const u32 df = (sa->flags & HB_ESP_CLEAR_DF) != 0 ? 0 : inner_df;
-    out[1] = (u8)tos;
-    hb_put_be16(out + 2, 20 + esp_bytes);
-    hb_put_be16(out + 4, df != 0 ? 0 : id);
-    out[6] = (u8)df;
-    hb_put_be16(out + 10, hb_ip4_checksum(out, 20));
+    const u32 df = (sa->flags & HB_ESP_CLEAR_DF) != 0 ? 0 : inner_df;  // RFC 4301 section 8.1
+    words[0] |= (tos << 16) | (20 + esp_bytes);
+    words[1] = df != 0 ? df << 8 : id << 16;
+    u32 sum = 0;
+    for (u32 i = 0; i < 5; ++i) sum += (words[i] >> 16) + (words[i] & 0xffffu);
+    sum = (sum & 0xffffu) + (sum >> 16);
+    sum = (sum & 0xffffu) + (sum >> 16);
+    words[2] |= ~sum & 0xffffu;
   } else {
-    hb_put_be16(out, 0x6000u | (tos << 4));
-    hb_put_be16(out + 4, esp_bytes);
+    words[0] = 0x60000000u | (tos << 20);
+    words[1] |= esp_bytes << 16;
   }
+}
+
+/// Writes the outer header.
+/// @param inner  the packet's own IP header
+DEVICE void hb_esp_write_outer(GLOBAL u8* out, GLOBAL const HbEspSa* sa, GLOBAL const u8* inner,
+                               u32 esp_bytes, u32 id) {
+  u32 words[10];
+  const u32 inner_df = (inner[0] >> 4) == 4 ? inner[6] & 0x40u : 0x40u;
+  hb_esp_outer_words(words, sa, hb_ip_tos(inner), inner_df, esp_bytes, id);
+  for (u32 i = 0; i < sa->outer_bytes / 4; ++i) hb_put_be32(out + 4 * i, words[i]);
 }
 
 DEVICE void hb_esp_write_header(GLOBAL u8* esp, GLOBAL const HbEspSa* sa, u64 sequence) {
@@ -139,6 +179,43 @@ DEVICE u32 hb_esp_merge_tos(GLOBAL u8* inner, u32 outer_tos, u32 flags) {
   }
   if (after != before) hb_ip_set_tos(inner, after);
   return 1;
+}
+
+/// What an opened packet turned out to be.
+typedef struct HbEspOpened {
+  u32 inner_bytes;  ///< of the packet inside; 0: it is dropped,
+  u32 drop;         ///< for this HB_ESP_DROP_*
+} HbEspOpened;
+
+/// Finishes a frame whose ICV was right and whose sealed part is plain: checks padding and the
+/// packet inside, carries TOS bits over and moves the Ethernet header in front of it.
+/// @param ip_at      of the outer IP header, from the frame's start
+/// @param sealed_at  of the sealed part, likewise
+DEVICE HbEspOpened hb_esp_finish_open(GLOBAL u8* frame, GLOBAL const HbEspSa* sa, u32 ip_at,
+                                      u32 sealed_at, u32 sealed_bytes) {
+  GLOBAL u8* inner = frame + sealed_at;
+  HbEspOpened opened;
+  opened.inner_bytes = 0;
+  opened.drop = HB_ESP_DROP_BAD_PADDING;
+  const u32 plain_bytes = hb_esp_check_trailer(inner, sealed_bytes);
+  if (plain_bytes == HB_ESP_BAD_PADDING) return opened;
+  const u32 next_header = inner[sealed_bytes - 1];
+  opened.drop = HB_ESP_DROP_DUMMY;
+  if (next_header == 59) return opened;
+  opened.drop = HB_ESP_DROP_BAD_INNER;
+  const u32 inner_bytes = hb_ip_stated_bytes(inner, plain_bytes);  // the rest hides the length
+  if (inner_bytes == 0 || next_header != ((inner[0] >> 4) == 4 ? 4u : 41u)) return opened;
+  opened.drop = HB_ESP_DROP_CONGESTION;
+  if (hb_esp_merge_tos(inner, hb_ip_tos(frame + ip_at), sa->flags) == 0) return opened;
+  if ((sa->flags & HB_ESP_DECREMENT) != 0) {
+    opened.drop = HB_ESP_DROP_TTL_EXPIRED;
+    if (hb_ip_ttl(inner) <= 1) return opened;
+    hb_ip_decrement_ttl(inner);
+  }
+  for (u32 i = ip_at; i > 0; --i) inner[(int)i - 1 - (int)ip_at] = frame[i - 1];
+  hb_ip_set_ethertype(inner);
+  opened.inner_bytes = inner_bytes;
+  return opened;
 }
 
 #endif  // HB_KERNELS_ESP_HEADERS_H

@@ -1,4 +1,4 @@
-// What both twins know of an SA beside its keys: header template, lengths, flags.
+// What both twins know of an SA beside its keys: header template, lengths, flags; drop reasons.
 #ifndef HB_KERNELS_ESP_LAYOUT_H
 #define HB_KERNELS_ESP_LAYOUT_H
 
@@ -33,5 +33,13 @@ typedef struct HbEspSa {
 } HbEspSa;
 
 HB_STATIC_ASSERT(sizeof(HbEspSa) == 64, esp_sa_size);
+
+/// Drop reasons that need the packet's plain bytes: nf_lib/esp/drop.h's numbers.
+#define HB_ESP_DROP_BAD_ICV 8u
+#define HB_ESP_DROP_BAD_PADDING 9u
+#define HB_ESP_DROP_BAD_INNER 10u
+#define HB_ESP_DROP_CONGESTION 12u
+#define HB_ESP_DROP_DUMMY 13u
+#define HB_ESP_DROP_TTL_EXPIRED 15u
 
 #endif  // HB_KERNELS_ESP_LAYOUT_H

@@ -40,6 +40,11 @@ typedef struct HbSliceControl {
 #define HB_SLOT(base_units, length, data_offset) \
   ((u64)(u32)(base_units) | ((u64)(u16)(length) << 32) | ((u64)(u16)(data_offset) << 48))
 
+/// Words of an NF's own for each slot, written by the host before the round is published.
+typedef struct HbSlotWords {
+  u64 a, b;
+} HbSlotWords;
+
 /// What the device says about one slot. The CPUSyncer checks every field before use.
 ///   bits  0..7   verdict (HB_VERDICT_*)
 ///   bits  8..15  flags (HB_RESULT_*)
@@ -83,6 +88,7 @@ typedef struct HbLaunch {
   u64 queue_controls;  ///< HbQueueControl[]
   u64 slots;           ///< u64[][n_rounds][lanes]
   u64 results;         ///< same shape
+  u64 words;           ///< HbSlotWords, same shape; of use to NFs that have them
   u64 slice_control;   ///< HbSliceControl
   u64 region_bytes;
   u32 nf;            ///< HB_GPU_NF_*
@@ -96,21 +102,24 @@ typedef struct HbLaunch {
   u32 grows_back;    ///< and at its back
   u32 n_work_groups;
   u32 table_bytes;
-  u32 reserved[12];
+  u32 reserved[10];
 } HbLaunch;
 
-/// Words of local memory that a work-group's NF has for itself during a round.
+/// Words of local memory that a work-group's NF has for itself during a round; of those that come
+/// with the platform one needs more.
 #define HB_SCRATCH_WORDS 2048u
+#define HB_GROUP_WORDS 10576u
 
 /// What a collective round function gets. Every work-item of the group has the same values but for
 /// `lane`. One slot and one result per lane. kernels/packet.h has the accessors: an NF uses those,
 /// and lane, n_lanes, table and scratch.
 typedef struct HbRound {
-  GLOBAL u8* region;        ///< the SVM region's base
-  GLOBAL const u64* slots;  ///< slots[n_lanes]
-  GLOBAL u64* results;      ///< results[n_lanes]; each lane writes its own
-  GLOBAL const u8* table;   ///< the NF's read-only table, at least 64 bytes, 64-byte aligned
-  LOCAL u32* scratch;       ///< scratch[HB_SCRATCH_WORDS], the group's own, of any content at first
+  GLOBAL u8* region;                ///< the SVM region's base
+  GLOBAL const u64* slots;          ///< slots[n_lanes]
+  GLOBAL u64* results;              ///< results[n_lanes]; each lane writes its own
+  GLOBAL const HbSlotWords* words;  ///< words[n_lanes], of NFs that have them
+  GLOBAL const u8* table;  ///< the NF's read-only table, at least 64 bytes, 64-byte aligned
+  LOCAL u32* scratch;      ///< scratch[HB_SCRATCH_WORDS], the group's own, of any content at first
   u64 region_bytes;
   u32 packet_first, packet_limit;  ///< as in HbLaunch
   u32 grows_front, grows_back;
@@ -126,11 +135,13 @@ typedef struct HbRound {
 #define HB_GPU_NF_FORWARD 0u
 #define HB_GPU_NF_NIDS 1u
 #define HB_GPU_NF_LITMUS 2u  ///< answers words instead of packets; used at start only
+#define HB_GPU_NF_IPSEC 3u
 #define HB_GPU_NF_USER 255u  ///< the one NF of a program made from a user's file
 
 HB_STATIC_ASSERT(sizeof(HbWord) == HB_LINE_BYTES, word_is_one_line);
 HB_STATIC_ASSERT(sizeof(HbQueueControl) == 4 * HB_LINE_BYTES, queue_control_size);
 HB_STATIC_ASSERT(sizeof(HbLaunch) == HB_LINE_BYTES, launch_size);
+HB_STATIC_ASSERT(sizeof(HbSlotWords) == 16, slot_words_size);
 HB_STATIC_ASSERT(sizeof(HbSliceControl) == 2 * HB_LINE_BYTES, slice_control_size);
 
 #endif  // HB_KERNELS_LAYOUT_H

@@ -43,9 +43,14 @@ DEVICE HbWindow hb_window(const HbRound* round, u64 slot) {
   return window;
 }
 
-/// How many chunks the round's packet of this slot has.
-DEVICE u32 hb_n_chunks(const HbRound* round, u64 slot) {
-  return (hb_window(round, slot).n_lines + HB_CHUNK_LINES - 1u) / HB_CHUNK_LINES;
+/// Which bytes of which packets the group moves: as many slots as work-items, two words each, in
+/// local memory, so that an NF can name other bytes than its round's slots do.
+DEVICE u64 hb_moved_slot(LOCAL const u32* moved, u32 packet) {
+  return (u64)moved[2 * packet] | ((u64)moved[2 * packet + 1] << 32);
+}
+DEVICE void hb_set_moved_slot(LOCAL u32* moved, u32 packet, u64 slot) {
+  moved[2 * packet] = (u32)slot;
+  moved[2 * packet + 1] = (u32)(slot >> 32);
 }
 
 /// What one work-item carries of the next chunk while the group still works on this one: a line of
@@ -54,15 +59,16 @@ typedef struct HbCarried {
   HbLine lines[HB_CHUNK_LINES];
 } HbCarried;
 
-/// Begins to load chunk `chunk` of all packets of the round: work-items in teams of HB_CHUNK_LINES,
-/// each team one packet's 128 bytes at a time. No barrier: the loads are on their way when it
-/// returns, and hb_chunk_put waits for them. n_lanes is a multiple of HB_CHUNK_LINES.
-DEVICE void hb_chunk_fetch(const HbRound* round, u32 chunk, HbCarried* carried) {
-  const u32 line = chunk * HB_CHUNK_LINES + round->lane % HB_CHUNK_LINES;
+/// Begins to load HB_CHUNK_LINES lines of all packets, from line `first` on: work-items in teams of
+/// HB_CHUNK_LINES, each team one packet's 128 bytes at a time. No barrier: the loads are on their
+/// way when it returns, and hb_chunk_put waits for them. n_lanes is a multiple of HB_CHUNK_LINES.
+DEVICE void hb_chunk_fetch(const HbRound* round, LOCAL const u32* moved, u32 first,
+                           HbCarried* carried) {
+  const u32 line = first + round->lane % HB_CHUNK_LINES;
   const u32 n_teams = round->n_lanes / HB_CHUNK_LINES;
   u32 packet = round->lane / HB_CHUNK_LINES;
   HB_UNROLL for (u32 i = 0; i < HB_CHUNK_LINES; ++i, packet += n_teams) {
-    const HbWindow window = hb_window(round, round->slots[packet]);
+    const HbWindow window = hb_window(round, hb_moved_slot(moved, packet));
     if (line < window.n_lines) {
       carried->lines[i] = window.lines[line];
     } else {
@@ -71,14 +77,16 @@ DEVICE void hb_chunk_fetch(const HbRound* round, u32 chunk, HbCarried* carried) 
   }
 }
 
-/// Puts what was fetched into the tile: row p is packet p's chunk. A barrier before (the last
-/// chunk's readers are done) and one after are the caller's.
-/// @param tile  HB_TILE_WORDS(n_lanes) words of local memory, 16-byte aligned
-DEVICE void hb_chunk_put(const HbRound* round, LOCAL u32* tile, const HbCarried* carried) {
+/// Puts what was fetched into the tile: row p is packet p's chunk, behind the row's first `lead`
+/// words. A barrier before (the last chunk's readers are done) and one after are the caller's.
+/// @param tile  HB_TILE_WORDS(n_lanes) words of local memory
+/// @param lead  0, or 4 for NFs that keep a line of the chunk before
+DEVICE void hb_chunk_put(const HbRound* round, LOCAL u32* tile, u32 lead,
+                         const HbCarried* carried) {
   const u32 n_teams = round->n_lanes / HB_CHUNK_LINES;
   u32 packet = round->lane / HB_CHUNK_LINES;
   HB_UNROLL for (u32 i = 0; i < HB_CHUNK_LINES; ++i, packet += n_teams) {
-    LOCAL u32* words = tile + packet * HB_TILE_ROW_WORDS + round->lane % HB_CHUNK_LINES * 4u;
+    LOCAL u32* words = tile + packet * HB_TILE_ROW_WORDS + lead + round->lane % HB_CHUNK_LINES * 4u;
     words[0] = carried->lines[i].a;
     words[1] = carried->lines[i].b;
     words[2] = carried->lines[i].c;
@@ -86,14 +94,16 @@ DEVICE void hb_chunk_put(const HbRound* round, LOCAL u32* tile, const HbCarried*
   }
 }
 
-/// Stores the tile's rows back as chunk `chunk` of all packets. A barrier before (all work-items
-/// have written their rows) is the caller's.
-DEVICE void hb_chunk_store(const HbRound* round, LOCAL const u32* tile, u32 chunk) {
-  const u32 line = chunk * HB_CHUNK_LINES + round->lane % HB_CHUNK_LINES;
+/// Stores the first 128 bytes of the tile's rows as lines `first` on of all packets; those that a
+/// packet does not have, below 0 too, are left out. A barrier before (all work-items have written
+/// their rows) is the caller's.
+DEVICE void hb_chunk_store(const HbRound* round, LOCAL const u32* moved, LOCAL const u32* tile,
+                           u32 first) {
+  const u32 line = first + round->lane % HB_CHUNK_LINES;
   const u32 n_teams = round->n_lanes / HB_CHUNK_LINES;
   u32 packet = round->lane / HB_CHUNK_LINES;
   HB_UNROLL for (u32 i = 0; i < HB_CHUNK_LINES; ++i, packet += n_teams) {
-    const HbWindow window = hb_window(round, round->slots[packet]);
+    const HbWindow window = hb_window(round, hb_moved_slot(moved, packet));
     LOCAL const u32* words = tile + packet * HB_TILE_ROW_WORDS + round->lane % HB_CHUNK_LINES * 4u;
     if (line < window.n_lines) {
       HbLine value;

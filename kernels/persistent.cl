@@ -9,9 +9,12 @@
 #include "packet.h"
 
 #ifdef HB_USER_KERNEL
+#define HB_LOCAL_WORDS HB_SCRATCH_WORDS
 #include "user.cl"
 #else
+#define HB_LOCAL_WORDS HB_GROUP_WORDS
 #include "forward.cl"
+#include "ipsec.cl"
 #include "limit.cl"
 #include "litmus.cl"
 #include "nids.cl"
@@ -27,6 +30,9 @@ DEVICE void hb_round(u32 nf, const HbRound* round) {
   switch (nf) {
     case HB_GPU_NF_NIDS:
       hb_round_nids(round);
+      break;
+    case HB_GPU_NF_IPSEC:
+      hb_round_ipsec(round);
       break;
     case HB_GPU_NF_LIMIT_READ:
       hb_round_limit(round, 0);
@@ -76,7 +82,7 @@ DEVICE u32 hb_await_round(GLOBAL HbQueueControl* queue, GLOBAL HbSliceControl* s
 /// @param table   the NF's read-only table
 KERNEL void hb_persistent(GLOBAL u8* region, GLOBAL const u8* launch_block,
                           GLOBAL const u8* table) {
-  LOCAL_WORDS(shared, 1 + HB_SCRATCH_WORDS);
+  LOCAL_WORDS(shared, 1 + HB_LOCAL_WORDS);
   GLOBAL const HbLaunch* launch = (GLOBAL const HbLaunch*)launch_block;
   const u64 work_group = ((GLOBAL const u32*)(launch_block + sizeof(HbLaunch)))[GROUP_ID()];
   const u32 nf = launch->nf;
@@ -115,6 +121,7 @@ KERNEL void hb_persistent(GLOBAL u8* region, GLOBAL const u8* launch_block,
     const u64 at = (work_group * n_rounds + (done & (n_rounds - 1))) * round.n_lanes;
     round.slots = (GLOBAL const u64*)(region + slots_offset) + at;
     round.results = (GLOBAL u64*)(region + results_offset) + at;
+    round.words = (GLOBAL const HbSlotWords*)(region + launch->words) + at;
     hb_round(nf, &round);
     ++done;
     GROUP_BARRIER();  // every lane's results and packets, before lane 0 says that they are there

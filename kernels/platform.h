@@ -98,7 +98,7 @@ struct HbHostItem {
   void* state;
   u32* local;  ///< the group's local memory, kHostLocalWords words
 };
-inline constexpr u32 kHostLocalWords = 2064;
+inline constexpr u32 kHostLocalWords = 10592;
 inline thread_local HbHostItem hb_host_item{};
 #define ATOMIC_LOAD_ACQUIRE(word) \
   std::atomic_ref<u32>(*const_cast<u32*>(word)).load(std::memory_order_acquire)

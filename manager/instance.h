@@ -90,6 +90,8 @@ struct Instance {
   double pause_us = 0;              ///< of the slice's last change
   SliceTable table;                 ///< of a GPU NF: what gpu_host needs to add its slice
   SliceTable next_table;            ///< what it is about to replace that by
+  std::string surviving;            ///< the file with its surviving block, empty: none
+  std::uint64_t surviving_bytes = 0;
 
   // Its end.
   bool offers = false;   ///< it shall be routed to: it has been running, and nobody has said stop

@@ -159,6 +159,8 @@ json Controller::register_nf(int connection, const json& message, int pidfd) {
     }
     surviving = *kept;
   }
+  instance.surviving = surviving;
+  instance.surviving_bytes = message.value("surviving_bytes", std::uint64_t{0});
   instance.pidfd = pidfd;
   instance.connection = connection;
   instance.start_order = next_start_order_++;
@@ -356,7 +358,9 @@ void Controller::add_slice(Instance& instance) {
                 {"waiting_room", instance.waiting_room->value},
                 {"copy_queues", queues},
                 {"version", instance.table_version},
-                {"work_groups", instance.work_groups}};
+                {"work_groups", instance.work_groups},
+                {"surviving", instance.surviving},
+                {"surviving_bytes", instance.surviving_bytes}};
   name_files(instance.table, order);
   server_.send(gpu_.connection(), order);
 }

@@ -10,29 +10,11 @@
 #include <cstring>
 
 namespace hb {
+namespace {
 
-Result<MemoryFile> MemoryFile::make(const std::string& name, std::span<const std::byte> bytes) {
-  MemoryFile file(memfd_create(name.c_str(), MFD_CLOEXEC));
-  if (file.fd_ < 0)
-    return Error{fmt::format("no memory file can be made: {}", std::strerror(errno)), ""};
-  for (std::size_t written = 0; written < bytes.size();) {
-    const ssize_t n = write(file.fd_, bytes.data() + written, bytes.size() - written);
-    if (n <= 0)
-      return Error{fmt::format("{} bytes can't be stored: {}", bytes.size(), std::strerror(errno)),
-                   "free memory"};
-    written += static_cast<std::size_t>(n);
-  }
-  return file;
-}
-
-MemoryFile::~MemoryFile() {
-  if (fd_ >= 0) close(fd_);
-}
-
-std::string MemoryFile::path() const { return fmt::format("/proc/{}/fd/{}", getpid(), fd_); }
-
-Result<std::string> read_file(const std::string& path) {
-  std::string content;
+template <typename Content>
+Result<Content> read_into(const std::string& path) {
+  Content content;
   if (path.empty()) return content;
   const auto failed = [&] {
     return Error{fmt::format("'{}' can't be read: {}", path, std::strerror(errno)),
@@ -57,6 +39,34 @@ Result<std::string> read_file(const std::string& path) {
   close(fd);
   content.resize(at);
   return content;
+}
+
+}  // namespace
+
+Result<MemoryFile> MemoryFile::make(const std::string& name, std::span<const std::byte> bytes) {
+  MemoryFile file(memfd_create(name.c_str(), MFD_CLOEXEC));
+  if (file.fd_ < 0)
+    return Error{fmt::format("no memory file can be made: {}", std::strerror(errno)), ""};
+  for (std::size_t written = 0; written < bytes.size();) {
+    const ssize_t n = write(file.fd_, bytes.data() + written, bytes.size() - written);
+    if (n <= 0)
+      return Error{fmt::format("{} bytes can't be stored: {}", bytes.size(), std::strerror(errno)),
+                   "free memory"};
+    written += static_cast<std::size_t>(n);
+  }
+  return file;
+}
+
+MemoryFile::~MemoryFile() {
+  if (fd_ >= 0) close(fd_);
+}
+
+std::string MemoryFile::path() const { return fmt::format("/proc/{}/fd/{}", getpid(), fd_); }
+
+Result<std::string> read_file(const std::string& path) { return read_into<std::string>(path); }
+
+Result<SecretVector<std::byte>> read_secret_bytes(const std::string& path) {
+  return read_into<SecretVector<std::byte>>(path);
 }
 
 }  // namespace hb

@@ -7,6 +7,7 @@
 #include <utility>
 
 #include "nf_lib/result.h"
+#include "nf_lib/secret_memory.h"
 
 namespace hb {
 
@@ -30,6 +31,9 @@ class MemoryFile {
   explicit MemoryFile(int fd) : fd_(fd) {}
   int fd_ = -1;
 };
+
+/// The same into memory for secrets.
+Result<SecretVector<std::byte>> read_secret_bytes(const std::string& path);
 
 /// Reads a file once, into memory of this process: what is checked is what is used, whatever its
 /// writer does to the file meanwhile.

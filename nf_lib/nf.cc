@@ -14,6 +14,12 @@ Result<std::string> NetworkFunction::reload(std::span<const std::string> /*args*
   return nothing_to_reload();
 }
 
+Result<MemoryFile> GpuNetworkFunction::table_file() {
+  const Result<std::vector<std::byte>> bytes = table();
+  if (!bytes) return bytes.error();
+  return MemoryFile::make("hummingbird-table", *bytes);
+}
+
 Result<std::string> GpuNetworkFunction::reload(std::span<const std::string> /*args*/) {
   return nothing_to_reload();
 }

@@ -15,6 +15,7 @@
 #include "nf_lib/control_layout.h"
 #include "nf_lib/copy_queue.h"
 #include "nf_lib/kernel_file.h"
+#include "nf_lib/memory_file.h"
 #include "nf_lib/packet_meta.h"
 #include "nf_lib/result.h"
 #include "nf_lib/verdict.h"
@@ -138,6 +139,9 @@ class GpuNetworkFunction {
   virtual Result<void> describe(NfDescription& /*description*/) { return {}; }
   /// The kernel's read-only table, in the layout of kernels/<kernel>_table.h; may be empty.
   virtual Result<std::vector<std::byte>> table() { return std::vector<std::byte>{}; }
+  /// The same as a file that gpu_host can read: for tables with secrets, which belong into no other
+  /// memory than a SecretVector's.
+  virtual Result<MemoryFile> table_file();
   /// A packet for which the kernel set HB_RESULT_COPY_TO_CPU. Same thread as setup().
   /// @param bytes  the packet as it left the GPU NF
   virtual void on_copy(const CopyRecord& /*record*/,

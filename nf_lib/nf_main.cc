@@ -95,10 +95,8 @@ struct DeviceFiles {
 };
 
 Result<DeviceFiles> device_files(GpuNetworkFunction& nf) {
-  const Result<std::vector<std::byte>> table = nf.table();
+  Result<MemoryFile> table_file = nf.table_file();
   fault_point("table_made");
-  if (!table) return table.error();
-  Result<MemoryFile> table_file = MemoryFile::make("hummingbird-table", *table);
   if (!table_file) return table_file.error();
   DeviceFiles files{std::move(*table_file), std::nullopt};
   if (const KernelFile* const kernel = nf.kernel_file()) {

@@ -46,6 +46,7 @@ RegionLayout plan_region(const RegionDemand& d) {
   layout.queue_controls = place(std::uint64_t{d.n_work_groups} * sizeof(HbQueueControl));
   layout.slots = place(slot_bytes);
   layout.results = place(slot_bytes);
+  layout.words = place(slot_bytes / sizeof(u64) * sizeof(HbSlotWords));
   layout.slice_controls = place(kMaxSlices * sizeof(HbSliceControl));
   layout.litmus = place(4096, 4096);
   layout.n_copy_queues = d.n_copy_queues;

@@ -46,6 +46,7 @@ struct RegionLayout {
   std::uint64_t queue_controls;  ///< HbQueueControl[n_work_groups]
   std::uint64_t slots;           ///< u64[n_work_groups][n_rounds][work_group_size]
   std::uint64_t results;         ///< same shape
+  std::uint64_t words;           ///< HbSlotWords, same shape
   std::uint64_t slice_controls;  ///< HbSliceControl[kMaxSlices]
   std::uint64_t litmus;          ///< one page-sized scratch area for the litmus test
   std::uint64_t copy_queues;
@@ -58,7 +59,7 @@ struct RegionLayout {
   std::uint32_t n_copy_queues, copy_records, copy_bytes;
   std::uint32_t reserved;
 };
-static_assert(sizeof(RegionLayout) == 17 * 8 + 12 * 4);
+static_assert(sizeof(RegionLayout) == 18 * 8 + 12 * 4);
 
 /// @return the layout; pages of page_bytes, rings first, packets last
 RegionLayout plan_region(const RegionDemand& demand);
@@ -117,6 +118,10 @@ class RegionView {
   }
   [[nodiscard]] u64* results(std::uint32_t work_group) const noexcept {
     return at<u64>(layout_.results) + std::uint64_t{work_group} * slots_per_queue();
+  }
+  /// The private words of those slots.
+  [[nodiscard]] HbSlotWords* words(std::uint32_t work_group) const noexcept {
+    return at<HbSlotWords>(layout_.words) + std::uint64_t{work_group} * slots_per_queue();
   }
   [[nodiscard]] std::uint32_t slots_per_queue() const noexcept {
     return layout_.n_rounds * layout_.work_group_size;

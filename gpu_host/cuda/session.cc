@@ -230,6 +230,7 @@ Result<DeviceMemory> upload(Session& session, std::span<const std::byte> bytes) 
       session.api().copy_in_async(memory->get(), pinned->data(), size, memory->stream().get());
   Result<void> done = code == kSuccess ? memory->stream().wait("copy a table in")
                                        : Result<void>(session.error("copy a table in", code));
+  explicit_bzero(pinned->data(), size);  // it may be a table of keys, and the memory stays
   session.give_back_host(*pinned);
   if (!done) return done.error();
   return memory;

@@ -94,12 +94,17 @@ class OpenClBackend final : public Backend {
   Result<std::shared_ptr<const DeviceTable>> upload_table(
       std::span<const std::byte> table) override {
     // Some runtimes keep the host's pointer until the copy is made: copied here, at once.
-    std::vector<std::byte> copy(std::max<std::size_t>(table.size(), 64));
+    SecretVector<std::byte> copy(std::max<std::size_t>(table.size(), 64));
     std::copy(table.begin(), table.end(), copy.begin());
-    Result<Buffer> buffer =
-        make_buffer(session_, CL_MEM_READ_ONLY | CL_MEM_COPY_HOST_PTR, copy.size(), copy.data());
+    // A device that is a CPU reads this very memory, so that keys lie in no other.
+    const bool is_cpu = session_.device.info.is_cpu;
+    Result<Buffer> buffer = make_buffer(
+        session_, CL_MEM_READ_ONLY | (is_cpu ? CL_MEM_USE_HOST_PTR : CL_MEM_COPY_HOST_PTR),
+        copy.size(), copy.data());
     if (!buffer) return buffer.error();
-    return std::shared_ptr<const DeviceTable>(std::make_shared<ClTable>(std::move(*buffer)));
+    if (!is_cpu) copy = {};
+    return std::shared_ptr<const DeviceTable>(
+        std::make_shared<ClTable>(std::move(*buffer), std::move(copy)));
   }
 
   Result<std::unique_ptr<DeviceSlice>> make_slice(const SliceSpec& spec) override {

@@ -7,6 +7,7 @@
 
 #include "gpu_host/backend.h"
 #include "gpu_host/opencl/cl_api.h"
+#include "nf_lib/secret_memory.h"
 
 namespace hb::opencl {
 
@@ -69,10 +70,13 @@ Result<Buffer> make_buffer(const Session& session, cl_mem_flags flags, std::size
 
 class ClTable : public DeviceTable {
  public:
-  explicit ClTable(Buffer buffer) : buffer_(std::move(buffer)) {}
+  /// @param bytes  what the buffer lies over, or none
+  ClTable(Buffer buffer, SecretVector<std::byte> bytes)
+      : bytes_(std::move(bytes)), buffer_(std::move(buffer)) {}
   [[nodiscard]] cl_mem memory() const { return buffer_.get(); }
 
  private:
+  SecretVector<std::byte> bytes_;
   Buffer buffer_;
 };
 

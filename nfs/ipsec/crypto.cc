@@ -26,45 +26,33 @@ std::uint32_t icv_offset(const CryptoJob& job) {
 
 }  // namespace
 
-Result<IvGenerator> IvGenerator::random() {
-  std::array<std::uint8_t, kSeedBytes> seed;
+Result<SecretIvKey> Crypto::random_iv_key() const {
+  std::array<std::uint8_t, IvKey::kSeedBytes> seed;
   if (getrandom(seed.data(), seed.size(), 0) != static_cast<ssize_t>(seed.size()))
     return Error{"the kernel gives no random bytes", "Linux 3.17 or later is needed"};
-  IvGenerator generator(seed);
+  SecretIvKey key = iv_key(seed);
   explicit_bzero(seed.data(), seed.size());
-  return generator;
+  return key;
 }
 
-IvGenerator::IvGenerator(std::span<const std::uint8_t, kSeedBytes> seed) : memory_(1) {
-  pool_ = memory_.data();
-  std::memcpy(pool_->data(), seed.data(), kSeedBytes);
-}
-
-void IvGenerator::refill(IMB_MGR* manager) noexcept {
-  alignas(16) std::uint8_t round_keys[15 * 16];
+SecretIvKey Crypto::iv_key(std::span<const std::uint8_t, IvKey::kSeedBytes> seed) const {
+  SecretIvKey key(1);
   alignas(16) std::uint8_t unused[15 * 16];
-  alignas(16) const std::uint8_t counter[16] = {};
-  IMB_AES_KEYEXP_128(manager, pool_->data(), round_keys, unused);
-  pool_->fill(0);
-  IMB_JOB* job = IMB_GET_NEXT_JOB(manager);
-  *job = IMB_JOB{};
-  job->cipher_mode = IMB_CIPHER_CNTR;
-  job->cipher_direction = IMB_DIR_ENCRYPT;
-  job->chain_order = IMB_ORDER_CIPHER_HASH;
-  job->hash_alg = IMB_AUTH_NULL;
-  job->enc_keys = round_keys;
-  job->dec_keys = round_keys;
-  job->key_len_in_bytes = 16;
-  job->src = pool_->data();
-  job->dst = pool_->data();
-  job->msg_len_to_cipher_in_bytes = pool_->size();
-  job->iv = counter;
-  job->iv_len_in_bytes = 16;
-  job = IMB_SUBMIT_JOB(manager);
-  while (job == nullptr) job = IMB_FLUSH_JOB(manager);
-  imb_clear_mem(round_keys, sizeof(round_keys));
+  IMB_AES_KEYEXP_128(manager_, seed.data(), key.front().round_keys.data(), unused);
   imb_clear_mem(unused, sizeof(unused));
-  used_ = 0;
+  return key;
+}
+
+void Crypto::make_iv(const IvKey& key, std::uint64_t sequence, std::uint32_t spi, std::uint32_t sa,
+                     std::uint8_t* to) const noexcept {
+  alignas(16) std::uint8_t input[16];
+  put_be32(input, sequence >> 32);
+  put_be32(input + 4, sequence);
+  put_be32(input + 8, spi);
+  put_be32(input + 12, sa);
+  // One block of cipher feedback over zeros is the cipher of its IV.
+  alignas(16) constexpr std::uint8_t kZeros[16] = {};
+  IMB_AES128_CFB_ONE(manager_, to, kZeros, input, key.round_keys.data(), 16);
 }
 
 Result<Crypto> Crypto::make() {

@@ -9,10 +9,10 @@
 #include <span>
 
 #include "kernels/esp_layout.h"
+#include "nf_lib/esp/sa_state.h"
 #include "nf_lib/limits.h"
 #include "nf_lib/result.h"
 #include "nfs/ipsec/sa.h"
-#include "nfs/ipsec/sa_state.h"
 
 namespace hb::ipsec {
 
@@ -38,30 +38,15 @@ struct CryptoJob {
   bool ok = false;  ///< result: opening, the ICV was right
 };
 
-/// Random bytes that nobody can foretell: AES-128 in counter mode with a key of the kernel's, which
-/// is replaced by its own output at each refill, so that nothing remembers earlier output.
-class IvGenerator {
- public:
+/// Makes the IVs of CBC, which nobody must be able to foretell (RFC 3602 section 3): AES-128, keyed
+/// with the kernel's random numbers, of the packet's sequence number, SPI and SA. No SA has a
+/// number twice, so no input comes twice under one key. NIST SP 800-38A appendix C describes this
+/// way.
+struct IvKey {
   static constexpr std::size_t kSeedBytes = 16;
-  /// Seeds from getrandom.
-  static Result<IvGenerator> random();
-  /// For tests, and twins that must agree.
-  explicit IvGenerator(std::span<const std::uint8_t, kSeedBytes> seed);
-
-  /// 16 fresh bytes. Only while no job of the manager is under way.
-  void next(IMB_MGR* manager, std::uint8_t* to) noexcept {
-    if (used_ == kIvs) refill(manager);
-    __builtin_memcpy(to, pool_->data() + kSeedBytes + 16 * used_++, 16);
-  }
-
- private:
-  static constexpr std::size_t kIvs = 256;
-  void refill(IMB_MGR* manager) noexcept;
-
-  SecretVector<std::array<std::uint8_t, kSeedBytes + 16 * kIvs>> memory_;
-  std::array<std::uint8_t, kSeedBytes + 16 * kIvs>* pool_ = nullptr;  ///< the key, then IVs
-  std::size_t used_ = kIvs;
+  alignas(16) std::array<std::uint8_t, 11 * 16> round_keys;
 };
+using SecretIvKey = SecretVector<IvKey>;  ///< of one
 
 /// One thread's multi-buffer manager.
 class Crypto {
@@ -75,6 +60,14 @@ class Crypto {
   [[nodiscard]] SaId identify(const SaConfig& config) const noexcept;
   /// Seals or opens all of them, n <= kMaxBurst. Headers and IVs are in place.
   void run(std::span<CryptoJob> jobs) noexcept;
+
+  [[nodiscard]] Result<SecretIvKey> random_iv_key() const;
+  /// For tests, and twins that must agree.
+  [[nodiscard]] SecretIvKey iv_key(std::span<const std::uint8_t, IvKey::kSeedBytes> seed) const;
+  /// @param sa  index in the table that the key belongs to
+  /// @param to  16 bytes
+  void make_iv(const IvKey& key, std::uint64_t sequence, std::uint32_t spi, std::uint32_t sa,
+               std::uint8_t* to) const noexcept;
 
   [[nodiscard]] IMB_MGR* manager() const noexcept { return manager_; }
 

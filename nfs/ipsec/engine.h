@@ -7,11 +7,10 @@
 #include <memory>
 #include <span>
 
-#include "nf_lib/decode.h"
+#include "nf_lib/esp/gate.h"
 #include "nf_lib/limits.h"
 #include "nfs/ipsec/crypto.h"
-#include "nfs/ipsec/drop.h"
-#include "nfs/ipsec/sa_table.h"
+#include "nfs/ipsec/sa.h"
 
 namespace hb::ipsec {
 
@@ -25,23 +24,16 @@ struct Frame {
   [[nodiscard]] std::uint8_t* data() const noexcept { return buffer + offset; }
 };
 
-struct EngineOptions {
-  TableOptions table;
-  std::uint32_t mtu = 65535;  ///< the largest outer packet
-};
-
-/// What became of a frame.
-struct Outcome {
-  bool passes = false;
-  Drop drop = Drop::kNotIp;  ///< if it does not
-};
+/// The file's SAs and policies, as a gate takes them.
+GateConfig gate_config(const SaFile& file, const GateOptions& options, const Crypto& crypto);
 
 /// Seals and opens. One thread.
 class Engine {
  public:
   /// @param states  of the surviving block; outlives the engine
-  static Result<std::unique_ptr<Engine>> make(const SaFile& file, const EngineOptions& options,
-                                              SaStates& states, Crypto crypto, IvGenerator ivs);
+  /// @param iv_key  of the first table; each later one gets a random one
+  static Result<std::unique_ptr<Engine>> make(const SaFile& file, const GateOptions& options,
+                                              SaStates& states, Crypto crypto, SecretIvKey iv_key);
 
   /// @param frames    at most kMaxBurst, in the order in which they leave
   /// @param outcomes  same length
@@ -57,35 +49,33 @@ class Engine {
   /// Takes a table that was offered, and frees the one before it: its keys are wiped.
   void take_reloaded() noexcept;
 
-  [[nodiscard]] SaTable& table() noexcept { return *table_; }
+  [[nodiscard]] SaTable& table() noexcept { return keyed_->gate->table(); }
 
  private:
-  /// A frame whose ciphering is under way.
-  struct Pending {
-    Sa* sa = nullptr;
-    std::uint32_t frame = 0;
-    std::uint32_t l2_bytes = 0;
-    std::uint32_t ip_at = 0;  ///< of the outer header, opening; from the frame's start
-    std::uint32_t inner_bytes = 0;
+  /// The SAs with their keys.
+  struct Keyed {
+    std::unique_ptr<Gate> gate;
+    SecretVector<SaKeys> keys;  ///< of the gate's SAs
+    SecretIvKey iv_key;
   };
 
-  Engine(const EngineOptions& options, SaStates& states, Crypto crypto, IvGenerator ivs)
-      : options_(options), states_(&states), crypto_(std::move(crypto)), ivs_(std::move(ivs)) {}
+  Engine(const GateOptions& options, SaStates& states, Crypto crypto)
+      : options_(options), states_(&states), crypto_(std::move(crypto)) {}
 
-  [[nodiscard]] bool is_inbound(const DecodedPacket& packet) const noexcept;
-  Outcome begin_seal(Frame& frame, const DecodedPacket& packet, std::uint32_t index) noexcept;
-  Outcome begin_open(Frame& frame, const DecodedPacket& packet, std::uint32_t index) noexcept;
-  Outcome begin_unprotected(const DecodedPacket& packet) const noexcept;
-  Outcome finish_open(Frame& frame, const Pending& pending, const CryptoJob& job) noexcept;
+  Result<std::unique_ptr<Keyed>> make_keyed(const SaFile& file, const Crypto& crypto,
+                                            SecretIvKey iv_key) const;
+  void begin_seal(Frame& frame, const Order& order) noexcept;
+  void begin_open(const Frame& frame, const Order& order) noexcept;
+  Outcome finish(Frame& frame, const Order& order, const CryptoJob& job) noexcept;
 
-  EngineOptions options_;
+  GateOptions options_;
   SaStates* states_;
   Crypto crypto_;
-  IvGenerator ivs_;
-  std::unique_ptr<SaTable> table_;
-  std::atomic<SaTable*> offered_{nullptr};  ///< owned by it until it is taken
+  std::unique_ptr<Keyed> keyed_;
+  std::atomic<Keyed*> offered_{nullptr};  ///< owned by it until it is taken
   std::array<CryptoJob, kMaxBurst> jobs_;
-  std::array<Pending, kMaxBurst> pending_;
+  std::array<Order, kMaxBurst> orders_;  ///< of the jobs
+  std::array<std::uint32_t, kMaxBurst> frame_of_;
   std::size_t n_jobs_ = 0;
 };
 

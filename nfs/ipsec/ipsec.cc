@@ -7,6 +7,8 @@
 #include <array>
 
 #include "nf_lib/clock.h"
+#include "nfs/ipsec/device_table.h"
+#include "nfs/ipsec/sa_file.h"
 
 namespace hb::ipsec {
 namespace {
@@ -23,6 +25,28 @@ void log_warnings(const SaFile& file) {
   for (const std::string& warning : file.warnings) spdlog::warn("{}", warning);
 }
 
+Result<std::string> reload_path(std::span<const std::string> args, const std::string& now) {
+  if (args.size() > 1)
+    return Error{"reload takes one file", "give an SA file, or nothing for the same one again"};
+  return args.empty() ? now : args.front();
+}
+
+std::string summary_of(const SaFile& file, const std::string& path) {
+  return fmt::format("{} SAs and {} policies from '{}'", file.sas.size(), file.policies.size(),
+                     path);
+}
+
+void log_counters(std::uint32_t spi, const IpAddress& dst, const SaState& state) {
+  const auto get = [](const std::atomic<std::uint64_t>& n) {
+    return n.load(std::memory_order_relaxed);
+  };
+  spdlog::info(
+      "SA {:#x} to {}: {} packets, {} bytes, {} replayed, {} with a bad ICV, {} otherwise "
+      "dropped",
+      spi, to_string(dst), get(state.packets), get(state.bytes), get(state.replayed),
+      get(state.bad_icv), get(state.dropped));
+}
+
 }  // namespace
 
 NfDescription description() {
@@ -37,44 +61,48 @@ NfDescription description() {
   return description;
 }
 
-void Ipsec::add_options(CLI::App& app) {
-  app.add_option("--sa", path_,
+void Options::add_to(CLI::App& app) {
+  app.add_option("--sa", path,
                  "SAs and policies, as 'ip xfrm state' and 'ip xfrm policy' print or take them")
       ->required()
       ->type_name("FILE");
-  app.add_option("--direction", direction_,
+  app.add_option("--direction", direction,
                  "encrypt: seal all; decrypt: open all; both: open ESP to own addresses, seal the "
                  "rest")
       ->check(CLI::IsMember({"encrypt", "decrypt", "both"}))
       ->capture_default_str();
-  app.add_option("--mtu", mtu_, "the largest outer packet in bytes; larger ones are dropped")
+  app.add_option("--mtu", mtu, "the largest outer packet in bytes; larger ones are dropped")
       ->check(CLI::Range(128u, 65535u))
       ->capture_default_str();
-  app.add_option("--ttl", ttl_, "TTL or hop limit of outer headers")
+  app.add_option("--ttl", ttl, "TTL or hop limit of outer headers")
       ->check(CLI::Range(1u, 255u))
       ->capture_default_str();
-  app.add_flag("--decrement-ttl", decrement_ttl_,
+  app.add_flag("--decrement-ttl", decrement_ttl,
                "take one from inner TTLs, as a gateway that forwards; else a router NF does");
 }
 
+GateOptions Options::gate() const {
+  return {.direction = parse_direction(direction),
+          .ttl = static_cast<std::uint8_t>(ttl),
+          .decrement_ttl = decrement_ttl,
+          .mtu = mtu};
+}
+
 Result<void> Ipsec::setup(NfContext& context) {
-  const Result<SaFile> file = read_sa_file(path_);
+  const Result<SaFile> file = read_sa_file(options_.path);
   if (!file) return file.error();
   log_warnings(*file);
   Result<Crypto> crypto = Crypto::make();
   if (!crypto) return crypto.error();
-  Result<IvGenerator> ivs = IvGenerator::random();
-  if (!ivs) return ivs.error();
+  Result<SecretIvKey> iv_key = crypto->random_iv_key();
+  if (!iv_key) return iv_key.error();
   states_ = std::make_unique<SaStates>(context.surviving());
-  const EngineOptions options{.table = {.direction = parse_direction(direction_),
-                                        .ttl = static_cast<std::uint8_t>(ttl_),
-                                        .decrement_ttl = decrement_ttl_},
-                              .mtu = mtu_};
-  auto engine = Engine::make(*file, options, *states_, std::move(*crypto), std::move(*ivs));
+  auto engine =
+      Engine::make(*file, options_.gate(), *states_, std::move(*crypto), std::move(*iv_key));
   if (!engine) return engine.error();
   engine_ = std::move(*engine);
   spdlog::info("{} SAs and {} policies from '{}', direction {}", file->sas.size(),
-               file->policies.size(), path_, direction_);
+               file->policies.size(), options_.path, options_.direction);
   return {};
 }
 
@@ -95,16 +123,14 @@ void Ipsec::process_burst(std::span<rte_mbuf* const> burst, std::span<Verdict> v
 }
 
 Result<std::string> Ipsec::reload(std::span<const std::string> args) {
-  if (args.size() > 1)
-    return Error{"reload takes one file", "give an SA file, or nothing for the same one again"};
-  const std::string path = args.empty() ? path_ : args.front();
-  const Result<SaFile> file = read_sa_file(path);
+  const Result<std::string> path = reload_path(args, options_.path);
+  if (!path) return path;
+  const Result<SaFile> file = read_sa_file(*path);
   if (!file) return file.error();
   log_warnings(*file);
   if (const Result<void> reloaded = engine_->reload(*file); !reloaded) return reloaded.error();
-  path_ = path;
-  return fmt::format("{} SAs and {} policies from '{}'", file->sas.size(), file->policies.size(),
-                     path);
+  options_.path = *path;
+  return summary_of(*file, *path);
 }
 
 void Ipsec::tick(std::uint64_t) noexcept {
@@ -115,17 +141,58 @@ void Ipsec::tick(std::uint64_t) noexcept {
 
 void Ipsec::tear_down() noexcept {
   if (engine_ == nullptr) return;
-  for (const Sa& sa : engine_->table().sas()) {
-    const auto get = [](const std::atomic<std::uint64_t>& n) {
-      return n.load(std::memory_order_relaxed);
-    };
-    spdlog::info(
-        "SA {:#x} to {}: {} packets, {} bytes, {} replayed, {} with a bad ICV, {} otherwise "
-        "dropped",
-        sa.wire.spi, to_string(sa.dst), get(sa.state->packets), get(sa.state->bytes),
-        get(sa.state->replayed), get(sa.state->bad_icv), get(sa.state->dropped));
-  }
+  for (const Sa& sa : engine_->table().sas()) log_counters(sa.wire.spi, sa.dst, *sa.state);
   engine_.reset();  // keys are wiped here, reserved sequence numbers given back
+}
+
+Result<void> IpsecOnGpu::setup(NfContext& context) {
+  Result<SaFile> file = read_sa_file(options_.path);
+  if (!file) return file.error();
+  log_warnings(*file);
+  states_ = std::make_unique<SaStates>(context.surviving());
+  file_ = std::move(*file);
+  spdlog::info("{}, direction {}", summary_of(*file_, options_.path), options_.direction);
+  return {};
+}
+
+Result<MemoryFile> IpsecOnGpu::table_file() {
+  const Result<Crypto> crypto = Crypto::make();
+  if (!crypto) return crypto.error();
+  const Result<SecretIvKey> iv_key = crypto->random_iv_key();
+  if (!iv_key) return iv_key.error();
+  // Also makes records and says what can't be, before gpu_host does.
+  const auto gate = Gate::make(gate_config(*file_, options_.gate(), *crypto), *states_);
+  if (!gate) return gate.error();
+  return MemoryFile::make("hummingbird-table",
+                          build_device_table(*file_, options_.gate(), *crypto, iv_key->front()));
+}
+
+Result<std::string> IpsecOnGpu::reload(std::span<const std::string> args) {
+  const Result<std::string> path = reload_path(args, options_.path);
+  if (!path) return path;
+  Result<SaFile> file = read_sa_file(*path);
+  if (!file) return file.error();
+  log_warnings(*file);
+  before_ = std::exchange(file_, std::move(*file));
+  path_before_ = std::exchange(options_.path, *path);
+  return summary_of(*file_, *path);
+}
+
+void IpsecOnGpu::on_replaced(bool in_force) {
+  if (!in_force) {
+    file_ = std::move(before_);
+    options_.path = path_before_;
+  }
+  before_.reset();
+}
+
+void IpsecOnGpu::tear_down() noexcept {
+  const Result<Crypto> crypto = Crypto::make();
+  if (!crypto || !file_) return;
+  for (const SaConfig& sa : file_->sas)
+    if (const SaState* const state = states_->find_or_add(crypto->identify(sa), wall_clock_ns()))
+      log_counters(sa.spi, sa.dst, *state);
+  file_.reset();  // keys are wiped here
 }
 
 }  // namespace hb::ipsec

@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <tuple>
 
+#include "nfs/ipsec/secret_file.h"
 #include "nfs/ipsec/xfrm_state.h"
 
 namespace hb::ipsec {

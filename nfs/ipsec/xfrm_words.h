@@ -7,8 +7,8 @@
 #include <string_view>
 #include <vector>
 
+#include "nf_lib/esp/address.h"
 #include "nf_lib/result.h"
-#include "nfs/ipsec/address.h"
 #include "nfs/ipsec/sa.h"
 
 namespace hb::ipsec {

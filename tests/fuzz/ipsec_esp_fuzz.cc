@@ -35,11 +35,12 @@ std::unique_ptr<Engine> make_engine(Direction direction, SaStates& states) {
       "ip xfrm policy add src ::/0 dst ::/0 dir out tmpl src 2001:db8::1 dst 2001:db8::2 proto esp "
       "mode tunnel\n");
   auto crypto = Crypto::make();
-  const std::array<std::uint8_t, IvGenerator::kSeedBytes> seed = {7};
+  const std::array<std::uint8_t, IvKey::kSeedBytes> seed = {7};
   if (!file || !crypto) std::abort();
-  EngineOptions options;
-  options.table.direction = direction;
-  auto engine = Engine::make(*file, options, states, std::move(*crypto), IvGenerator(seed));
+  GateOptions options;
+  options.direction = direction;
+  SecretIvKey iv_key = crypto->iv_key(seed);
+  auto engine = Engine::make(*file, options, states, std::move(*crypto), std::move(iv_key));
   if (!engine) std::abort();
   return std::move(*engine);
 }

@@ -75,20 +75,26 @@ TEST(Movement, EveryByteOfEveryPacketPassesThroughTheTile) {
   for (std::uint32_t seed = 1; seed <= 20; ++seed) {
     Round round(seed);
     std::vector<u32> tile(HB_TILE_WORDS(kLanes));
+    std::vector<u32> moved(2 * kLanes);
     const HbRound first = round.of(0);
     std::uint32_t n_chunks = 0;
-    for (const u64 slot : round.slots) n_chunks = std::max(n_chunks, hb_n_chunks(&first, slot));
+    for (std::uint32_t lane = 0; lane < kLanes; ++lane) {
+      hb_set_moved_slot(moved.data(), lane, round.slots[lane]);
+      const u32 n_lines = hb_window(&first, round.slots[lane]).n_lines;
+      n_chunks = std::max(n_chunks, (n_lines + HB_CHUNK_LINES - 1) / HB_CHUNK_LINES);
+    }
     std::vector<std::vector<u8>> collected(kLanes);
     run_work_groups(1, kLanes, [&] {
       const HbRound own = round.of(LOCAL_ID());
       const u64 slot = own.slots[own.lane];
       const HbWindow window = hb_window(&own, slot);
       HbCarried carried;
-      hb_chunk_fetch(&own, 0, &carried);
+      hb_chunk_fetch(&own, moved.data(), 0, &carried);
       for (u32 chunk = 0; chunk < n_chunks; ++chunk) {
         GROUP_BARRIER();
-        hb_chunk_put(&own, tile.data(), &carried);
-        if (chunk + 1 < n_chunks) hb_chunk_fetch(&own, chunk + 1, &carried);
+        hb_chunk_put(&own, tile.data(), 0, &carried);
+        if (chunk + 1 < n_chunks)
+          hb_chunk_fetch(&own, moved.data(), (chunk + 1) * HB_CHUNK_LINES, &carried);
         GROUP_BARRIER();
         // This lane works on its own packet's bytes, and changes them.
         u8* const row = reinterpret_cast<u8*>(tile.data() + own.lane * HB_TILE_ROW_WORDS);
@@ -99,7 +105,7 @@ TEST(Movement, EveryByteOfEveryPacketPassesThroughTheTile) {
           row[i] = static_cast<u8>(~row[i]);
         }
         GROUP_BARRIER();
-        hb_chunk_store(&own, tile.data(), chunk);
+        hb_chunk_store(&own, moved.data(), tile.data(), chunk * HB_CHUNK_LINES);
       }
     });
     std::vector<u8> expected = round.before;

@@ -23,13 +23,13 @@ Bytes sealed_frame(const ReferenceSa& sa, std::uint64_t sequence, const Bytes& i
 }
 
 struct Sealer {
-  explicit Sealer(const std::string& text, EngineOptions options = one_way(Direction::kEncrypt))
+  explicit Sealer(const std::string& text, GateOptions options = one_way(Direction::kEncrypt))
       : engine(text, options, block) {}
   StateBlock block;
   EngineUnderTest engine;
 };
 struct Opener {
-  explicit Opener(const std::string& text, EngineOptions options = one_way(Direction::kDecrypt))
+  explicit Opener(const std::string& text, GateOptions options = one_way(Direction::kDecrypt))
       : engine(text, options, block) {}
   std::string open(Bytes frame) { return engine.process(frame); }
   StateBlock block;
@@ -60,7 +60,7 @@ TEST(Seal, BuildsAnIpv4Header) {
 TEST(Seal, FlagsChangeTheOuterHeader) {
   std::mt19937 rng(1);
   Sealer sealer(sa_text(kSa, "flag nopmtudisc noecn extra-flag dont-encap-dscp"),
-                {.table = {.direction = Direction::kEncrypt, .ttl = 7}});
+                {.direction = Direction::kEncrypt, .ttl = 7});
   Bytes frame = in_ethernet(ip4_packet(100, rng, 0xb9));
   ASSERT_EQ(sealer.engine.process(frame), "");
   EXPECT_EQ(frame[15], 0);
@@ -99,7 +99,7 @@ TEST(Seal, EthernetPaddingIsNotSealed) {
 
 TEST(Seal, RefusesWhatDoesNotFit) {
   std::mt19937 rng(1);
-  Sealer sealer(sa_text(kSa), {.table = {.direction = Direction::kEncrypt}, .mtu = 500});
+  Sealer sealer(sa_text(kSa), {.direction = Direction::kEncrypt, .mtu = 500});
   Bytes fits = in_ethernet(ip4_packet(430, rng));
   EXPECT_EQ(sealer.engine.process(fits), "");
   Bytes large = in_ethernet(ip4_packet(431, rng));
@@ -125,8 +125,7 @@ TEST(Seal, RefusesWhatIsNoIpPacket) {
 
 TEST(Seal, TtlGoesDownOnlyWhenAsked) {
   std::mt19937 rng(1);
-  Sealer sealer(sa_text(kGcm),
-                {.table = {.direction = Direction::kEncrypt, .decrement_ttl = true}});
+  Sealer sealer(sa_text(kGcm), {.direction = Direction::kEncrypt, .decrement_ttl = true});
   Bytes packet = ip4_packet(100, rng);
   Bytes frame = in_ethernet(packet);
   ASSERT_EQ(sealer.engine.process(frame), "");

@@ -1,4 +1,4 @@
-#include "nfs/ipsec/replay_window.h"
+#include "nf_lib/esp/replay_window.h"
 
 #include <gtest/gtest.h>
 

@@ -151,29 +151,32 @@ TEST(PublishedVectors, GcmInEsp) {
   }
 }
 
-// AES-128 in counter mode from a zero block: what NIST's AES known answers give for these keys.
-TEST(IvGenerator, IsTheKeystreamOfItsKeyAndNeverRepeats) {
+// One AES block by OpenSSL over sequence number, SPI and SA.
+TEST(IvKey, IvsAreTheCipherOfWhatNeverComesTwice) {
   auto crypto = Crypto::make();
   ASSERT_TRUE(crypto.ok());
-  IvGenerator ivs(EngineUnderTest::kSeed);
-  Bytes key(EngineUnderTest::kSeed.begin(), EngineUnderTest::kSeed.end());
+  const SecretIvKey key = crypto->iv_key(EngineUnderTest::kSeed);
   std::set<std::string> seen;
-  for (int refill = 0; refill < 3; ++refill) {
-    EVP_CIPHER_CTX* const context = EVP_CIPHER_CTX_new();
-    const Bytes zero(16 * 257), counter(16);
-    EVP_EncryptInit_ex(context, EVP_aes_128_ctr(), nullptr, key.data(), counter.data());
-    Bytes stream(zero.size());
-    int n = 0;
-    EVP_EncryptUpdate(context, stream.data(), &n, zero.data(), static_cast<int>(zero.size()));
-    EVP_CIPHER_CTX_free(context);
-    for (std::ptrdiff_t i = 1; i <= 256; ++i) {
-      Bytes iv(16);
-      ivs.next(crypto->manager(), iv.data());
-      ASSERT_EQ(iv, Bytes(stream.begin() + 16 * i, stream.begin() + 16 * (i + 1)));
+  EVP_CIPHER_CTX* const context = EVP_CIPHER_CTX_new();
+  EVP_EncryptInit_ex(context, EVP_aes_128_ecb(), nullptr, EngineUnderTest::kSeed.data(), nullptr);
+  for (std::uint64_t sequence = 0xfffffff0; sequence < 0x100000010; ++sequence) {
+    for (const std::uint32_t sa : {0u, 1u}) {
+      Bytes input, iv(16), wanted(32);
+      append_be32(input, sequence >> 32);
+      append_be32(input, sequence);
+      append_be32(input, 0x301);
+      append_be32(input, sa);
+      int n = 0;
+      EVP_EncryptUpdate(context, wanted.data(), &n, input.data(), 16);
+      wanted.resize(16);
+      crypto->make_iv(key.front(), sequence, 0x301, sa, iv.data());
+      ASSERT_EQ(iv, wanted);
       ASSERT_TRUE(seen.insert(to_hex(iv)).second);
     }
-    key.assign(stream.begin(), stream.begin() + 16);
   }
+  EVP_CIPHER_CTX_free(context);
+  EXPECT_NE(crypto->random_iv_key()->front().round_keys,
+            crypto->random_iv_key()->front().round_keys);
 }
 
 }  // namespace

@@ -26,6 +26,9 @@ class StateBlock {
   ~StateBlock() { std::free(memory_); }
   StateBlock(const StateBlock&) = delete;
   StateBlock& operator=(const StateBlock&) = delete;
+  std::span<std::byte> bytes() {
+    return {static_cast<std::byte*>(memory_), ipsec::SaStates::kBytes};
+  }
 
  private:
   void* memory_;
@@ -37,15 +40,15 @@ class StateBlock {
 /// An engine of its own process: key, SA file, surviving block.
 class EngineUnderTest {
  public:
-  EngineUnderTest(const std::string& text, ipsec::EngineOptions options, StateBlock& block)
+  EngineUnderTest(const std::string& text, ipsec::GateOptions options, StateBlock& block)
       : EngineUnderTest(text, options, block.states) {}
-  EngineUnderTest(const std::string& text, ipsec::EngineOptions options, ipsec::SaStates& states) {
+  EngineUnderTest(const std::string& text, ipsec::GateOptions options, ipsec::SaStates& states) {
     auto file = ipsec::parse_sa_file("test", text);
     EXPECT_TRUE(file.ok()) << (file.ok() ? "" : file.error().line());
     auto crypto = ipsec::Crypto::make();
     EXPECT_TRUE(crypto.ok());
-    auto made =
-        ipsec::Engine::make(*file, options, states, std::move(*crypto), ipsec::IvGenerator(kSeed));
+    ipsec::SecretIvKey iv_key = crypto->iv_key(kSeed);
+    auto made = ipsec::Engine::make(*file, options, states, std::move(*crypto), std::move(iv_key));
     EXPECT_TRUE(made.ok()) << (made.ok() ? "" : made.error().line());
     engine = std::move(*made);
   }
@@ -90,12 +93,12 @@ class EngineUnderTest {
   }
 
   std::unique_ptr<ipsec::Engine> engine;
-  static constexpr std::array<std::uint8_t, ipsec::IvGenerator::kSeedBytes> kSeed = {1, 2, 3};
+  static constexpr std::array<std::uint8_t, ipsec::IvKey::kSeedBytes> kSeed = {1, 2, 3};
 };
 
-inline ipsec::EngineOptions one_way(ipsec::Direction direction) {
-  ipsec::EngineOptions options;
-  options.table.direction = direction;
+inline ipsec::GateOptions one_way(ipsec::Direction direction) {
+  ipsec::GateOptions options;
+  options.direction = direction;
   return options;
 }
 

@@ -1,6 +1,7 @@
 // The SAs and policies at work: look-up by SPI and by policy, limits, counters.
 #pragma once
 
+#include <atomic>
 #include <cstdint>
 #include <memory>
 #include <optional>
@@ -8,25 +9,18 @@
 #include <string>
 #include <vector>
 
+#include "kernels/esp_layout.h"
+#include "nf_lib/esp/sa.h"
+#include "nf_lib/esp/sa_state.h"
+#include "nf_lib/result.h"
 #include "nf_lib/surviving.h"
-#include "nfs/ipsec/crypto.h"
-#include "nfs/ipsec/sa.h"
-#include "nfs/ipsec/sa_state.h"
 
 namespace hb::ipsec {
-
-enum class Direction : std::uint8_t { kEncrypt, kDecrypt, kBoth };
-
-struct TableOptions {
-  Direction direction = Direction::kBoth;
-  std::uint8_t ttl = 64;  ///< of outer headers
-  bool decrement_ttl = false;
-};
 
 /// One SA at work.
 struct alignas(64) Sa {
   HbEspSa wire{};
-  const SaKeys* keys = nullptr;
+  std::uint32_t index = 0;  ///< in the table
   SaState* state = nullptr;
   ReservedCounter sequence;
   std::uint32_t window = 0;  ///< 0: replays are not looked for
@@ -34,12 +28,14 @@ struct alignas(64) Sa {
   IpAddress src, dst;
   std::optional<Selector> selector;
   Limits limits;
-  bool expired = false;        ///< by time
+  /// By time. check_limits() writes it, which may be called on another thread than the packets'.
+  std::atomic<bool> expired{false};
   bool soft_reported = false;  ///< a soft limit was logged
   bool hard_reported = false;
 
   [[nodiscard]] bool is_spent() const noexcept {
-    return expired || state->packets.load(std::memory_order_relaxed) >= limits.hard_packets ||
+    return expired.load(std::memory_order_relaxed) ||
+           state->packets.load(std::memory_order_relaxed) >= limits.hard_packets ||
            state->bytes.load(std::memory_order_relaxed) >= limits.hard_bytes;
   }
   /// Counts a packet that was sealed or opened.
@@ -53,6 +49,9 @@ struct alignas(64) Sa {
   }
 };
 
+/// An SA's fixed part, as both twins take it.
+HbEspSa make_wire(const SaParameters& config, const GateOptions& options);
+
 /// What the policies say of an outgoing packet.
 struct Choice {
   PolicyAction action = PolicyAction::kBlock;
@@ -64,8 +63,7 @@ struct Choice {
 class SaTable {
  public:
   /// @param states  outlives the table
-  static Result<std::unique_ptr<SaTable>> make(const SaFile& file, const TableOptions& options,
-                                               SaStates& states, const Crypto& crypto);
+  static Result<std::unique_ptr<SaTable>> make(const GateConfig& config, SaStates& states);
   SaTable(const SaTable&) = delete;
   SaTable& operator=(const SaTable&) = delete;
 
@@ -91,7 +89,7 @@ class SaTable {
   /// Gives back the sequence numbers that were reserved and not used. Nothing is sealed after it.
   void give_back() noexcept;
 
-  /// Looks at limits by time, and collects what is to be said about any.
+  /// Looks at limits by time, and collects what is to be said about any. One thread, any one.
   /// @param now_ns  the wall clock
   std::vector<std::string> check_limits(std::uint64_t now_ns);
 
@@ -103,13 +101,11 @@ class SaTable {
   };
 
   SaTable() = default;
-  Result<void> add_sas(const SaFile& file, const TableOptions& options, SaStates& states,
-                       const Crypto& crypto);
-  Result<void> add_policies(const SaFile& file, Direction direction);
+  Result<void> add_sas(const GateConfig& config, SaStates& states);
+  Result<void> add_policies(const GateConfig& config);
   void index_inbound(const std::vector<bool>& is_inbound);
 
-  SecretVector<SaKeys> keys_;
-  std::vector<Sa> sas_;
+  std::vector<Sa> sas_;                ///< in the configuration's order
   std::vector<std::uint32_t> by_spi_;  ///< open addressing, a power of two; kNone is free
   std::vector<IpAddress> own_addresses_;
   std::vector<OutboundPolicy> outbound_;

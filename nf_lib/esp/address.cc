@@ -1,4 +1,4 @@
-#include "nfs/ipsec/address.h"
+#include "nf_lib/esp/address.h"
 
 #include <arpa/inet.h>
 

@@ -2,12 +2,10 @@
 #pragma once
 
 #include <cstddef>
-#include <string>
+#include <new>
 #include <vector>
 
-#include "nf_lib/result.h"
-
-namespace hb::ipsec {
+namespace hb {
 
 /// Maps zeroed pages that no core file, child process or (where the limit allows) swap will hold.
 /// @return null when there is no memory
@@ -34,7 +32,4 @@ struct SecretAllocator {
 template <typename T>
 using SecretVector = std::vector<T, SecretAllocator<T>>;
 
-/// Reads a whole file into secret memory.
-Result<SecretVector<char>> read_secret_file(const std::string& path);
-
-}  // namespace hb::ipsec
+}  // namespace hb

@@ -5,6 +5,8 @@
 #include <cstdint>
 #include <string_view>
 
+#include "kernels/esp_layout.h"
+
 namespace hb::ipsec {
 
 enum class Drop : std::uint32_t {
@@ -28,6 +30,14 @@ enum class Drop : std::uint32_t {
   kExhausted,       ///< the SA's sequence numbers are used up
   kCount
 };
+
+// Those that the device finds.
+static_assert(static_cast<std::uint32_t>(Drop::kBadIcv) == HB_ESP_DROP_BAD_ICV);
+static_assert(static_cast<std::uint32_t>(Drop::kBadPadding) == HB_ESP_DROP_BAD_PADDING);
+static_assert(static_cast<std::uint32_t>(Drop::kBadInner) == HB_ESP_DROP_BAD_INNER);
+static_assert(static_cast<std::uint32_t>(Drop::kCongestion) == HB_ESP_DROP_CONGESTION);
+static_assert(static_cast<std::uint32_t>(Drop::kDummy) == HB_ESP_DROP_DUMMY);
+static_assert(static_cast<std::uint32_t>(Drop::kTtlExpired) == HB_ESP_DROP_TTL_EXPIRED);
 
 inline constexpr std::array<std::string_view, static_cast<std::size_t>(Drop::kCount)> kDropNames = {
     "not_ip",     "malformed", "fragment", "no_policy",   "blocked",   "not_esp",

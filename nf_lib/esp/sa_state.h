@@ -7,14 +7,10 @@
 #include <cstdint>
 #include <span>
 
-#include "nfs/ipsec/replay_window.h"
-#include "nfs/ipsec/sa_file.h"
+#include "nf_lib/esp/replay_window.h"
+#include "nf_lib/esp/sa.h"
 
 namespace hb::ipsec {
-
-/// Names an SA and its key, so that another key under the same SPI starts anew: part of a hash over
-/// both, from which no key can be found. Never 0.
-using SaId = std::array<std::uint64_t, 2>;
 
 /// One SA's surviving state; zero bytes are a free record. One instance at a time works with an SA.
 struct alignas(128) SaState {

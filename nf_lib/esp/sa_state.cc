@@ -1,4 +1,4 @@
-#include "nfs/ipsec/sa_state.h"
+#include "nf_lib/esp/sa_state.h"
 
 namespace hb::ipsec {
 

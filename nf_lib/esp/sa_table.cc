@@ -1,4 +1,4 @@
-#include "nfs/ipsec/sa_table.h"
+#include "nf_lib/esp/sa_table.h"
 
 #include <fmt/format.h>
 
@@ -18,7 +18,16 @@ constexpr std::uint64_t kSequenceChunk = 1024;
 
 std::uint32_t spread(std::uint32_t spi) { return spi * 0x9e3779b1u; }  // Knuth's multiplier
 
-HbEspSa make_wire(const SaConfig& config, const TableOptions& options) {
+bool fits(const PolicyConfig& policy, const Sa& sa) {
+  return (policy.tunnel_src.version == 0 || policy.tunnel_src == sa.src) &&
+         (policy.tunnel_dst.version == 0 || policy.tunnel_dst == sa.dst) &&
+         (policy.reqid == 0 || policy.reqid == sa.reqid) &&
+         (policy.spi == 0 || policy.spi == sa.wire.spi);
+}
+
+}  // namespace
+
+HbEspSa make_wire(const SaParameters& config, const GateOptions& options) {
   HbEspSa wire{};
   const bool is_gcm = config.algorithm == Algorithm::kAesGcm;
   wire.spi = config.spi;
@@ -49,21 +58,10 @@ HbEspSa make_wire(const SaConfig& config, const TableOptions& options) {
   return wire;
 }
 
-bool fits(const PolicyConfig& policy, const Sa& sa) {
-  return (policy.tunnel_src.version == 0 || policy.tunnel_src == sa.src) &&
-         (policy.tunnel_dst.version == 0 || policy.tunnel_dst == sa.dst) &&
-         (policy.reqid == 0 || policy.reqid == sa.reqid) &&
-         (policy.spi == 0 || policy.spi == sa.wire.spi);
-}
-
-}  // namespace
-
-Result<std::unique_ptr<SaTable>> SaTable::make(const SaFile& file, const TableOptions& options,
-                                               SaStates& states, const Crypto& crypto) {
+Result<std::unique_ptr<SaTable>> SaTable::make(const GateConfig& config, SaStates& states) {
   std::unique_ptr<SaTable> table(new SaTable);
-  if (const auto added = table->add_sas(file, options, states, crypto); !added)
-    return added.error();
-  if (const auto added = table->add_policies(file, options.direction); !added) return added.error();
+  if (const auto added = table->add_sas(config, states); !added) return added.error();
+  if (const auto added = table->add_policies(config); !added) return added.error();
   return table;
 }
 
@@ -71,20 +69,17 @@ void SaTable::give_back() noexcept {
   for (Sa& sa : sas_) sa.sequence.give_back();
 }
 
-Result<void> SaTable::add_sas(const SaFile& file, const TableOptions& options, SaStates& states,
-                              const Crypto& crypto) {
-  keys_.resize(file.sas.size());
-  sas_.resize(file.sas.size());
-  for (std::size_t i = 0; i < file.sas.size(); ++i) {
-    const SaConfig& config = file.sas[i];
-    crypto.expand(config, keys_[i]);
+Result<void> SaTable::add_sas(const GateConfig& all, SaStates& states) {
+  sas_ = std::vector<Sa>(all.sas.size());
+  for (std::size_t i = 0; i < all.sas.size(); ++i) {
+    const SaParameters& config = all.sas[i];
     Sa& sa = sas_[i];
-    sa.wire = make_wire(config, options);
-    sa.keys = &keys_[i];
-    sa.state = states.find_or_add(crypto.identify(config), wall_clock_ns());
+    sa.wire = make_wire(config, all.options);
+    sa.index = static_cast<std::uint32_t>(i);
+    sa.state = states.find_or_add(all.ids[i], wall_clock_ns());
     if (sa.state == nullptr)
       return Error{
-          fmt::format("{}:{}: there is no room for another SA's sequence numbers", file.name,
+          fmt::format("{}:{}: there is no room for another SA's sequence numbers", all.name,
                       config.line),
           fmt::format("restart the manager: it keeps those of {} SAs, all that it has seen",
                       SaStates::kRecords)};
@@ -106,7 +101,8 @@ Result<void> SaTable::add_sas(const SaFile& file, const TableOptions& options, S
   return {};
 }
 
-Result<void> SaTable::add_policies(const SaFile& file, Direction direction) {
+Result<void> SaTable::add_policies(const GateConfig& file) {
+  const Direction direction = file.options.direction;
   std::vector<bool> is_inbound(sas_.size(), true);
   const bool has_outbound = std::ranges::any_of(
       file.policies, [](const PolicyConfig& p) { return p.direction == PolicyDirection::kOut; });
@@ -223,7 +219,8 @@ std::vector<std::string> SaTable::check_limits(std::uint64_t now_ns) {
              now_ns - from_ns >= seconds * kSecond;
     };
     const Limits& l = sa.limits;
-    sa.expired = passed(created, l.hard_seconds) || passed(used, l.hard_use_seconds);
+    sa.expired.store(passed(created, l.hard_seconds) || passed(used, l.hard_use_seconds),
+                     std::memory_order_relaxed);
     const auto tell = [&](bool reached, bool& reported, const char* what) {
       if (!reached || reported) return;
       reported = true;

@@ -1,8 +1,7 @@
-#include "nfs/ipsec/secret_memory.h"
+#include "nfs/ipsec/secret_file.h"
 
 #include <fcntl.h>
 #include <fmt/format.h>
-#include <sys/mman.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -16,24 +15,6 @@ namespace {
 constexpr std::size_t kMaxFileBytes = std::size_t{64} << 20;
 
 }  // namespace
-
-void* map_secret(std::size_t bytes) noexcept {
-  void* const memory =
-      mmap(nullptr, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-  if (memory == MAP_FAILED) return nullptr;
-  if (madvise(memory, bytes, MADV_DONTDUMP) != 0 || madvise(memory, bytes, MADV_DONTFORK) != 0) {
-    munmap(memory, bytes);
-    return nullptr;
-  }
-  mlock(memory, bytes);  // beyond RLIMIT_MEMLOCK it stays swappable; that is no reason to fail
-  return memory;
-}
-
-void unmap_secret(void* memory, std::size_t bytes) noexcept {
-  if (memory == nullptr) return;
-  explicit_bzero(memory, bytes);
-  munmap(memory, bytes);
-}
 
 Result<SecretVector<char>> read_secret_file(const std::string& path) {
   const int fd = open(path.c_str(), O_RDONLY | O_CLOEXEC);

@@ -1,0 +1,156 @@
+#include "nf_lib/esp/gate.h"
+
+#include "kernels/esp_headers.h"
+
+namespace hb::ipsec {
+namespace {
+
+constexpr std::uint64_t kLast32 = 0xffffffff;
+
+Order drop(Drop reason) { return {.action = Action::kDrop, .drop = reason}; }
+Order drop(Sa& sa, Drop reason) {
+  Sa::add(sa.state->dropped, 1);
+  return drop(reason);
+}
+Order pass() { return {.action = Action::kPass}; }
+
+SelectorKey selector_key(const DecodedPacket& packet) noexcept {
+  return {packet.ip_version, packet.protocol,   packet.has_ports, packet.src_port,
+          packet.dst_port,   packet.src.data(), packet.dst.data()};
+}
+
+}  // namespace
+
+Result<std::unique_ptr<Gate>> Gate::make(const GateConfig& config, SaStates& states) {
+  auto table = SaTable::make(config, states);
+  if (!table) return table.error();
+  return std::unique_ptr<Gate>(new Gate(config.options, std::move(*table)));
+}
+
+Order Gate::decide(const FrameView& frame) noexcept {
+  const DecodedPacket packet = decode_packet({frame.data, frame.length});
+  if (packet.status == DecodeStatus::kNotIp) return drop(Drop::kNotIp);
+  // Orders hold 16-bit lengths, as mbufs do.
+  if (!packet.ok() || frame.length > 0xffff) return drop(Drop::kMalformed);
+  if (!is_inbound(packet)) return decide_seal(frame, packet);
+  return packet.protocol == HB_ESP_PROTOCOL ? decide_open(frame, packet)
+                                            : decide_unprotected(packet);
+}
+
+/// Whether the frame goes the way of packets that come in from the untrusted side.
+bool Gate::is_inbound(const DecodedPacket& packet) const noexcept {
+  switch (options_.direction) {
+    case Direction::kEncrypt:
+      return false;
+    case Direction::kDecrypt:
+      return true;
+    default:
+      break;
+  }
+  // Both ways through one instance: ESP to one of our own addresses comes in, the rest goes out.
+  if (packet.protocol != HB_ESP_PROTOCOL) return false;
+  return table_->is_own_address(packet.ip_version, packet.dst.data());
+}
+
+Order Gate::decide_seal(const FrameView& frame, const DecodedPacket& packet) noexcept {
+  const Choice choice = table_->choose_outbound(selector_key(packet));
+  if (!choice.found) return drop(Drop::kNoPolicy);
+  if (choice.action == PolicyAction::kBlock) return drop(Drop::kBlocked);
+  if (choice.action == PolicyAction::kBypass) return pass();
+  if (choice.sa == nullptr) return drop(Drop::kNoSa);
+  Sa& sa = *choice.sa;
+  const HbEspSa& wire = sa.wire;
+  const std::uint8_t* const inner = frame.data + packet.ip_offset;
+  const std::uint32_t inner_bytes = hb_ip_stated_bytes(inner, frame.length - packet.ip_offset);
+  if (inner_bytes == 0) return drop(Drop::kMalformed);
+  if (sa.is_spent()) return drop(sa, Drop::kLifetime);
+
+  const std::uint32_t sealed_bytes = hb_esp_sealed_bytes(&wire, inner_bytes);
+  const std::uint32_t esp_bytes = hb_esp_bytes(&wire, sealed_bytes);
+  const std::uint32_t front = wire.outer_bytes + HB_ESP_HEADER_BYTES + wire.iv_bytes;
+  const std::uint32_t end = packet.ip_offset + sealed_bytes + wire.icv_bytes;
+  if (wire.outer_bytes + esp_bytes > options_.mtu || frame.headroom < front ||
+      end > frame.length + frame.tailroom)
+    return drop(sa, Drop::kTooBig);
+  if ((wire.flags & HB_ESP_DECREMENT) != 0 && hb_ip_ttl(inner) <= 1)
+    return drop(sa, Drop::kTtlExpired);
+  const std::uint64_t sequence = sa.sequence.next() + 1;
+  if ((wire.flags & HB_ESP_ESN) == 0 && sequence > kLast32) return drop(sa, Drop::kExhausted);
+  sa.count(inner_bytes);  // here, so that no packet in flight exceeds a limit
+  return {.action = Action::kSeal,
+          .sa = static_cast<std::uint16_t>(sa.index),
+          .ip_at = static_cast<std::uint16_t>(packet.ip_offset),
+          .bytes = static_cast<std::uint16_t>(inner_bytes),
+          .sequence = sequence};
+}
+
+Order Gate::decide_unprotected(const DecodedPacket& packet) const noexcept {
+  const Choice choice = table_->choose_unprotected(selector_key(packet));
+  if (choice.found && choice.action == PolicyAction::kBypass) return pass();
+  return drop(choice.found && choice.action == PolicyAction::kBlock ? Drop::kBlocked
+                                                                    : Drop::kNotEsp);
+}
+
+Order Gate::decide_open(const FrameView& frame, const DecodedPacket& packet) noexcept {
+  if (packet.is_fragment) return drop(Drop::kFragment);
+  const std::uint8_t* const ip = frame.data + packet.ip_offset;
+  if (hb_ip_stated_bytes(ip, frame.length - packet.ip_offset) == 0) return drop(Drop::kMalformed);
+  if (packet.ip_version == 4 && hb_ip4_checksum(ip, (ip[0] & 0x0fu) * 4) != 0)
+    return drop(Drop::kMalformed);
+  const std::uint8_t* const esp = frame.data + packet.ip_payload_offset;
+  const std::uint32_t esp_bytes = packet.ip_payload_length;
+  if (esp_bytes < HB_ESP_HEADER_BYTES) return drop(Drop::kMalformed);
+  Sa* const found = table_->find_inbound(hb_be32(esp), packet.ip_version, packet.dst.data());
+  if (found == nullptr) return drop(Drop::kNoSa);
+  Sa& sa = *found;
+  const HbEspSa& wire = sa.wire;
+  const std::uint32_t around = HB_ESP_HEADER_BYTES + wire.iv_bytes + wire.icv_bytes;
+  if (esp_bytes < around + wire.block_bytes || (esp_bytes - around) % wire.block_bytes != 0)
+    return drop(sa, Drop::kMalformed);
+  if (sa.is_spent()) return drop(sa, Drop::kLifetime);
+
+  std::uint64_t sequence = hb_be32(esp + 4);
+  if (sa.window != 0) {
+    if ((wire.flags & HB_ESP_ESN) != 0) {
+      const auto inferred = sa.state->window.infer(static_cast<std::uint32_t>(sequence), sa.window);
+      sequence = inferred.value_or(0);
+    }
+    if (!sa.state->window.may_pass(sequence, sa.window)) {
+      Sa::add(sa.state->replayed, 1);
+      return drop(Drop::kReplay);
+    }
+  }
+  return {.action = Action::kOpen,
+          .sa = static_cast<std::uint16_t>(sa.index),
+          .ip_at = static_cast<std::uint16_t>(packet.ip_offset),
+          .esp_at = static_cast<std::uint16_t>(packet.ip_payload_offset),
+          .bytes = static_cast<std::uint16_t>(esp_bytes),
+          .sequence = sequence};
+}
+
+Outcome Gate::settle(const Order& order, Outcome ciphered,
+                     std::span<const std::uint8_t> frame) noexcept {
+  Sa& sa = table_->sas()[order.sa];
+  const auto refuse = [&](std::atomic<std::uint64_t>& counter, Drop reason) {
+    Sa::add(counter, 1);
+    return Outcome{false, reason};
+  };
+  if (order.action == Action::kSeal)
+    return ciphered.passes ? ciphered : refuse(sa.state->dropped, ciphered.drop);
+  if (!ciphered.passes && ciphered.drop == Drop::kBadIcv)
+    return refuse(sa.state->bad_icv, Drop::kBadIcv);
+  // Whatever was sealed, the number has come: RFC 4303 section 3.4.3.
+  if (sa.window != 0 && !sa.state->window.mark(order.sequence, sa.window))
+    return refuse(sa.state->replayed, Drop::kReplay);
+  if (!ciphered.passes) return refuse(sa.state->dropped, ciphered.drop);
+  if (table_->checks_inner(sa)) {
+    const DecodedPacket packet = decode_packet(frame);
+    if (!packet.ok()) return refuse(sa.state->dropped, Drop::kBadInner);
+    if (!table_->may_come_through(sa, selector_key(packet)))
+      return refuse(sa.state->dropped, Drop::kPolicyMismatch);
+  }
+  sa.count(static_cast<std::uint32_t>(frame.size()) - order.ip_at);
+  return ciphered;
+}
+
+}  // namespace hb::ipsec
