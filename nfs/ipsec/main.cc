@@ -2,5 +2,5 @@
 #include "nfs/ipsec/ipsec.h"
 
 int main(int argc, char** argv) {
-  return hb::nf_main<hb::ipsec::Ipsec>(argc, argv, hb::ipsec::description());
+  return hb::nf_main<hb::ipsec::Ipsec, hb::ipsec::IpsecOnGpu>(argc, argv, hb::ipsec::description());
 }

@@ -13,6 +13,7 @@
 #include "gpu_host/kernel_source.h"
 #include "gpu_host/litmus.h"
 #include "gpu_host/self_test.h"
+#include "kernels/esp_table.h"
 #include "tools/hb_doctor/measure.h"
 
 namespace {
@@ -103,12 +104,24 @@ void measure(hb::Backend& backend, const hb::doctor::TestRegion& region, const S
     return figure(hb::doctor::measure_rate(backend, region.view(), shape, kernel, staged, size),
                   rate_json);
   };
+  // What a real NF makes of that limit: packets sealed with the self-test's SAs.
+  const auto sealing = [&](std::uint32_t sa, std::uint32_t size) {
+    constexpr std::uint32_t kIpAt = 14;
+    const HbSlotWords words{1, HB_ESP_ORDER(HB_ESP_ACTION_SEAL, sa, kIpAt, 0, size - kIpAt)};
+    return figure(
+        hb::doctor::measure_rate(backend, region.view(), shape, "ipsec", false, size, words),
+        rate_json);
+  };
   for (const std::uint32_t size : o.sizes) {
     json row = {{"bytes", size}};
     if (zero_copy) {
       row["slots_only"] = rate("forward", false, size);
       row["read"] = rate("limit_read", false, size);
       row["read_write"] = rate("limit_write", false, size);
+      if (size >= 64 && hb::find_kernel("ipsec")->fits(shape.work_group_size)) {
+        row["ipsec_cbc_sha1"] = sealing(0, size);
+        row["ipsec_gcm"] = sealing(2, size);
+      }
     }
     row["staged_read_write"] = rate("limit_write", true, size);
     out["rates"].push_back(std::move(row));
@@ -172,12 +185,14 @@ std::string cell(const json& row, const char* key, const char* what) {
 }
 
 void print_rates(const json& device) {
-  fmt::print("  {:>6} {:>12} {:>12} {:>14} {:>16} {:>14}\n", "bytes", "slots Mpps", "read Gbps",
-             "read+write", "copied r+w Gbps", "r+w p99 us");
+  fmt::print("  {:>6} {:>12} {:>12} {:>14} {:>14} {:>10} {:>16} {:>14}\n", "bytes", "slots Mpps",
+             "read Gbps", "read+write", "ipsec cbc+sha1", "ipsec gcm", "copied r+w Gbps",
+             "r+w p99 us");
   for (const json& row : device["rates"])
-    fmt::print("  {:>6} {:>12} {:>12} {:>14} {:>16} {:>14}\n", row["bytes"].get<int>(),
-               cell(row, "slots_only", "mpps"), cell(row, "read", "gbps"),
-               cell(row, "read_write", "gbps"), cell(row, "staged_read_write", "gbps"),
+    fmt::print("  {:>6} {:>12} {:>12} {:>14} {:>14} {:>10} {:>16} {:>14}\n",
+               row["bytes"].get<int>(), cell(row, "slots_only", "mpps"), cell(row, "read", "gbps"),
+               cell(row, "read_write", "gbps"), cell(row, "ipsec_cbc_sha1", "gbps"),
+               cell(row, "ipsec_gcm", "gbps"), cell(row, "staged_read_write", "gbps"),
                cell(row, "read_write", "round_p99_us"));
 }
 

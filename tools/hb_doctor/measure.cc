@@ -236,8 +236,11 @@ TestRegion::~TestRegion() {
 }
 
 Result<Rate> measure_rate(Backend& backend, const RegionView& view, const Shape& shape,
-                          const char* kernel, bool staged, std::uint32_t packet_bytes) {
+                          const char* kernel, bool staged, std::uint32_t packet_bytes,
+                          const HbSlotWords& words) {
   std::uint64_t next = 0;
+  for (std::uint32_t i = 0; i < shape.work_groups; ++i)
+    std::fill_n(view.words(i), view.slots_per_queue(), words);
   for (std::uint32_t i = 0; i < shape.work_groups; ++i)
     for (std::uint32_t slot = 0; slot < view.slots_per_queue(); ++slot, ++next)
       view.slots(i)[slot] = HB_SLOT((view.layout().packets + next % shape.n_packets * kStride) / 64,

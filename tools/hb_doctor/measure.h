@@ -56,8 +56,10 @@ struct Rate {
 /// Runs a kernel over full rounds for a while.
 /// @param staged        copy in and out, whatever mode the region has
 /// @param packet_bytes  16..1536
+/// @param words         of every slot, for kernels that read them
 Result<Rate> measure_rate(Backend& backend, const RegionView& view, const Shape& shape,
-                          const char* kernel, bool staged, std::uint32_t packet_bytes);
+                          const char* kernel, bool staged, std::uint32_t packet_bytes,
+                          const HbSlotWords& words = {});
 
 /// Packets and a kernel of the caller's choice.
 struct Load {

@@ -1,0 +1,156 @@
+"""ipsec on the device end to end: what one twin seals the other one opens, and nothing comes twice."""
+
+import subprocess
+
+import pytest
+
+from captures import CAPTURES, all_captures, read_capture, write_capture
+from harness import BUILD, drops_of
+from test_ipsec import AES128, SHA1, inner_packets, mappings_with, sa_line, transforms
+
+
+def play(platform, source, target, *arguments, gpu):
+    """A file through one ipsec, on the device or on the CPU. Returns its drops and the statistics."""
+    routes = platform.write("routes.csv", "*, rx, ipsec\n*, ipsec, tx\n")
+    stats = platform.run(["--port", f"pcap:rx={source},tx={target}", "--routes", routes],
+                         [("ipsec", *arguments, {"gpu": gpu})], gpu="opencl" if gpu else "none")
+    return drops_of(stats, "ipsec"), stats
+
+
+def iv_key_free(frame):
+    """What both twins agree on without a common IV: all up to the IV, and the length."""
+    return frame[:42], len(frame)
+
+
+@transforms
+def test_what_one_twin_seals_the_other_one_opens(make_platform, tmp_path, transform):
+    sa = tmp_path / "sa"
+    sa.write_text(sa_line(transform, more="replay-window 64 flag esn"))
+    frames = []
+    for path in all_captures():
+        frames += inner_packets(path)[0]
+    source = write_capture(tmp_path / "in.pcap", frames)
+    sealed = {True: tmp_path / "gpu.pcap", False: tmp_path / "cpu.pcap"}
+    opened = tmp_path / "out.pcap"
+    seal = ["--sa", sa, "--direction", "encrypt"]
+    unseal = ["--sa", sa, "--direction", "decrypt"]
+    for gpu, target in sealed.items():
+        drops, _ = play(make_platform(), source, target, *seal, gpu=gpu)
+        assert drops == {}
+    here, there = (read_capture(path) for path in sealed.values())
+    assert [iv_key_free(frame) for frame in here] == [iv_key_free(frame) for frame in there]
+    for gpu, between in sealed.items():
+        drops, _ = play(make_platform(), between, opened, *unseal, gpu=not gpu)
+        assert drops == {}
+        assert read_capture(opened) == frames
+
+
+def test_damage_has_the_cpu_twins_reasons(make_platform, tmp_path):
+    sa = tmp_path / "sa"
+    sa.write_text(sa_line("cbc128-sha1") + sa_line("gcm128", spi=0x302))
+    frames, _ = inner_packets(CAPTURES / "zeek-wikipedia.pcap")
+    sealed = tmp_path / "esp.pcap"
+    play(make_platform(), write_capture(tmp_path / "in.pcap", frames), sealed, "--sa", sa,
+         "--direction", "encrypt", gpu=True)
+    damaged = []
+    for number, frame in enumerate(read_capture(sealed)):
+        at = number % len(frame)
+        damaged += [frame[:at] + bytes([frame[at] ^ 0x10]) + frame[at + 1:], frame[:at], frame]
+    source = write_capture(tmp_path / "damaged.pcap", damaged + damaged)
+    results = [play(make_platform(), source, tmp_path / f"out{gpu}.pcap", "--sa", sa, "--direction",
+                    "decrypt", gpu=gpu)[0] for gpu in (False, True)]
+    assert results[0] == results[1]
+    assert {"bad_icv", "replay", "malformed", "no_sa"} <= set(results[0])
+    assert read_capture(tmp_path / "outFalse.pcap") == read_capture(tmp_path / "outTrue.pcap")
+
+
+def start_traffic(platform, tmp_path, sa):
+    source = write_capture(tmp_path / "in.pcap", [bytes(60)])
+    target = tmp_path / "out.pcap"
+    routes = platform.write("routes.csv", "*, rx, drop\n*, source, ipsec\n*, ipsec, tx:0\n")
+    platform.start_manager("--routes", routes, "--port", f"pcap:rx={source},tx={target}",
+                           gpu="opencl")
+    options = ["--sa", sa, "--direction", "encrypt"]
+    ipsec = platform.start_nf("ipsec", *options, gpu=True)
+    platform.start_nf("source", "--ipv4", "--count", "1000000000", "--at-once", "8")
+    return target, ipsec, options
+
+
+def gpu_host_pid(platform):
+    pids = subprocess.run(["pgrep", "-P", str(platform.manager.pid), "gpu_host"],
+                          capture_output=True, text=True, check=True).stdout.split()
+    assert len(pids) == 1
+    return int(pids[0])
+
+
+@pytest.mark.parametrize("victim", ["gpu_host", "control process"])
+def test_no_iv_comes_twice_over_kills(platform, tmp_path, victim):
+    """kill -9 under traffic: every packet that ever left has a number and an IV of its own."""
+    sa = tmp_path / "sa"
+    sa.write_text(sa_line("gcm128"))
+    target, ipsec, options = start_traffic(platform, tmp_path, sa)
+    for _ in range(5):
+        platform.wait_works("ipsec", 500)
+        if victim == "gpu_host":
+            subprocess.run(["kill", "-9", str(gpu_host_pid(platform))], check=True)
+            platform.wait_state("ipsec", "failed")
+            platform.wait_running("ipsec", ipsec)
+        else:
+            ipsec.kill()
+            platform.wait_state("ipsec", "failed")
+            ipsec = platform.start_nf("ipsec", *options, gpu=True)
+    platform.wait_works("ipsec", 500)
+    platform.stop()
+    numbers, ivs = [], set()
+    for frame in read_capture(target):
+        assert frame[34:38] == (0x301).to_bytes(4, "big")
+        numbers.append(int.from_bytes(frame[38:42], "big"))
+        ivs.add(frame[42:50])
+    assert len(ivs) == len(numbers) > 2500
+    assert all(a < b for a, b in zip(numbers, numbers[1:])), "they grow in transmit order"
+
+
+def test_reload_under_traffic(platform, tmp_path):
+    sa = tmp_path / "sa"
+    sa.write_text(sa_line("gcm128"))
+    target, _, _ = start_traffic(platform, tmp_path, sa)
+    platform.wait_works("ipsec", 100)
+
+    def reload(*arguments):
+        return subprocess.run([BUILD / "bin" / "hbctl", "--prefix", platform.prefix, "reload",
+                               "ipsec", *arguments], capture_output=True, text=True, check=False)
+
+    sa.write_text("nonsense\n")
+    refused = reload()
+    assert refused.returncode != 0 and f"{sa}:1:" in refused.stderr, refused
+    other = tmp_path / "other"
+    other.write_text(sa_line("cbc256-sha256", spi=0x999))
+    taken = reload(other)
+    assert taken.returncode == 0 and "1 SAs" in taken.stdout, taken
+    sent = platform.nf("ipsec", platform.status())["tx"]
+    platform.wait_for(lambda status: platform.nf("ipsec", status)["tx"] > sent + 5000, "traffic")
+    stats = platform.stop()
+    assert drops_of(stats, "ipsec") == {}
+    frames = read_capture(target)
+    spis = [int.from_bytes(frame[34:38], "big") for frame in frames]
+    assert set(spis) == {0x301, 0x999}
+    assert spis == sorted(spis), "no packet takes the old SA after the new one"
+    for spi in (0x301, 0x999):
+        numbers = [int.from_bytes(frame[38:42], "big") for frame in frames
+                   if frame[34:38] == spi.to_bytes(4, "big")]
+        assert numbers == list(range(1, len(numbers) + 1)), "none is left out"
+
+
+def test_keys_are_in_no_core_file_of_either_process(platform, tmp_path):
+    sa = tmp_path / "sa"
+    sa.write_text(sa_line("cbc128-sha1"))
+    _, ipsec, _ = start_traffic(platform, tmp_path, sa)
+    platform.wait_works("ipsec", 100)
+    key, auth = bytes.fromhex(AES128), bytes.fromhex(SHA1)
+    # On the device's side round keys are numbers in the processor's order.
+    words = b"".join(key[i:i + 4][::-1] for i in range(0, 16, 4))
+    needles = [key, auth, words, key.hex().encode()]
+    for pid in (ipsec.pid, gpu_host_pid(platform)):
+        holding = mappings_with(pid, needles)
+        assert all("dd" in flags for _, flags in holding), (pid, holding)
+    platform.stop()
