@@ -103,17 +103,19 @@ DEVICE void hb_esp_outer_words(u32* words, GLOBAL const HbEspSa* sa, u32 inner_t
                                u32 esp_bytes, u32 id) {
   const u32 tos = ((sa->flags & HB_ESP_ZERO_DSCP) != 0 ? 0 : inner_tos & 0xfcu) |
                   ((sa->flags & HB_ESP_NOECN) != 0 ? 0 : inner_tos & 3u);
-  for (u32 i = 0; i < sa->outer_bytes / 4; ++i) words[i] = hb_be32(sa->outer + 4 * i);
+  for (u32 i = 0; i < 5; ++i) words[i] = hb_be32(sa->outer + 4 * i);
   if (sa->outer_bytes == 20) {
     const u32 df = (sa->flags & HB_ESP_CLEAR_DF) != 0 ? 0 : inner_df;  // RFC 4301 section 8.1
     words[0] |= (tos << 16) | (20 + esp_bytes);
     words[1] = df != 0 ? df << 8 : id << 16;
-    u32 sum = 0;
-    for (u32 i = 0; i < 5; ++i) sum += (words[i] >> 16) + (words[i] & 0xffffu);
+    // The template's checksum has the rest. Not over the words: a sum of what was just written
+    // piece by piece waits for it.
+    u32 sum = (~words[2] & 0xffffu) + tos + (20 + esp_bytes) + (df != 0 ? df << 8 : id);
     sum = (sum & 0xffffu) + (sum >> 16);
     sum = (sum & 0xffffu) + (sum >> 16);
-    words[2] |= ~sum & 0xffffu;
+    words[2] = (words[2] & 0xffff0000u) | (~sum & 0xffffu);
   } else {
+    for (u32 i = 5; i < 10; ++i) words[i] = hb_be32(sa->outer + 4 * i);
     words[0] = 0x60000000u | (tos << 20);
     words[1] |= esp_bytes << 16;
   }

@@ -23,7 +23,8 @@
 
 /// One SA's fixed part. Integers are in the host's order.
 typedef struct HbEspSa {
-  u8 outer[40];     ///< IPv4 (20) or IPv6 header; length, TOS, identification, checksum are 0
+  /// IPv4 (20) or IPv6 header; length, TOS, identification are 0, the checksum is right for that.
+  u8 outer[40];
   u32 outer_bytes;  ///< 20 or 40
   u32 spi;
   u32 flags;        ///< HB_ESP_*

@@ -6,6 +6,7 @@
 #include <bit>
 #include <cstring>
 
+#include "kernels/esp_headers.h"
 #include "nf_lib/clock.h"
 
 namespace hb::ipsec {
@@ -47,6 +48,7 @@ HbEspSa make_wire(const SaParameters& config, const GateOptions& options) {
     wire.outer[9] = HB_ESP_PROTOCOL;
     std::memcpy(wire.outer + 12, config.src.bytes.data(), 4);
     std::memcpy(wire.outer + 16, config.dst.bytes.data(), 4);
+    hb_put_be16(wire.outer + 10, hb_ip4_checksum(wire.outer, wire.outer_bytes));
   } else {
     wire.outer_bytes = 40;
     wire.outer[0] = 0x60;

@@ -59,6 +59,7 @@ Result<Crypto> Crypto::make() {
   Crypto crypto;
   crypto.memory_.resize(imb_get_mb_mgr_size() + 64);
   crypto.tags_.resize(1);
+  crypto.nonces_.resize(1);
   void* at = crypto.memory_.data();
   std::size_t room = crypto.memory_.size();
   std::align(64, imb_get_mb_mgr_size(), at, room);
@@ -124,14 +125,20 @@ SaId Crypto::identify(const SaConfig& config) const noexcept {
 }
 
 void Crypto::run(std::span<CryptoJob> jobs) noexcept {
-  std::array<std::size_t, kMaxBurst> cbc;
+  std::array<std::size_t, kMaxBurst> cbc, gcm;
   std::size_t n_cbc = 0;
+  std::size_t n_gcm = 0;
   for (std::size_t i = 0; i < jobs.size(); ++i) {
-    if ((jobs[i].sa->flags & HB_ESP_GCM) != 0)
-      run_gcm(jobs[i]);
-    else
+    if ((jobs[i].sa->flags & HB_ESP_GCM) != 0) {
+      make_nonce(jobs[i], nonces_.front()[i]);
+      gcm[n_gcm++] = i;
+    } else {
       cbc[n_cbc++] = i;
+    }
   }
+  // A burst's nonces first: the library's wide loads of what was just written piece by piece would
+  // wait for it each time.
+  for (std::size_t k = 0; k < n_gcm; ++k) run_gcm(jobs[gcm[k]], nonces_.front()[gcm[k]]);
   if (n_cbc == 0) return;
   std::array<IMB_JOB*, kMaxBurst> burst;
   const auto n = static_cast<std::uint32_t>(n_cbc);
@@ -153,20 +160,23 @@ void Crypto::run(std::span<CryptoJob> jobs) noexcept {
   }
 }
 
-void Crypto::run_gcm(CryptoJob& job) noexcept {
-  std::uint8_t* const iv_at = job.esp + HB_ESP_HEADER_BYTES;
-  std::uint8_t* const sealed = iv_at + job.sa->iv_bytes;
-  std::uint8_t iv[12];  // RFC 4106 section 4: salt, then the IV of the packet
-  std::memcpy(iv, job.keys->salt, 4);
-  std::memcpy(iv + 4, iv_at, 8);
-  std::uint8_t aad[12];  // section 5: SPI and sequence number, all 64 bits of it with ESN
-  std::uint64_t aad_bytes = 8;
-  std::memcpy(aad, job.esp, 8);
-  if ((job.sa->flags & HB_ESP_ESN) != 0) {
-    put_be32(aad + 4, job.sequence >> 32);
-    std::memcpy(aad + 8, job.esp + 4, 4);
-    aad_bytes = 12;
-  }
+void Crypto::make_nonce(const CryptoJob& job, Nonce& to) noexcept {
+  // RFC 4106 section 4: salt, then the IV of the packet.
+  std::memcpy(to.iv, job.keys->salt, 4);
+  std::memcpy(to.iv + 4, job.esp + HB_ESP_HEADER_BYTES, 8);
+  if ((job.sa->flags & HB_ESP_ESN) == 0) return;
+  // Section 5: SPI and sequence number, all 64 bits of it.
+  std::memcpy(to.aad, job.esp, 4);
+  put_be32(to.aad + 4, job.sequence >> 32);
+  std::memcpy(to.aad + 8, job.esp + 4, 4);
+}
+
+void Crypto::run_gcm(CryptoJob& job, const Nonce& nonce) noexcept {
+  std::uint8_t* const sealed = job.esp + HB_ESP_HEADER_BYTES + job.sa->iv_bytes;
+  const std::uint8_t* const iv = nonce.iv;
+  const bool has_esn = (job.sa->flags & HB_ESP_ESN) != 0;
+  const std::uint8_t* const aad = has_esn ? nonce.aad : job.esp;
+  const std::uint64_t aad_bytes = has_esn ? 12 : 8;
   std::uint8_t tag[HB_ESP_MAX_ICV];
   gcm_context_data context;
   const gcm_key_data* const key = &job.keys->gcm;

@@ -77,13 +77,20 @@ class Crypto {
     std::array<std::array<std::uint8_t, 32>, kMaxBurst> computed;
     std::array<std::array<std::uint8_t, HB_ESP_MAX_ICV>, kMaxBurst> received;
   };
+  /// What GCM takes beside a packet.
+  struct Nonce {
+    std::uint8_t iv[12];
+    std::uint8_t aad[12];  ///< with ESN; else it is the packet's first 8 bytes
+  };
   Crypto() = default;
-  void run_gcm(CryptoJob& job) noexcept;
+  static void make_nonce(const CryptoJob& job, Nonce& to) noexcept;
+  void run_gcm(CryptoJob& job, const Nonce& nonce) noexcept;
   void fill(IMB_JOB& to, CryptoJob& job, std::size_t index) noexcept;
   void finish_cbc(CryptoJob& job, std::size_t index) noexcept;
 
   SecretVector<std::byte> memory_;
   SecretVector<Tags> tags_;
+  SecretVector<std::array<Nonce, kMaxBurst>> nonces_;
   IMB_MGR* manager_ = nullptr;
 };
 

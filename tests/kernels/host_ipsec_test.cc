@@ -32,22 +32,22 @@ class TurnTaking {
     body_ = [](void* b) { (*static_cast<Body*>(b))(); };
     argument_ = &body;
     n_left_ = static_cast<std::uint32_t>(items_.size());
-    for (std::uint32_t lane = 0; lane < items_.size(); ++lane) {
-      getcontext(&items_[lane]);
-      stacks_[lane].resize(kStackBytes);
-      items_[lane].uc_stack = {
-          .ss_sp = stacks_[lane].data(), .ss_flags = 0, .ss_size = kStackBytes};
-      items_[lane].uc_link = &scheduler_;
-      current_ = this;
-      makecontext(
-          &items_[lane], [] { current_->enter(); }, 0);
-    }
+    for (std::uint32_t lane = 0; lane < items_.size(); ++lane) prepare(lane);
     for (current_ = this; n_left_ != 0;)
       for (lane_ = 0; lane_ < items_.size() && n_left_ != 0; ++lane_) turn();
   }
 
  private:
   static constexpr std::size_t kStackBytes = 256 << 10;
+
+  void prepare(std::uint32_t lane) {
+    getcontext(&items_[lane]);
+    stacks_[lane].resize(kStackBytes);
+    items_[lane].uc_stack = {.ss_sp = stacks_[lane].data(), .ss_flags = 0, .ss_size = kStackBytes};
+    items_[lane].uc_link = &scheduler_;
+    makecontext(
+        &items_[lane], [] { current_->enter(); }, 0);
+  }
 
   /// All work-items come to the same barriers, so all end in the same pass.
   void turn() {
