@@ -54,8 +54,12 @@ void Controller::advance_leaving() {
 }
 
 bool Controller::advance_one(Instance& instance) {
-  for (const EndpointId endpoint : instance.all_endpoints())
-    if (!recovery_.is_empty(endpoint)) return false;
+  // While the platform ends others may still send to a GPU NF whose slice is gone: once its process
+  // has ended too, the manager serves what they do.
+  const bool only_process =
+      instance.service->compute == Compute::kGpu && instance.slice_removed && !instance.stop_sent;
+  const auto is_empty = [this](EndpointId endpoint) { return recovery_.is_empty(endpoint); };
+  if (!only_process && !std::ranges::all_of(instance.all_endpoints(), is_empty)) return false;
   if (!instance.slice_removed) {
     if (!instance.removal_sent) {
       instance.removal_sent = true;

@@ -137,8 +137,13 @@ Outcome Gate::settle(const Order& order, Outcome ciphered,
   };
   if (order.action == Action::kSeal)
     return ciphered.passes ? ciphered : refuse(sa.state->dropped, ciphered.drop);
-  if (!ciphered.passes && ciphered.drop == Drop::kBadIcv)
+  if (!ciphered.passes && ciphered.drop == Drop::kBadIcv) {
+    // The number may have come while this packet was under way: the reason is the same however
+    // many are under way at a time.
+    if (sa.window != 0 && !sa.state->window.may_pass(order.sequence, sa.window))
+      return refuse(sa.state->replayed, Drop::kReplay);
     return refuse(sa.state->bad_icv, Drop::kBadIcv);
+  }
   // Whatever was sealed, the number has come: RFC 4303 section 3.4.3.
   if (sa.window != 0 && !sa.state->window.mark(order.sequence, sa.window))
     return refuse(sa.state->replayed, Drop::kReplay);

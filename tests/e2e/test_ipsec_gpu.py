@@ -1,5 +1,6 @@
 """ipsec on the device end to end: what one twin seals the other one opens, and nothing comes twice."""
 
+import os
 import subprocess
 
 import pytest
@@ -89,7 +90,7 @@ def test_no_iv_comes_twice_over_kills(platform, tmp_path, victim):
     sa = tmp_path / "sa"
     sa.write_text(sa_line("gcm128"))
     target, ipsec, options = start_traffic(platform, tmp_path, sa)
-    for _ in range(5):
+    for _ in range(4):  # one more in such short lives would be a crash loop
         platform.wait_works("ipsec", 500)
         if victim == "gpu_host":
             subprocess.run(["kill", "-9", str(gpu_host_pid(platform))], check=True)
@@ -106,7 +107,7 @@ def test_no_iv_comes_twice_over_kills(platform, tmp_path, victim):
         assert frame[34:38] == (0x301).to_bytes(4, "big")
         numbers.append(int.from_bytes(frame[38:42], "big"))
         ivs.add(frame[42:50])
-    assert len(ivs) == len(numbers) > 2500
+    assert len(ivs) == len(numbers) > 2000
     assert all(a < b for a, b in zip(numbers, numbers[1:])), "they grow in transmit order"
 
 
@@ -143,14 +144,15 @@ def test_reload_under_traffic(platform, tmp_path):
 
 def test_keys_are_in_no_core_file_of_either_process(platform, tmp_path):
     sa = tmp_path / "sa"
-    sa.write_text(sa_line("cbc128-sha1"))
+    key, auth = os.urandom(16), os.urandom(20)  # others may be some program's own vectors
+    sa.write_text(sa_line("cbc128-sha1").replace(AES128, key.hex()).replace(SHA1, auth.hex()))
     _, ipsec, _ = start_traffic(platform, tmp_path, sa)
     platform.wait_works("ipsec", 100)
-    key, auth = bytes.fromhex(AES128), bytes.fromhex(SHA1)
     # On the device's side round keys are numbers in the processor's order.
     words = b"".join(key[i:i + 4][::-1] for i in range(0, 16, 4))
     needles = [key, auth, words, key.hex().encode()]
     for pid in (ipsec.pid, gpu_host_pid(platform)):
         holding = mappings_with(pid, needles)
+        assert holding, "the keys are somewhere"
         assert all("dd" in flags for _, flags in holding), (pid, holding)
     platform.stop()
