@@ -39,15 +39,6 @@ void run_syncer(const std::stop_token& stop, Syncer& syncer, bool busy) {
   }
 }
 
-/// On cores of its own only where it never lets go of them.
-void pin(std::jthread& thread, const std::vector<int>& cpus, std::size_t idx) {
-  if (cpus.empty()) return;
-  cpu_set_t set;
-  CPU_ZERO(&set);
-  CPU_SET(cpus[idx % cpus.size()], &set);
-  pthread_setaffinity_np(thread.native_handle(), sizeof(set), &set);
-}
-
 }  // namespace
 
 Service::Service(ServiceOptions options, std::span<const BackendEntry> backends)
@@ -69,17 +60,12 @@ Result<void> Service::start() {
             .ok();
     return done;
   }
-  std::vector<int> cpus;
-  if (options_.busy && !options_.cores.empty()) {
-    const Result<std::vector<int>> parsed = parse_cpu_list(options_.cores);
-    if (!parsed) return parsed.error();
-    cpus = *parsed;
-  }
   for (const auto& syncer : syncers_) {
     threads_.emplace_back([this, raw = syncer.get()](const std::stop_token& stop) {
       run_syncer(stop, *raw, options_.busy);
     });
-    pin(threads_.back(), cpus, threads_.size() - 1);
+    keep_to_cpu(threads_.back().native_handle(),
+                attachment_->registry().contexts[syncer->context().value].cpu);
   }
   return attachment_->socket().send({{"op", "ready"},
                                      {"backend", backend_name_},

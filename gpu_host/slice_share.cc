@@ -14,6 +14,14 @@
 #include "nf_lib/fault_point.h"
 
 namespace hb {
+namespace {
+
+/// Rounds under way up to which a part-filled one is handed over. Each takes a CPUSyncer a few
+/// microseconds: beyond this the queue of answers is longer than what waiting for more packets
+/// costs.
+constexpr std::uint32_t kMaxHurried = 8;
+
+}  // namespace
 
 Result<SliceShare> SliceShare::make(const SyncerCommon& syncer, const ShareSpec& spec) {
   std::vector<WorkQueue> queues;
@@ -178,10 +186,11 @@ bool SliceShare::fill(SyncerCommon& syncer) noexcept {
       }
     }
   }
-  // With more at hand the round is full before the device could have begun it; each padded one
-  // costs both sides as much as a full one.
+  // With more at hand the round is full before the device could have begun it. With many under way
+  // the answer would wait for theirs: rounds that nobody hurries get fuller, and fewer.
   WorkQueue& open = queues_[open_];
-  if (open.open_slots() != 0 && !more_waits && open.is_idle()) {
+  if (open.open_slots() != 0 && !more_waits && open.is_idle() &&
+      order_head_ - order_tail_ < kMaxHurried) {
     open.pad();
     fault_point("padded");
     publish_open();

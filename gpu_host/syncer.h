@@ -20,6 +20,8 @@ class Syncer {
   Syncer(const Syncer&) = delete;
   Syncer& operator=(const Syncer&) = delete;
 
+  [[nodiscard]] ContextId context() const noexcept { return context_.publisher.context(); }
+
   /// Drains and fills every slice once; never waits.
   /// @return true if anything moved
   bool poll() noexcept;

@@ -26,6 +26,7 @@ Result<WorkQueue> WorkQueue::adopt(const RegionView& region, std::uint32_t work_
   queue.n_rounds_ = layout.n_rounds;
   queue.mask_ = region.slots_per_queue() - 1;
   queue.own_.resize(region.slots_per_queue());
+  queue.used_.assign(queue.n_rounds_, queue.round_slots_);
   queue.words_ = region.words(work_group);
   queue.own_words_.resize(region.slots_per_queue());
   HbQueueControl& control = *queue.control_;

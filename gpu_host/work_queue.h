@@ -52,19 +52,24 @@ class WorkQueue {
       }
     }
     filled_ += n;
+    if (open_room() == 0) used_[published_ & (n_rounds_ - 1)] = round_slots_;
     store(control_->filled.value, filled_);
     fault_point("slots_filled");
   }
 
-  /// Fills the open round up with dummies. Moves no packet.
+  /// Fills the open round up with dummies. Moves no packet. Costs what the round's last use left
+  /// behind, not what is missing.
   void pad() noexcept {
-    const std::uint32_t first = filled_;
-    while (open_slots() % round_slots_ != 0) {
-      slots_[filled_ & mask_] = 0;
-      own_[filled_ & mask_] = 0;
-      ++filled_;
+    const std::uint32_t live = open_slots();
+    if (live == 0 || live == round_slots_) return;
+    std::uint32_t& used = used_[published_ & (n_rounds_ - 1)];
+    for (std::uint32_t i = live; i < used; ++i) {
+      slots_[(published_ * round_slots_ + i) & mask_] = 0;
+      own_[(published_ * round_slots_ + i) & mask_] = 0;
     }
-    if (filled_ != first) store(control_->filled.value, filled_);
+    used = live;
+    filled_ = (published_ + 1) * round_slots_;
+    store(control_->filled.value, filled_);
   }
 
   /// Hands the open round, which is full, to the device.
@@ -83,9 +88,9 @@ class WorkQueue {
     return done != 0 && done <= in_flight;  // beyond: a wild write, not an answer
   }
 
-  /// Slots to take back next, all of one round: at most `most`.
+  /// Slots to take back next, all of one round and none of its dummies: at most `most`.
   [[nodiscard]] std::uint32_t next_burst(std::uint32_t most) const noexcept {
-    const std::uint32_t left = round_slots_ - (drained_ - rounds_drained_ * round_slots_);
+    const std::uint32_t left = live_slots() - (drained_ - rounds_drained_ * round_slots_);
     return left < most ? left : most;
   }
   /// The i-th of them, as it was filled in, whatever the device made of the shared copy.
@@ -108,19 +113,25 @@ class WorkQueue {
   /// Nothing lies in it.
   [[nodiscard]] bool is_empty() const noexcept { return filled_ == drained_; }
 
-  /// Gives n slots back. Their packets have moved.
+  /// Gives n slots back, with the last ones the dummies behind them. Their packets have moved.
   /// @return true if that was the round's last
   bool drain(std::uint32_t n) noexcept {
     drained_ += n;
+    const bool is_last = drained_ - rounds_drained_ * round_slots_ == live_slots();
+    if (is_last) drained_ = (rounds_drained_ + 1) * round_slots_;
     store(control_->drained.value, drained_);
     fault_point("slots_drained");
-    if (drained_ - rounds_drained_ * round_slots_ != round_slots_) return false;
-    ++rounds_drained_;
-    return true;
+    if (is_last) ++rounds_drained_;
+    return is_last;
   }
 
  private:
   WorkQueue() = default;
+
+  /// Slots of the oldest round that may hold a packet; the rest are dummies.
+  [[nodiscard]] std::uint32_t live_slots() const noexcept {
+    return used_[rounds_drained_ & (n_rounds_ - 1)];
+  }
 
   /// Acquire: pairs with the device's release store, so that the round's results are there.
   [[nodiscard]] std::uint32_t completed() const noexcept {
@@ -135,6 +146,7 @@ class WorkQueue {
   u64* slots_ = nullptr;
   const u64* results_ = nullptr;
   std::vector<u64> own_;  ///< the slots again: what the device can write decides no packet's fate
+  std::vector<std::uint32_t> used_;  ///< of each round: slots up to here may not be dummies
   HbSlotWords* words_ = nullptr;
   std::vector<HbSlotWords> own_words_;
   std::uint32_t work_group_ = 0;

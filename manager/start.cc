@@ -1,7 +1,6 @@
 #include "manager/start.h"
 
 #include <fmt/format.h>
-#include <numa.h>
 #include <rte_eal.h>
 #include <rte_errno.h>
 #include <rte_ethdev.h>
@@ -13,12 +12,10 @@
 #include <algorithm>
 #include <cstring>
 #include <filesystem>
-#include <fstream>
-#include <iterator>
 
+#include "manager/cpu_plan.h"
 #include "manager/flow_config.h"
 #include "nf_lib/copy_queue.h"
-#include "nf_lib/cpu_list.h"
 
 namespace hb {
 namespace {
@@ -29,48 +26,15 @@ constexpr std::uint32_t kMaxRecordBytes = 262144;
 /// What the manager's EAL took at most: the pool's ring and caches, devices, tables.
 constexpr std::uint64_t kEalHugepageBytes = 32u << 20;
 
-/// NUMA node of the first port whose device has one, by what the kernel says, else -1.
-int node_of_ports(const std::vector<PortSpec>& specs) {
-  for (const PortSpec& spec : specs) {
-    std::string path;
-    const std::string name = spec.text.substr(spec.text.find(':') + 1);
-    if (spec.kind == PortKind::kPci) path = "/sys/bus/pci/devices/" + name + "/numa_node";
-    if (spec.kind == PortKind::kAfPacket) path = "/sys/class/net/" + name + "/device/numa_node";
-    int node = -1;
-    if (!path.empty() && std::ifstream(path) >> node && node >= 0) return node;
-  }
-  return -1;
-}
-
-/// Those of the CPUs that are on the node, or all of them if none is.
-std::vector<int> cpus_on_node(const std::vector<int>& cpus, int node) {
-  std::vector<int> near;
-  if (node >= 0 && numa_available() >= 0)
-    std::ranges::copy_if(cpus, std::back_inserter(near),
-                         [node](int cpu) { return numa_node_of_cpu(cpu) == node; });
-  return near.empty() ? cpus : near;
-}
-
-/// EAL's command line: one lcore for the control thread, one for TX, one for each RX thread. They
-/// float over the CPUs that they may use; with as many CPUs as threads each gets one of its own.
-Result<std::vector<std::string>> eal_args(const ManagerOptions& o,
-                                          const std::vector<PortSpec>& specs) {
-  const Result<std::vector<int>> allowed = parse_cpu_list(o.cores);
-  if (!allowed) return allowed.error();
-  const std::vector<int> cpus = cpus_on_node(*allowed, node_of_ports(specs));
-  const std::uint32_t n_threads = 2 + o.n_rx_threads;
-  std::string lcores;
-  for (std::uint32_t i = 0; i < n_threads; ++i) {
-    lcores += fmt::format("{}{}@", i == 0 ? "" : ",", i);
-    lcores += cpus.size() >= n_threads ? std::to_string(cpus[i])
-                                       : fmt::format("({})", fmt::join(cpus, ","));
-  }
+/// EAL's command line.
+std::vector<std::string> eal_args(const ManagerOptions& o, const std::vector<PortSpec>& specs,
+                                  const CpuPlan& cpu_plan) {
   std::vector<std::string> args = {"manager",
                                    "--file-prefix=hummingbird-" + o.prefix,
                                    "--proc-type=primary",
                                    "--no-telemetry",
                                    "--log-level=*:critical",
-                                   "--lcores=" + lcores};
+                                   "--lcores=" + cpu_plan.lcores()};
   const std::vector<std::string> ports = port_eal_args(specs);
   args.insert(args.end(), ports.begin(), ports.end());
   return args;
@@ -144,7 +108,7 @@ Result<void> check_pool(const Platform& p, bool lossless) {
   return {};
 }
 
-void fill_registry(Platform& p, bool lossless) {
+void fill_registry(Platform& p, bool lossless, const CpuPlan& cpu_plan) {
   Registry& registry = p.control->registry();
   registry.region = p.view.region.layout();
   registry.pool = p.pool->layout();
@@ -157,6 +121,7 @@ void fill_registry(Platform& p, bool lossless) {
   registry.n_syncers = p.options.gpu == GpuChoice::kNone ? 0 : p.options.n_syncers;
   p.region->path().copy(registry.region_path, sizeof(registry.region_path) - 1);
   publish_type_names(registry, p.types);
+  for (std::uint32_t c = 0; c < kMaxContexts; ++c) registry.contexts[c].cpu = cpu_plan.cpu_of(c);
   for (std::size_t i = 0; i < p.ports.size(); ++i) {
     PortEntry& entry = registry.ports[i];
     entry.used = 1;
@@ -260,8 +225,8 @@ Result<void> make_platform(Platform& p) {
       return Error{fmt::format("--stats '{}' can't be written", o.stats_path),
                    "name a file in a folder that exists"};
   }
-  const Result<std::vector<std::string>> args = eal_args(o, *specs);
-  if (!args) return args.error();
+  const Result<CpuPlan> cpu_plan = CpuPlan::make(o, *specs);
+  if (!cpu_plan) return cpu_plan.error();
   const Result<HugepageMount> hugepages = find_hugepages();
   if (!hugepages) return hugepages.error();
 
@@ -270,7 +235,8 @@ Result<void> make_platform(Platform& p) {
   auto control = ControlArea::create(o.prefix, hugepages->directory);
   if (!control) return control.error();
   p.control = std::move(*control);
-  if (const Result<void> started = start_eal(*args, o); !started) return started;
+  if (const Result<void> started = start_eal(eal_args(o, *specs, *cpu_plan), o); !started)
+    return started;
   packet_meta_offset = rte_mbuf_dynfield_register(&kPacketMetaField);
   carried_word_offset = rte_mbuf_dynfield_register(&kCarriedWordField);
   if (packet_meta_offset < 0 || carried_word_offset < 0)
@@ -299,7 +265,7 @@ Result<void> make_platform(Platform& p) {
                         .routes = &p.control->routes(),
                         .check = PacketCheck(p.region->view().layout(), p.pool->layout())};
   if (const Result<void> fits = check_pool(p, lossless); !fits) return fits;
-  fill_registry(p, lossless);
+  fill_registry(p, lossless, *cpu_plan);
   p.totals = std::make_unique<RingTotals>(p.view.region);
   make_threads(p, lossless);
   if (rte_pdump_init() != 0) spdlog::warn("packets can't be captured by DPDK's tools");

@@ -87,6 +87,7 @@ struct ContextEntry {
   std::uint32_t generation;  ///< names the context's file; never used twice in a manager's life
   std::int32_t pid;
   std::uint32_t instance;
+  std::int32_t cpu;  ///< that its polling thread is to keep to; -1: none is left, or it naps
 };
 
 struct PortEntry {

@@ -57,6 +57,14 @@ Result<std::vector<int>> parse_cpu_list(const std::string& list) {
   return cpus;
 }
 
+void keep_to_cpu(pthread_t thread, int cpu) {
+  if (cpu < 0 || cpu >= CPU_SETSIZE) return;
+  cpu_set_t set;
+  CPU_ZERO(&set);
+  CPU_SET(cpu, &set);
+  pthread_setaffinity_np(thread, sizeof(set), &set);
+}
+
 Result<std::string> lcore_cpus(const std::string& list) {
   const Result<std::vector<int>> cpus = parse_cpu_list(list);
   if (!cpus) return cpus.error();

@@ -7,6 +7,7 @@
 
 #include "nf_lib/burst_loop.h"
 #include "nf_lib/clock.h"
+#include "nf_lib/cpu_list.h"
 #include "nf_lib/fault_point.h"
 #include "nf_lib/gpu_loop.h"
 #include "nf_lib/idle.h"
@@ -225,6 +226,11 @@ int nf_main(int argc, char** argv, const NfDescription& fixed, const NfFactories
       NfSession::start(std::move(*attachment), description, options.service,
                        options.gpu ? Compute::kGpu : Compute::kCpu, isolation, options.work_groups);
   if (!session) return fail(session.error());
+  // The listener of a GPU NF's copies naps: it needs no CPU of its own.
+  if (!options.gpu && options.cores.empty()) {
+    const Registry& registry = (*session)->attachment().registry();
+    keep_to_cpu(pthread_self(), registry.contexts[(*session)->registration().context.value].cpu);
+  }
   return options.gpu ? run_gpu(**session, *gpu) : run_cpu(**session, *cpu, description);
 }
 

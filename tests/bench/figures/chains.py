@@ -2,15 +2,7 @@
 
 from pathlib import Path
 
-from measure import nids_options, report, setup_of, throughput
-
-#: One SA that all packets of the generator are sealed with: AES-128-CBC and HMAC-SHA1-96, the paper's pair.
-IPSEC_SA = f"""\
-ip xfrm state add src 192.0.2.1 dst 192.0.2.2 proto esp spi 0x301 reqid 1 mode tunnel \
-enc cbc(aes) 0x{bytes(range(16)).hex()} auth-trunc hmac(sha1) 0x{bytes(range(20)).hex()} 96
-ip xfrm policy add src 10.0.0.0/8 dst 0.0.0.0/0 dir out \
-tmpl src 192.0.2.1 dst 192.0.2.2 proto esp reqid 1 mode tunnel
-"""
+from measure import ipsec_options, nids_options, report, setup_of, throughput
 
 #: The generator's flows come from 10.0.0.1 on, 4096 of them: 2047 of 4096, and 287 of 4096.
 SPLITS = {"50/50": ["10.0.0.0/21"], "93/7": ["10.0.0.0/24", "10.0.1.0/27"]}
@@ -23,19 +15,20 @@ def flows_of(split):
 
 
 def run_fig6(args, folder, results):
-    """ipsec, nids, router, with the NIDS on the CPU and on the GPU."""
+    """ipsec, nids, router: all on the CPU, with the NIDS on the GPU, and with ipsec there too."""
     rows = []
-    sa, routes = Path(folder, "sa.txt"), Path(folder, "router.csv")
-    sa.write_text(IPSEC_SA)
+    routes = Path(folder, "router.csv")
     routes.write_text("0.0.0.0/0, 0, 02:00:00:00:00:01\n")
-    for on_gpu in (False, True):
-        nfs = [("ipsec", False, "ipsec", ["--sa", sa]),
-               ("nids", on_gpu, "nids", nids_options(args)),
+    for ipsec_on_gpu, nids_on_gpu in ((False, False), (False, True), (True, True)):
+        nfs = [("ipsec", ipsec_on_gpu, "ipsec", ipsec_options(folder)),
+               ("nids", nids_on_gpu, "nids", nids_options(args)),
                ("router", False, "router", ["--route-file", routes])]
         setup = setup_of(args, nfs, 1472, max(args.syncers), max(args.rx), args.payload)
-        row = {"nids": "gpu" if on_gpu else "cpu", "bytes": 1472, **throughput(args, folder, setup)}
+        where = ["gpu" if on_gpu else "cpu" for on_gpu in (ipsec_on_gpu, nids_on_gpu)]
+        row = {"ipsec": where[0], "nids": where[1], "bytes": 1472,
+               **throughput(args, folder, setup)}
         rows.append(row)
-        report("fig6", f"ipsec (cpu), nids ({row['nids']}), router (cpu)", row)
+        report("fig6", f"ipsec ({where[0]}), nids ({where[1]}), router (cpu)", row)
     results["fig6"] = rows
 
 

@@ -27,8 +27,8 @@ import time
 from pathlib import Path
 
 from chains import run_elastic, run_fig6, run_fig7
-from measure import (counters, harness, machine, nids_options, output, report, setup_of, spread,
-                     throughput)
+from measure import (counters, harness, ipsec_options, machine, nids_options, output, report,
+                     setup_of, spread, throughput)
 
 ALL = ["limits", "fig3", "fig4", "fig5", "fig6", "fig7", "fig8", "elastic"]
 
@@ -104,7 +104,8 @@ def run_fig5(args, folder, results):
     rows = []
     for size in (64, 512, 1472):
         for nf, options, payload in (("forward", (), None),
-                                     ("nids", nids_options(args), args.payload)):
+                                     ("nids", nids_options(args), args.payload),
+                                     ("ipsec", ipsec_options(folder), None)):
             for on_gpu in (False, True):
                 setup = setup_of(args, [(nf, on_gpu, nf, options)], size, max(args.syncers),
                                  max(args.rx), payload)

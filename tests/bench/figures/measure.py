@@ -16,6 +16,14 @@ import harness  # noqa: E402
 
 LOSS_FREE_STEPS = 6
 
+#: One SA that all packets of the generator are sealed with: AES-128-CBC and HMAC-SHA1-96, the paper's pair.
+IPSEC_SA = f"""\
+ip xfrm state add src 192.0.2.1 dst 192.0.2.2 proto esp spi 0x301 reqid 1 mode tunnel \
+enc cbc(aes) 0x{bytes(range(16)).hex()} auth-trunc hmac(sha1) 0x{bytes(range(20)).hex()} 96
+ip xfrm policy add src 10.0.0.0/8 dst 0.0.0.0/0 dir out \
+tmpl src 192.0.2.1 dst 192.0.2.2 proto esp reqid 1 mode tunnel
+"""
+
 
 def output(*command):
     """What a program prints; empty if there is none or it fails."""
@@ -121,3 +129,9 @@ def report(name, label, row):
 
 def nids_options(args):
     return ["--rules", str(args.rules), "--alerts", "/dev/null"]
+
+
+def ipsec_options(folder):
+    path = Path(folder, "sa.txt")
+    path.write_text(IPSEC_SA)
+    return ["--sa", path]

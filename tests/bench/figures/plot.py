@@ -66,7 +66,7 @@ def draw_fig5(axes, results):
 
 def draw_fig6(axes, results):
     rows = results["fig6"]
-    bars(axes, rows, [f"NIDS on {r['nids']}" for r in rows], "overload_gbps")
+    bars(axes, rows, [f"ipsec {r['ipsec']}, NIDS {r['nids']}" for r in rows], "overload_gbps")
     limit_line(axes, results, "read_gbps", "Gbps")
     axes.set(ylabel="Gbps, ipsec - nids - router, overload")
 
