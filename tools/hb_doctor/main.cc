@@ -39,7 +39,7 @@ struct Options {
 
 void declare(CLI::App& app, Options& o) {
   app.add_option("--backend", o.backend, "auto (all), cuda or opencl")->capture_default_str();
-  app.add_option("--work-groups", o.work_groups, "default: 66 on a GPU, 2 on a CPU")
+  app.add_option("--work-groups", o.work_groups, "default: 64 on a GPU, 2 on a CPU")
       ->check(CLI::Range(1, 1024));
   app.add_option("--work-group-size", o.work_group_size, "default: 256 on a GPU, 64 on a CPU")
       ->check(CLI::IsMember({16, 32, 64, 128, 256, 512, 1024}));
@@ -134,7 +134,7 @@ json examine(const hb::BackendEntry& entry, std::uint32_t number, const hb::Devi
               {"platform", info.platform}, {"claims", info.claims}, {"is_cpu", info.is_cpu}};
   const unsigned cpus = std::max(2u, std::thread::hardware_concurrency());
   Shape shape;
-  shape.work_groups = o.work_groups != 0 ? o.work_groups : info.is_cpu ? 2 : 66;
+  shape.work_groups = o.work_groups != 0 ? o.work_groups : info.is_cpu ? 2 : 64;
   shape.work_group_size = o.work_group_size != 0 ? o.work_group_size : info.is_cpu ? 64 : 256;
   shape.n_rounds = o.rounds;
   shape.n_packets = info.is_cpu ? 4096 : 65536;
