@@ -78,7 +78,8 @@ void Controller::on_death_while_starting(Instance& instance) {
     set_state(instance, InstanceState::kRestarting);
     return;
   }
-  if (instance.restarts == 0) {
+  // One that ran on a gpu_host that has died, and waited for the next, has counts to keep.
+  if (instance.restarts == 0 && !instance.said_ready) {
     instance.start_order = 0;
     if (std::ranges::none_of(instance.service->instances, &Instance::start_order))
       instance.service->start_order = 0;

@@ -140,7 +140,10 @@ class Chain:
         fault = self.platform.fault(of or service)
         fault.arm(point, number, passes)
         trigger()
-        self.dead.add(fault.wait_fired(self.platform, point))
+        pid = fault.wait_fired(self.platform, point)
+        self.dead.add(pid)
+        if of:  # its end is what the service's state follows from: the manager has to know of it
+            wait_until(lambda: not os.path.exists(f"/proc/{pid}"), f"{of} {pid} is reaped")
         self.wait_running(service)
         assert self.lost(service) - before <= bound, (point, self.platform.status())
         self.platform.assert_audit()
