@@ -15,6 +15,8 @@ namespace {
 
 /// Connections of other users that may wait for their refusal at once.
 constexpr std::size_t kMostForeign = 8;
+/// Connections in all: descriptors must be left for pages, tables and processes.
+constexpr std::size_t kMostConnections = 512;
 
 }  // namespace
 
@@ -90,8 +92,9 @@ bool ControlServer::receive_one(int connection) {
 }
 
 void ControlServer::accept_one() {
-  ControlSocket client(accept4(listener_.fd(), nullptr, nullptr, SOCK_CLOEXEC));
-  if (!client.open()) return;
+  // Non-blocking: nobody who does not read what he is sent may keep the control thread waiting.
+  ControlSocket client(accept4(listener_.fd(), nullptr, nullptr, SOCK_CLOEXEC | SOCK_NONBLOCK));
+  if (!client.open() || connections_.size() >= kMostConnections) return;
   ucred peer{};
   socklen_t length = sizeof(peer);
   if (getsockopt(client.fd(), SOL_SOCKET, SO_PEERCRED, &peer, &length) != 0) return;
@@ -105,7 +108,10 @@ void ControlServer::accept_one() {
 
 void ControlServer::send(int connection, const nlohmann::json& message) {
   const auto at = connections_.find(connection);
-  if (at != connections_.end()) (void)at->second.send(message).ok();
+  if (at == connections_.end() || at->second.send(message)) return;
+  // It does not read, or the answer is too long for it: the broken connection tells it, and comes
+  // back from here as a close.
+  shutdown(connection, SHUT_RDWR);
 }
 
 int ControlServer::peer_pid(int connection) const {

@@ -39,7 +39,8 @@ class ControlServer {
   /// Handles everything that a connection has sent so far.
   void drain(int connection);
 
-  /// Sends to a connection; one that is gone is ignored, its end comes as on_close.
+  /// Sends to a connection, without waiting: one that has too much unread is cut off. One that is
+  /// gone is ignored, its end comes as on_close.
   void send(int connection, const nlohmann::json& message);
   /// @return process id of the other end, 0 if the connection is gone
   [[nodiscard]] int peer_pid(int connection) const;

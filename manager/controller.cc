@@ -25,6 +25,9 @@ constexpr milliseconds kBusyPoll{1};
 constexpr microseconds kUrgentPoll{50};
 constexpr milliseconds kUrgentFor{20};
 constexpr milliseconds kSamplePeriod{200};
+/// Requests that may wait: changes in all, reloads for one NF.
+constexpr std::size_t kMostChanges = 64;
+constexpr std::size_t kMostReloads = 16;
 
 }  // namespace
 
@@ -85,10 +88,7 @@ int Controller::run() {
         std::ranges::any_of(p_.instances, [](const auto& i) { return i->leaving || i->orphaned; });
     // A change of routes holds packets back: it is looked at more often while it is young.
     const bool urgent = !switch_.idle() && switch_.age() < kUrgentFor;
-    poll_once(urgent ? kUrgentPoll : pending ? kBusyPoll : kQuietPoll);
-    start_next_change();
-    advance_leaving();
-    advance_rolling();
+    turn(urgent ? kUrgentPoll : pending ? kBusyPoll : kQuietPoll);
     console_.tick(p_);
     if (!rx_started_ && (!p_.options.exit_when_drained || all_required_running())) {
       rx_started_ = true;
@@ -105,6 +105,13 @@ int Controller::run() {
   }
   shutdown();
   return fatal_ ? 1 : 0;
+}
+
+void Controller::turn(microseconds timeout) {
+  poll_once(timeout);
+  start_next_change();
+  advance_leaving();
+  advance_rolling();
 }
 
 void Controller::poll_once(microseconds timeout) {
@@ -190,7 +197,7 @@ void Controller::on_message(int connection, const json& message, std::vector<int
       if (op == "bye") {
         (*sender)->said_bye = true;
         // One of several instances of a process is done, and will not touch its context again.
-        if (message.value("process_goes_on", false)) on_nf_death(**sender);
+        if (message.value("process_goes_on", false) && (*sender)->alive()) on_nf_death(**sender);
       }
       if (op == "replace_table") on_replace_table(**sender, message);
       if (op == "reloaded") {
@@ -203,13 +210,20 @@ void Controller::on_message(int connection, const json& message, std::vector<int
       status["rx_started"] = rx_started_;
       server_.send(connection, {{"ok", true}, {"status", std::move(status)}});
     } else if (op == "audit") {
-      server_.send(connection, {{"ok", true}, {"audit", quiesced_audit()}});
+      audit_askers_.push_back(connection);
+      // An audit handles messages until packets have settled: whoever asks meanwhile gets its
+      // report.
+      if (!audits_) audit();
     } else if (op == "gpu_resize") {
       on_resize_request(connection, message);
     } else if (op == "reload_nf") {
       on_reload_request(connection, message);
     } else if (op == "change") {
-      changes_.push_back({connection, message.dump()});
+      if (changes_.size() < kMostChanges)
+        changes_.push_back({connection, message.dump()});
+      else
+        server_.send(connection, refusal(Error{fmt::format("{} changes wait already", kMostChanges),
+                                               "try again later"}));
     } else if (op == "stop_service") {
       const std::string name = message.value("service", "");
       const std::vector<Instance*> instances = find_instances(name);
@@ -251,9 +265,14 @@ void Controller::on_reload_request(int connection, const json& message) {
     return;
   }
   const int nf = running[0]->connection;
-  server_.send(nf, {{"op", "reload"},
-                    {"id", relay_.add(connection, nf)},
-                    {"args", message.value("args", std::vector<std::string>{})}});
+  if (relay_.n_waiting(nf) >= kMostReloads) {
+    server_.send(connection,
+                 refusal(Error{fmt::format("{} reloads of '{}' wait already", kMostReloads, name),
+                               "try again later"}));
+    return;
+  }
+  const auto args = message.value("args", std::vector<std::string>{});
+  server_.send(nf, {{"op", "reload"}, {"id", relay_.add(connection, nf)}, {"args", args}});
 }
 
 void Controller::on_close(int connection) {
@@ -283,6 +302,7 @@ void Controller::on_close(int connection) {
   // What it asked for is done all the same.
   for (Change& change : changes_)
     if (change.connection == connection) change.connection = -1;
+  std::erase(audit_askers_, connection);
   if (flow_reload_ && flow_reload_->connection == connection) flow_reload_->connection = -1;
   if (answer_to_ == connection) answer_to_ = -1;
 }
@@ -299,6 +319,13 @@ void Controller::report_unreadable() {
         "are played",
         p_.ports[port].spec.rx_file);
   }
+}
+
+void Controller::audit() {
+  audits_ = true;
+  const json answer = {{"ok", true}, {"audit", quiesced_audit()}};
+  audits_ = false;
+  for (const int asker : std::exchange(audit_askers_, {})) server_.send(asker, answer);
 }
 
 json Controller::quiesced_audit() {

@@ -41,14 +41,15 @@ class Controller {
   /// @return the exit status
   int run();
 
-  /// One turn of the control thread: waits for something to happen, at most that long, and handles
-  /// it. run() does this and what follows from it.
-  void poll_once(std::chrono::microseconds timeout);
+  /// One turn of the control thread: waits for something to happen, at most that long, handles it,
+  /// and takes changes one step further. run() is turns until the end.
+  void turn(std::chrono::microseconds timeout);
 
  private:
   using Clock = std::chrono::steady_clock;
 
   // Events (controller.cc). Handlers change what should be; run() brings it about.
+  void poll_once(std::chrono::microseconds timeout);
   bool settle(std::chrono::milliseconds limit, const std::function<bool()>& done);
   void on_signal();
   void on_message(int connection, const nlohmann::json& message, std::vector<int>& fds);
@@ -170,6 +171,8 @@ class Controller {
 
   void on_reload_request(int connection, const nlohmann::json& message);
 
+  /// Audits, and answers all who have asked until then.
+  void audit();
   nlohmann::json quiesced_audit();
   /// Says once for each port that its file is damaged.
   void report_unreadable();
@@ -200,6 +203,8 @@ class Controller {
   std::deque<Change> changes_;
   std::unique_ptr<FlowReload> flow_reload_;
   int answer_to_ = -1;  ///< who asked for the change that is under way
+  bool audits_ = false;
+  std::vector<int> audit_askers_;
 
   struct Waiting {
     int connection;

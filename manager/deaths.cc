@@ -117,13 +117,17 @@ void Controller::on_child_ended(const SupervisorLink& supervisor, const json& me
   if (const int replaced = message.value("replaces", 0); replaced != 0)
     end_rolling(replaced, fmt::format("the new process ended ({}) before it was running", how));
   bool registered = false;
-  for (const auto& instance : p_.instances) {  // an OpenNetVM NF's process can have several
-    if (instance->pid != pid || instance->supervisor != supervisor.pid) continue;
+  // An OpenNetVM NF's process can have several. By index: what the dead have said last is handled
+  // meanwhile, and may be another registration.
+  const int supervisor_pid = supervisor.pid;
+  for (std::size_t i = 0; i < p_.instances.size(); ++i) {
+    Instance& instance = *p_.instances[i];
+    if (instance.pid != pid || instance.supervisor != supervisor_pid) continue;
     registered = true;
-    on_process_end(*instance, message, how);
+    on_process_end(instance, message, how);
   }
   if (registered) return;
-  if (SupervisorLink* const asked = supervisor_by_pid(supervisor.pid);
+  if (SupervisorLink* const asked = supervisor_by_pid(supervisor_pid);
       asked != nullptr && asked->n_asked != 0 && !message.contains("replaces"))
     --asked->n_asked;
 }

@@ -4,6 +4,7 @@
 #include <fcntl.h>
 #include <fmt/format.h>
 #include <spdlog/spdlog.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -41,7 +42,13 @@ std::vector<std::uint32_t> choose_leaving(std::vector<std::uint32_t> groups, std
 void keep_table(const json& message, SliceTable& table) {
   const auto open_file = [&](const char* key) {
     const std::string path = message.value(key, "");
-    return path.empty() ? -1 : open(path.c_str(), O_RDONLY | O_CLOEXEC);
+    if (path.empty()) return -1;
+    // A pipe, say, would keep gpu_host waiting, or this thread.
+    const int fd = open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK);
+    struct stat info {};
+    if (fd < 0 || (fstat(fd, &info) == 0 && S_ISREG(info.st_mode))) return fd;
+    close(fd);
+    return -1;
   };
   table.reset();
   table.kernel = message.value("kernel", "");
@@ -144,6 +151,7 @@ Result<void> Controller::resize(Instance& instance, std::uint32_t n, int asker) 
 }
 
 void Controller::on_slice_resized(Instance& instance, const json& message) {
+  if (!instance.resize.at_work) return;
   const Instance::Resize done = std::exchange(instance.resize, {});
   std::vector<std::uint32_t> given_back = done.joining;
   if (message.value("ok", false)) {
@@ -186,6 +194,14 @@ void Controller::on_replace_table(Instance& instance, const json& message) {
   if (instance.slice == kMaxSlices || instance.state != InstanceState::kRunning ||
       gpu_.connection() < 0) {
     json answer = refusal(Error{"the GPU NF is not running", "start it again"});
+    answer["op"] = "table_replaced";
+    server_.send(instance.connection, answer);
+    return;
+  }
+  // One at a time: the next table is in its place until gpu_host has answered.
+  if (relay_.n_waiting(gpu_.connection()) != 0 && !instance.next_table.kernel.empty()) {
+    json answer =
+        refusal(Error{"a reload is still under way", "wait for its answer, then try again"});
     answer["op"] = "table_replaced";
     server_.send(instance.connection, answer);
     return;

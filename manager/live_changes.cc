@@ -2,6 +2,7 @@
 // come and go. One at a time, in the order in which they were asked for.
 #include <fmt/format.h>
 #include <spdlog/spdlog.h>
+#include <sys/stat.h>
 
 #include <algorithm>
 #include <nlohmann/json.hpp>
@@ -30,6 +31,13 @@ Result<void> intern(TypeNames& types, const std::string& name, const std::string
   if (id) return {};
   const CsvFile file{.path = path, .rows = {}};
   return file.error(line, id.error().what, id.error().fix);
+}
+
+/// A pipe that nobody writes to would be waited for, by a manager that serves others.
+Result<void> check_regular(const std::string& path) {
+  struct stat info {};
+  if (stat(path.c_str(), &info) != 0 || S_ISREG(info.st_mode)) return {};
+  return Error{fmt::format("'{}' is no regular file", path), "give the path of a CSV file"};
 }
 
 }  // namespace
@@ -121,7 +129,9 @@ Result<void> Controller::apply(const json& request) {
   if (what == "routes") {
     if (path.empty() && !p_.routes)
       return Error{"the manager was started without --routes", "name the file to load"};
-    auto loaded = load_route_config(path.empty() ? p_.routes->path : path, n_ports);
+    const std::string& file = path.empty() ? p_.routes->path : path;
+    if (const Result<void> regular = check_regular(file); !regular) return regular.error();
+    auto loaded = load_route_config(file, n_ports);
     if (!loaded) return loaded.error();
     return apply_routes(std::move(*loaded));
   }
@@ -168,12 +178,14 @@ Result<void> Controller::apply_routes(RouteConfig config) {
 Result<void> Controller::begin_flows(const std::string& path, int connection) {
   if (path.empty() && !p_.flows)
     return Error{"the manager was started without --flows", "name the file to load"};
+  const std::string file = path.empty() ? p_.flows->path : path;
+  if (const Result<void> regular = check_regular(file); !regular) return regular.error();
   flow_reload_ = std::make_unique<FlowReload>(FlowReload{connection, {}, p_.types, {}});
   // No change is under way, so nobody classifies by the other one; and none of flows begins before
   // this one is done.
   flow_reload_->done = std::async(
       std::launch::async,
-      [&reload = *flow_reload_, file = path.empty() ? p_.flows->path : path,
+      [&reload = *flow_reload_, file,
        &classifier =
            *p_.classifiers[p_.flows ? p_.classifier ^ 1 : p_.classifier]]() -> Result<void> {
         auto loaded = load_flow_config(file);

@@ -44,29 +44,40 @@ int pid_of(int pidfd) {
   return 0;
 }
 
+/// What an NF says that it may do; nothing said means anything.
+std::optional<std::vector<std::string>> declared(const json& message, const char* key) {
+  const auto at = message.find(key);
+  if (at == message.end() || at->is_null()) return std::nullopt;
+  return at->get<std::vector<std::string>>();
+}
+
+/// Looks at every field that register_nf() reads, so that one of a wrong type is found (and thrown
+/// for) before anything has been changed.
 Result<void> check_description(const json& message) {
+  (void)declared(message, "sets_types");
+  (void)declared(message, "names_services");
+  for (const char* const text : {"program", "compute", "isolation"}) (void)message.value(text, "");
+  for (const char* const flag : {"originates", "idempotent"}) (void)message.value(flag, false);
+  for (const char* const number : {"supervisor", "replaces", "work_groups", "key_offset"})
+    (void)message.value(number, 0);
   const std::string service = message.value("service", "");
   if (!is_valid_name(service) || is_reserved_name(service))
     return Error{fmt::format("'{}' can't be a service's name", service),
                  "use up to 31 letters, digits, '_', '.' and '-', and not rx, tx or drop"};
-  if (message.value("reasons", json::array()).size() > kMaxNfReasons)
+  if (message.value("reasons", std::vector<std::string>{}).size() > kMaxNfReasons)
     return Error{fmt::format("an NF can have {} drop reasons", kMaxNfReasons), "declare fewer"};
   if (message.value("surviving_bytes", std::uint64_t{0}) > kMaxSurvivingBytes)
     return Error{
         fmt::format("no service can have more than {} bytes that survive", kMaxSurvivingBytes),
         "declare fewer"};
   if (message.value("choice", 0) < 0 || message.value("choice", 0) > 3 ||
-      message.value("key_bytes", 0) > 16)
+      message.value("key_bytes", 0) < 0 || message.value("key_bytes", 0) > 16)
     return Error{"the instance choice is out of range",
                  "see InstanceChoice in nf_lib/control_layout.h"};
+  if (message.value("number", 0u) > kMaxServiceNumber)
+    return Error{fmt::format("a service's number can be 1 to {}", kMaxServiceNumber),
+                 "give it another one, or none"};
   return {};
-}
-
-/// What an NF says that it may do; nothing said means anything.
-std::optional<std::vector<std::string>> declared(const json& message, const char* key) {
-  const auto at = message.find(key);
-  if (at == message.end() || at->is_null()) return std::nullopt;
-  return at->get<std::vector<std::string>>();
 }
 
 }  // namespace
@@ -91,21 +102,28 @@ void Controller::on_register(int connection, const json& message, std::vector<in
     server_.send(connection, refusal(Error{"the registration has no pidfd", ""}));
     return;
   }
-  const int pidfd = fds.front();
-  fds.erase(fds.begin());
+  const int pidfd = fds.front();  // the caller closes what is still in there
   // Who dies must be who sent this: its end is what recovery waits for.
   if (const int peer = server_.peer_pid(connection);
       message.value("pid", 0) != peer || pid_of(pidfd) != peer) {
-    close(pidfd);
     server_.send(connection, refusal(Error{"a process can only register itself", ""}));
     return;
   }
+  if (const Result<void> good = check_description(message); !good) {
+    server_.send(connection, refusal(good.error()));
+    return;
+  }
   if (message.value("compute", "") == "gpu" && p_.gpu.state == GpuStatus::State::kStarting) {
+    if (std::ranges::count(waiting_, connection, &Waiting::connection) != 0) {
+      server_.send(connection, refusal(Error{"a registration waits already", ""}));
+      return;
+    }
     waiting_.push_back({connection, message.dump(), pidfd});
+    fds.erase(fds.begin());
     return;
   }
   const json reply = register_nf(connection, message, pidfd);
-  if (!reply.value("ok", false)) close(pidfd);
+  if (reply.value("ok", false)) fds.erase(fds.begin());
   server_.send(connection, reply);
 }
 
@@ -119,9 +137,9 @@ void Controller::retry_waiting_registrations() {
   }
 }
 
+/// @param message  one that check_description() has found good
 json Controller::register_nf(int connection, const json& message, int pidfd) {
   if (ending_) return refusal(Error{"the manager is ending", ""});
-  if (const Result<void> good = check_description(message); !good) return refusal(good.error());
   const Result<Instance*> place = place_in_service(message);
   if (!place) return refusal(place.error());
   Instance& instance = **place;
@@ -329,6 +347,10 @@ void Controller::on_nf_ready(Instance& instance, const json& message) {
     offer(instance);
     instance.said_ready = true;
     server_.send(instance.connection, {{"ok", true}});
+    return;
+  }
+  if (!instance.table.kernel.empty()) {
+    server_.send(instance.connection, refusal(Error{"the NF has said so already", ""}));
     return;
   }
   keep_table(message, instance.table);

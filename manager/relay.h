@@ -2,6 +2,7 @@
 #pragma once
 
 #include <algorithm>
+#include <cstddef>
 #include <cstdint>
 #include <optional>
 #include <vector>
@@ -17,6 +18,11 @@ class Relay {
   std::uint64_t add(int asker, int answerer) {
     waiting_.push_back({++last_id_, asker, answerer});
     return last_id_;
+  }
+
+  /// @return how many wait for answers from there
+  [[nodiscard]] std::size_t n_waiting(int answerer) const {
+    return static_cast<std::size_t>(std::ranges::count(waiting_, answerer, &Request::answerer));
   }
 
   /// @return the asker's connection; nullopt if nobody waits for that answer from there any more

@@ -67,6 +67,8 @@ void Controller::tell_supervisor(const Instance& instance, const char* op) {
 /// Nobody starts its processes again: those that live end by themselves, for the dead there is no
 /// use waiting.
 void Controller::on_supervisor_gone(const SupervisorLink& supervisor) {
+  if (rolling_ && rolling_->old != nullptr && rolling_->old->supervisor == supervisor.pid)
+    end_rolling(rolling_->old_pid, "its supervisor is gone");
   for (const auto& instance : p_.instances) {
     if (instance->supervisor != supervisor.pid) continue;
     if (instance->state != InstanceState::kRestarting) continue;
@@ -170,8 +172,13 @@ void Controller::advance_rolling() {
 /// Of most services the new process joins, then the old one leaves; both change the routes at once.
 /// Where there can be only one, the old one stops at a burst's end and its rings wait.
 void Controller::begin_replacement(Instance& old) {
+  const SupervisorLink* const supervisor = supervisor_of(old);
+  if (supervisor == nullptr) {  // it was there when the restart began
+    end_rolling(old.pid, "its supervisor is gone");
+    return;
+  }
   if (old.service->choice != InstanceChoice::kSingle) {
-    server_.send(supervisor_of(old)->connection, {{"op", "start"}, {"replaces", old.pid}});
+    server_.send(supervisor->connection, {{"op", "start"}, {"replaces", old.pid}});
     return;
   }
   tell_supervisor(old, "again");

@@ -17,6 +17,9 @@ namespace hb {
 namespace {
 
 constexpr std::size_t kMaxFds = 4;
+/// Deeper than any message of ours. A message is copied and written by functions that call
+/// themselves for each level.
+constexpr int kMaxDepth = 32;
 
 Error system_error(const std::string& doing) {
   return Error{fmt::format("{}: {}", doing, std::strerror(errno)), ""};
@@ -104,6 +107,7 @@ Result<std::optional<nlohmann::json>> ControlSocket::receive(
   header.msg_control = control;
   header.msg_controllen = sizeof(control);
   const ssize_t got = recvmsg(fd_, &header, MSG_CMSG_CLOEXEC);
+  if (got < 0 && (errno == EAGAIN || errno == EINTR)) return std::optional<nlohmann::json>{};
   if (got < 0) return system_error("the control channel broke");
   for (cmsghdr* c = CMSG_FIRSTHDR(&header); c != nullptr; c = CMSG_NXTHDR(&header, c)) {
     if (c->cmsg_level != SOL_SOCKET || c->cmsg_type != SCM_RIGHTS) continue;
@@ -119,8 +123,15 @@ Result<std::optional<nlohmann::json>> ControlSocket::receive(
   }
   if (got == 0) return Error{"the other end of the control channel is gone", ""};
   text.resize(static_cast<std::size_t>(got));
-  nlohmann::json message = nlohmann::json::parse(text, nullptr, false);
-  if (!message.is_object() || (header.msg_flags & MSG_TRUNC) != 0)
+  bool too_deep = false;
+  nlohmann::json message = nlohmann::json::parse(
+      text,
+      [&too_deep](int depth, nlohmann::json::parse_event_t /*event*/, nlohmann::json& /*value*/) {
+        too_deep |= depth > kMaxDepth;
+        return !too_deep;
+      },
+      false);
+  if (too_deep || !message.is_object() || (header.msg_flags & MSG_TRUNC) != 0)
     return Error{"the control channel carried something that is not a message", ""};
   return std::optional<nlohmann::json>(std::move(message));
 }
