@@ -14,6 +14,7 @@
 #include <fstream>
 #include <sstream>
 
+#include "manager/free_packets.h"
 #include "nf_lib/packet_meta.h"
 
 namespace hb {
@@ -147,7 +148,15 @@ Result<std::unique_ptr<PacketPool>> PacketPool::create(const RegionView& region,
   pool->iova_as_va_ = rte_eal_iova_mode() == RTE_IOVA_VA;
   rte_pktmbuf_pool_private priv{};
   priv.mbuf_data_room_size = static_cast<std::uint16_t>(RTE_PKTMBUF_HEADROOM + data_room);
-  rte_mempool_set_ops_byname(pool->pool_, "ring_mp_mc", nullptr);
+  const auto rebuild = [](const void* owner, void* const* taken, unsigned n) {
+    constexpr unsigned kAhead = 8;
+    for (unsigned i = 0; i < n; ++i) {
+      if (i + kAhead < n) __builtin_prefetch(taken[i + kAhead], 1);
+      static_cast<const PacketPool*>(owner)->rebuild_header(static_cast<rte_mbuf*>(taken[i]));
+    }
+  };
+  if (const auto kept = keep_free_packets(pool->pool_, rebuild, pool.get()); !kept)
+    return kept.error();
   rte_pktmbuf_pool_init(pool->pool_, &priv);
 
   // One block of whole pages, so that a packet's address says which one it is.
@@ -190,20 +199,29 @@ Result<std::unique_ptr<PacketPool>> PacketPool::create(const RegionView& region,
   return pool;
 }
 
-PacketPool::~PacketPool() { rte_mempool_free(pool_); }
+PacketPool::~PacketPool() {
+  if (pool_ == nullptr) return;
+  // DPDK would go from packet to packet, by words that any process may have written over.
+  STAILQ_INIT(&pool_->elt_list);
+  rte_mempool_free(pool_);
+}
 
-void PacketPool::rebuild_header(rte_mbuf* mbuf) const noexcept {
+void PacketPool::rebuild_received(rte_mbuf* mbuf) const noexcept {
   mbuf->buf_addr = reinterpret_cast<char*>(mbuf) + layout_.mbuf_bytes;
   if (iova_as_va_) rte_mbuf_iova_set(mbuf, reinterpret_cast<rte_iova_t>(mbuf->buf_addr));
   mbuf->buf_len = static_cast<std::uint16_t>(layout_.headroom + layout_.data_room);
-  mbuf->next = nullptr;
-  mbuf->nb_segs = 1;
   mbuf->pool = pool_;
   mbuf->priv_size = 0;
+  rte_mbuf_refcnt_set(mbuf, 1);
+}
+
+void PacketPool::rebuild_header(rte_mbuf* mbuf) const noexcept {
+  rebuild_received(mbuf);
+  mbuf->next = nullptr;
+  mbuf->nb_segs = 1;
   mbuf->ol_flags = 0;
   mbuf->tx_offload = 0;
   carried_word(mbuf) = 0;
-  rte_mbuf_refcnt_set(mbuf, 1);
 }
 
 }  // namespace hb

@@ -69,6 +69,9 @@ class PacketPool {
   /// write left there. Data offset and length are the caller's to check.
   void rebuild_header(rte_mbuf* mbuf) const noexcept;
 
+  /// The same but for what a driver or an allocation fills in.
+  void rebuild_received(rte_mbuf* mbuf) const noexcept;
+
  private:
   PacketPool() = default;
   rte_mempool* pool_ = nullptr;

@@ -136,6 +136,7 @@ void RxThread::admit(std::size_t port, rte_mbuf** burst, std::uint32_t n) noexce
   for (std::uint32_t i = 0; i < n; ++i) {
     rte_mbuf* const mbuf = burst[i];
     bytes += mbuf->pkt_len;
+    setup_.pool->rebuild_received(mbuf);  // it may have lain in a queue of the device for long
     if (!make_single_segment(mbuf)) too_big |= std::uint64_t{1} << i;
     PacketMeta& meta = packet_meta(mbuf);
     meta = PacketMeta{};

@@ -4,7 +4,7 @@ import signal
 
 import pytest
 
-from harness import assert_nothing_left
+from harness import assert_nothing_left, read_capture, wait_until
 
 def start(platform, what):
     routes = platform.write("routes.csv", "*, rx, before\n*, before, scribbler\n"
@@ -49,3 +49,19 @@ def test_garbage_in_the_indices_of_rings_does_not_end_the_manager(platform):
         process.wait()
     assert not platform.final_stats()["audit"]["ok"]
     assert_nothing_left(platform.prefix)
+
+
+def test_garbage_in_the_headers_of_free_packets_costs_none(platform):
+    """RX waits for `after`, so that all packets are free when they are scribbled over."""
+    frames = [bytes([number & 255, number >> 8]) + bytes(98) for number in range(2000)]
+    source, target = platform.capture("in.pcap", frames), platform.folder / "out.pcap"
+    routes = platform.write("routes.csv", "*, rx, after\n*, after, tx\n")
+    platform.start_manager("--port", f"pcap:rx={source},tx={target}", "--routes", routes,
+                           "--exit-when-drained")
+    scribbler = platform.start_nf("scribbler", "--what", "free", "--of", platform.prefix)
+    wait_until(lambda: "all headers are garbage" in scribbler.stderr, "all headers are garbage")
+    scribbler.kill()
+    platform.spawn_nf("forward", service="after")
+    stats = platform.finish()
+    assert read_capture(target) == frames
+    assert stats["audit"]["ok"]

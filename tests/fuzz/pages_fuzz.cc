@@ -3,6 +3,7 @@
 // reclaimer, audit and statistics must survive it and end.
 #include <fcntl.h>
 
+#include <array>
 #include <boost/interprocess/file_mapping.hpp>
 #include <boost/interprocess/mapped_region.hpp>
 #include <nlohmann/json.hpp>
@@ -97,8 +98,8 @@ void scribble(World& world, Bytes& input) {
         reinterpret_cast<std::uint64_t*>(ring + 1)[(at >> 16) % size] = value;
         break;
       }
-      default: {  // anything but the pool's own free packets' headers
-        const std::uint64_t end = region.layout().packets;
+      default: {  // anything: headers of free packets, too
+        const std::uint64_t end = region.layout().total_bytes;
         std::memcpy(region.base() + at % (end - sizeof(value)), &value, sizeof(value));
         break;
       }
@@ -140,6 +141,12 @@ void run(const std::uint8_t* data, std::size_t size) {
   for (std::uint32_t e = 1; e < p.view.region.layout().n_endpoints; ++e) {
     recovery.serve(EndpointId(e), 0);
     (void)recovery.is_empty(EndpointId(e));
+  }
+  // As a driver does, which believes what it finds in a packet of the pool.
+  std::array<rte_mbuf*, 32> received;
+  if (rte_pktmbuf_alloc_bulk(p.pool->mempool(), received.data(), received.size()) == 0) {
+    for (rte_mbuf* const mbuf : received) std::memset(rte_pktmbuf_append(mbuf, 60), 0xff, 60);
+    rte_pktmbuf_free_bulk(received.data(), received.size());
   }
   p.flow.quit.store(true);
   p.tx_thread->run();  // until its rings are empty

@@ -1,5 +1,7 @@
 // scribbler: an NF with wild pointers. Once in each burst it writes garbage over one kind of memory
 // that an NF can reach, and passes the packets on.
+#include <spdlog/spdlog.h>
+
 #include <CLI/CLI.hpp>
 #include <cstring>
 #include <fstream>
@@ -17,8 +19,9 @@ class Scribbler final : public hb::NetworkFunction {
   void add_options(CLI::App& app) override {
     app.add_option("--what", what_,
                    "headers: of its packets | packets: bytes of all there are | constants: of all "
-                   "rings | page: its context's | indices: of all rings")
-        ->check(CLI::IsMember({"headers", "packets", "constants", "page", "indices"}));
+                   "rings | page: its context's | indices: of all rings | free: headers of all "
+                   "packets there are, once, while no burst comes")
+        ->check(CLI::IsMember({"headers", "packets", "constants", "page", "indices", "free"}));
     app.add_option("--of", of_, "the manager's prefix, once more");
   }
 
@@ -42,6 +45,18 @@ class Scribbler final : public hb::NetworkFunction {
     if (what_ == "packets") over_packets();
     if (what_ == "constants" || what_ == "indices") over_rings();
     if (what_ == "page") over_page();
+  }
+
+  void tick(std::uint64_t /*now_ns*/) noexcept override {
+    if (what_ != "free" || swept_) return;
+    swept_ = true;
+    const hb::PoolLayout& pool = check_.pool();
+    for (std::uint32_t i = 0; i < pool.size; ++i)
+      scribble(region_.base() + region_.layout().packets +
+                   (pool.first_page + i / pool.per_page) * region_.layout().page_bytes +
+                   i % pool.per_page * pool.stride_bytes,
+               pool.first_bytes + sizeof(rte_mbuf));  // with what DPDK's pool has before each
+    spdlog::info("all headers are garbage");
   }
 
  private:
@@ -107,12 +122,15 @@ class Scribbler final : public hb::NetworkFunction {
   hb::RegionView region_;
   hb::PacketCheck check_;
   hb::ContextPage* page_ = nullptr;
+  bool swept_ = false;
   std::mt19937_64 random_{1};
 };
 
 }  // namespace
 
 int main(int argc, char** argv) {
-  return hb::nf_main<Scribbler>(
-      argc, argv, {.name = "scribbler", .summary = "test only: writes garbage wherever an NF can"});
+  return hb::nf_main<Scribbler>(argc, argv,
+                                {.name = "scribbler",
+                                 .summary = "test only: writes garbage wherever an NF can",
+                                 .tick_every_us = 1000});
 }
