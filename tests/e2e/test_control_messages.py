@@ -69,4 +69,5 @@ def test_descriptors_that_nobody_wants_are_closed(running):
             client.setblocking(True)
             socket.send_fds(client, [message], [file.fileno()] * 4)
             client.recv(1 << 20)
-    wait_until(lambda: n_open() == before, "all are closed")
+    # Fewer: a connection from before the test may not have been closed when they were counted.
+    wait_until(lambda: n_open() <= before, "all are closed")
