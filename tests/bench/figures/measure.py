@@ -61,6 +61,10 @@ def trial(args, folder, setup, rate):
     port += f",payload={setup['payload']}" if setup.get("payload") else ""
     port += f",rate={int(rate)}" if rate else ""
     bench = harness.Platform(folder)
+    # Always with routes: packets that came before the NFs were there are dropped, not sent at once.
+    services = ["rx", *(nf[2] for nf in setup["nfs"]), "tx"]
+    chain = "".join(f"*, {here}, {there}\n" for here, there in zip(services, services[1:]))
+    setup = {"routes": chain, **setup}
     try:
         files = [word for option in ("routes", "flows") if option in setup
                  for word in (f"--{option}", bench.write(f"{option}.csv", setup[option]))]
