@@ -94,8 +94,10 @@ ParsedOptions parse_options(int argc, char** argv) {
   app.add_option("--max-contexts", o.max_contexts, "threads and NFs that may produce packets")
       ->check(CLI::Range(8u, kMaxContexts))
       ->capture_default_str();
-  app.add_option("--idle", idle, "adaptive: yield and nap when idle | busy: always poll, each thread on a CPU of its "
-                 "own while there are any")
+  app.add_option(
+         "--idle", idle,
+         "adaptive: yield and nap when idle | busy: always poll, each thread on a CPU of its "
+         "own while there are any")
       ->check(one_of({"adaptive", "busy"}))
       ->capture_default_str();
   app.add_option("--missing-nf", missing_nf, "packets for an NF that does not run: drop | skip")
