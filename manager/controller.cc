@@ -9,6 +9,7 @@
 #include <algorithm>
 
 #include <nlohmann/json.hpp>
+#include <utility>
 
 #include "manager/statistics.h"
 
@@ -111,6 +112,7 @@ void Controller::turn(microseconds timeout) {
   poll_once(timeout);
   start_next_change();
   advance_leaving();
+  if (std::exchange(gpu_room_, false)) retry_waiting_registrations();
   advance_rolling();
 }
 
@@ -208,6 +210,7 @@ void Controller::on_message(int connection, const json& message, std::vector<int
       json status = statistics(p_, nullptr);
       status["routes"] = routes_json();
       status["rx_started"] = rx_started_;
+      status["gpu"]["waiting"] = waiting_.size();
       server_.send(connection, {{"ok", true}, {"status", std::move(status)}});
     } else if (op == "audit") {
       audit_askers_.push_back(connection);

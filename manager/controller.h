@@ -96,12 +96,16 @@ class Controller {
   /// OpenNetVM's service ids lead to the service that took the number last.
   void claim_number(std::uint32_t service, std::uint32_t number);
   [[nodiscard]] std::uint32_t free_number() const;
-  Result<void> give_gpu_place(Instance& instance, std::uint32_t work_groups);
   void on_nf_ready(Instance& instance, const nlohmann::json& message);
+  void offer(Instance& instance);
+
+  // Registration of GPU NFs (gpu_registration.cc).
+  [[nodiscard]] bool waits_for_gpu(const nlohmann::json& message);
+  [[nodiscard]] std::uint32_t work_groups_wanted(std::uint32_t asked) const;
+  void retry_waiting_registrations();
+  Result<void> give_gpu_place(Instance& instance, std::uint32_t work_groups);
   void add_slice(Instance& instance);
   void on_slice_added(const nlohmann::json& message);
-  void retry_waiting_registrations();
-  void offer(Instance& instance);
 
   // Slices of the GPU under traffic (gpu_slices.cc).
   void on_gpu_message(const std::string& op, const nlohmann::json& message);
@@ -211,8 +215,9 @@ class Controller {
     std::string message;
     int pidfd;
   };
-  /// GPU NFs that came before gpu_host was ready.
+  /// GPU NFs that came before gpu_host was ready, or before others had given back what they need.
   std::vector<Waiting> waiting_;
+  bool gpu_room_ = false;  ///< some has been given back
 };
 
 }  // namespace hb

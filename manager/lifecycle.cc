@@ -108,6 +108,7 @@ void Controller::release(Instance& instance) {
     instance.unevaluated_before = count_unevaluated(p_, instance);
     resources_.free_slice(instance.slice);
     resources_.free_work_groups(instance.work_groups);
+    gpu_room_ = true;
     instance.slice = kMaxSlices;
     instance.work_groups.clear();
     instance.resize = {};
@@ -184,6 +185,7 @@ bool Controller::input_is_drained() const {
 
 void Controller::shutdown() {
   ending_ = true;
+  retry_waiting_registrations();  // which are refused
   for (const SupervisorLink& supervisor : supervisors_)
     server_.send(supervisor.connection, {{"op", "stop"}});
   for (const auto& instance : p_.instances)

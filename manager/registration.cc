@@ -15,7 +15,6 @@
 
 #include "manager/controller.h"
 #include "manager/gpu_slices.h"
-#include "nf_lib/copy_queue.h"
 #include "nf_lib/surviving.h"
 
 namespace hb {
@@ -113,7 +112,7 @@ void Controller::on_register(int connection, const json& message, std::vector<in
     server_.send(connection, refusal(good.error()));
     return;
   }
-  if (message.value("compute", "") == "gpu" && p_.gpu.state == GpuStatus::State::kStarting) {
+  if (waits_for_gpu(message)) {
     if (std::ranges::count(waiting_, connection, &Waiting::connection) != 0) {
       server_.send(connection, refusal(Error{"a registration waits already", ""}));
       return;
@@ -125,16 +124,6 @@ void Controller::on_register(int connection, const json& message, std::vector<in
   const json reply = register_nf(connection, message, pidfd);
   if (reply.value("ok", false)) fds.erase(fds.begin());
   server_.send(connection, reply);
-}
-
-void Controller::retry_waiting_registrations() {
-  std::vector<Waiting> waiting;
-  waiting.swap(waiting_);
-  for (const Waiting& w : waiting) {
-    const json reply = register_nf(w.connection, json::parse(w.message), w.pidfd);
-    if (!reply.value("ok", false)) close(w.pidfd);
-    server_.send(w.connection, reply);
-  }
 }
 
 /// @param message  one that check_description() has found good
@@ -304,38 +293,6 @@ Result<void> Controller::give_cpu_place(Instance& instance) {
   return {};
 }
 
-Result<void> Controller::give_gpu_place(Instance& instance, std::uint32_t work_groups) {
-  if (p_.gpu.state != GpuStatus::State::kReady)
-    return Error{p_.gpu.why.empty() ? "the manager runs without a GPU (--gpu none)"
-                                    : fmt::format("there is no GPU: {}", p_.gpu.why),
-                 "start the NF without --gpu, or the manager with --gpu auto"};
-  const std::uint32_t total = p_.view.region.layout().n_work_groups;
-  const std::uint32_t share = std::max(p_.options.n_syncers, total / 4);
-  const std::uint32_t wanted = work_groups != 0 ? work_groups : share;
-  if (wanted < p_.options.n_syncers)
-    return Error{fmt::format("--workgroups {} is less than one for each CPUSyncer", wanted),
-                 fmt::format("give it at least {}", p_.options.n_syncers)};
-  const auto slice = resources_.take_slice();
-  if (!slice)
-    return Error{fmt::format("{} GPU NFs are all there can be", kMaxSlices), "stop another one"};
-  auto groups = resources_.take_work_groups(wanted, p_.options.n_syncers);
-  if (!groups) {
-    resources_.free_slice(*slice);
-    return Error{
-        fmt::format("{} of the GPU's {} work-groups are free, {} are wanted",
-                    resources_.n_free_work_groups(), total, wanted),
-        "give it fewer with --workgroups, stop or resize another GPU NF, or raise the manager's"};
-  }
-  instance.slice = *slice;
-  instance.slice_base = read_slice(p_, *slice);
-  instance.work_groups = std::move(*groups);
-  instance.slice_removed = true;
-  instance.removal_sent = false;
-  for (std::uint32_t s = 0; s < p_.options.n_syncers; ++s)
-    CopyQueue(p_.view.region, *slice * p_.options.n_syncers + s).reset();
-  return give_cpu_place(instance);
-}
-
 void Controller::on_nf_ready(Instance& instance, const json& message) {
   if (instance.state != InstanceState::kStarting) {
     server_.send(instance.connection,
@@ -361,66 +318,12 @@ void Controller::on_nf_ready(Instance& instance, const json& message) {
     instance.slice_failed = true;  // gpu_host has died meanwhile; the next one gets it
 }
 
-/// The table stays here: a gpu_host that is started again gets it without the control process.
-void Controller::add_slice(Instance& instance) {
-  std::vector<std::uint32_t> endpoints;
-  std::vector<std::uint32_t> queues;
-  for (std::uint32_t s = 0; s < p_.options.n_syncers; ++s) {
-    endpoints.push_back(instance.endpoints[s].value);
-    queues.push_back(instance.slice * p_.options.n_syncers + s);
-  }
-  instance.slice_removed = false;
-  instance.removal_sent = false;
-  instance.orphaned = false;  // from here on its endpoints are gpu_host's
-  json order = {{"op", "add_slice"},
-                {"slice", instance.slice},
-                {"service", instance.service->id},
-                {"instance", instance.id},
-                {"endpoints", endpoints},
-                {"waiting_room", instance.waiting_room->value},
-                {"copy_queues", queues},
-                {"version", instance.table_version},
-                {"work_groups", instance.work_groups},
-                {"surviving", instance.surviving},
-                {"surviving_bytes", instance.surviving_bytes}};
-  name_files(instance.table, order);
-  server_.send(gpu_.connection(), order);
-}
-
 void Controller::offer(Instance& instance) {
   set_state(instance, InstanceState::kRunning);
   tell_supervisor(instance, "running");
   // A successor that is still routed to only goes on where the dead one was.
   if (!std::exchange(instance.offers, true)) routes_dirty_ = true;
   if (Instance* const old = std::exchange(instance.replaces, nullptr); old != nullptr) leave(*old);
-}
-
-void Controller::on_slice_added(const json& message) {
-  const std::uint32_t slice = message.value("slice", kMaxSlices);
-  for (const auto& instance : p_.instances) {
-    if (instance->slice != slice || instance->slice == kMaxSlices) continue;
-    if (instance->state != InstanceState::kStarting) {
-      // It died meanwhile. A slice that is there serves its endpoints; else the manager does.
-      if (!message.value("ok", false)) {
-        instance->slice_removed = true;
-        instance->orphaned |= !instance->alive();
-      }
-      continue;
-    }
-    if (message.value("ok", false)) {
-      offer(*instance);
-      if (!std::exchange(instance->said_ready, true))
-        server_.send(instance->connection, {{"ok", true}});
-    } else if (instance->said_ready) {  // it waits for no answer any more
-      instance->slice_removed = true;
-      instance->failure = message.value("what", "gpu_host refused its slice");
-      lose_slice(*instance, false);
-    } else {
-      instance->slice_removed = true;
-      server_.send(instance->connection, refusal(Error{message.value("what", "gpu_host refused"),
-                                                       message.value("fix", "")}));
-    }
-  }
 }
 
 }  // namespace hb

@@ -9,7 +9,7 @@ import os
 import pytest
 
 from faults import KILL, MAX_BURST, SEGV, STOP, Chain, _platform, _traffic, hbctl_may_fail  # noqa: F401
-from harness import wait_until
+from harness import pid_of_gpu_host, wait_until
 from test_fault_points import BURST
 
 FILLING = ["peeked", "slot_written", "record_named", "slots_filled"]
@@ -98,12 +98,11 @@ def test_gpu_host_dies_at_each_step_of_a_burst(platform, traffic, points):
 def test_gpu_host_dies_at_each_step_of_its_start(platform, traffic, points):
     chain = play_gpu(platform, traffic, None)
     fault = platform.fault("gpu_host")
-    chain.dies("ids", "launching", KILL, GPU_BOUND, of="gpu_host")
-    dead = {fault.fired()}
+    dead = {pid_of_gpu_host(platform)}
     for point in points:
         fault.arm(point, KILL)
         if point == points[0]:
-            os.kill(pid_of_gpu_host(platform), KILL)
+            os.kill(*dead, KILL)
         dead.add(fault.wait_fired(platform, point))
     assert len(dead) == 1 + len(points)
     platform.wait_works("ids", MAX_BURST)
@@ -146,10 +145,3 @@ def test_gpu_host_dies_at_the_end_of_the_platform(platform, traffic, point):
     platform.fault("gpu_host").arm(point, KILL)
     chain.finish()
     assert platform.fault("gpu_host").fired()
-
-
-def pid_of_gpu_host(platform):
-    pid = platform.manager.pid
-    children = f"/proc/{pid}/task/{pid}/children"
-    with open(children, encoding="ascii") as words:
-        return int(wait_until(lambda: words.seek(0) == 0 and words.read().split(), "gpu_host")[0])

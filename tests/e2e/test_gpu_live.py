@@ -2,6 +2,8 @@
 code replaced under traffic."""
 
 import ipaddress
+import os
+import signal
 import struct
 import subprocess
 import sys
@@ -9,7 +11,7 @@ import time
 
 import pytest
 
-from harness import BUILD, CAPTURES, REPO, read_capture, wait_until
+from harness import BUILD, CAPTURES, REPO, pid_of_gpu_host, read_capture, wait_until
 
 EXAMPLE = REPO / "examples" / "static_nat"
 CAPTURE = CAPTURES / "zeek-http_cooper-grill-dvwa.pcapng"
@@ -142,6 +144,22 @@ def test_slices_change_their_size_under_traffic(platform, syncers):
     shown = hbctl(platform, "gpu")
     assert "rounds/s" in shown and "P99" in shown, shown
     platform.assert_audit()
+    platform.stop()
+
+
+def test_a_gpu_nf_waits_for_what_a_dead_one_gives_back(platform):
+    """All work-groups are a dead NF's, until gpu_host has let go of them."""
+    platform.start_manager("--workgroups", "4", "--nf-timeout", "60000", *NULL, gpu="opencl")
+    first = platform.start_nf("forward", "--workgroups", "4", gpu=True, service="first")
+    gpu_host = pid_of_gpu_host(platform)
+    os.kill(gpu_host, signal.SIGSTOP)
+    first.kill()
+    second = platform.spawn_nf("forward", "--workgroups", "4", gpu=True, service="second")
+    platform.wait_for(lambda status: status["gpu"]["waiting"] == 1, "the second one waits")
+    os.kill(gpu_host, signal.SIGCONT)
+    platform.wait_running("second", second)
+    third = platform.spawn_nf("forward", "--workgroups", "4", gpu=True, service="third")
+    third.expect_refusal("0 of the GPU's 4 work-groups are free", "--workgroups")
     platform.stop()
 
 

@@ -27,7 +27,7 @@ sys.path.insert(0, str(HERE.parent / "e2e"))
 os.environ.setdefault("HB_E2E_DEADLINE_SCALE", "4")  # many processes start at once, all the time
 
 from harness import (BUILD, CAPTURES, Failure, MARK, Platform, hugepages_missing,  # noqa: E402
-                     program_of, summed)
+                     pid_of_gpu_host, program_of, summed)
 
 ROUTES = """*, rx, first
 *, first, steer
@@ -125,18 +125,11 @@ class Soak:
 
     # Who there is to kill
 
-    def pid_of_gpu_host(self):
-        """The manager's only child is gpu_host."""
-        children = Path(f"/proc/{self.platform.manager.pid}/task/{self.platform.manager.pid}/children")
-        pids = [int(word) for word in children.read_text().split()]
-        names = {pid: _name_of(pid) for pid in pids}
-        return next((pid for pid, name in names.items() if name == "gpu_host"), None)
-
     def candidates(self, status):
         """(pid, kind) of all that run and are not dying or stopped."""
         found = [(nf["pid"], "control process" if nf["compute"] == "gpu" else "CPU NF")
                  for nf in status["nfs"] if nf["state"] == "running" and nf["pid"]]
-        if status["gpu"]["state"] == "ready" and (pid := self.pid_of_gpu_host()):
+        if status["gpu"]["state"] == "ready" and (pid := pid_of_gpu_host(self.platform)):
             if pid != self.gpu_host[0]:
                 self.gpu_host = (pid, time.monotonic())
             if time.monotonic() - self.gpu_host[1] > GPU_HOST_LIFE_S:
@@ -297,13 +290,6 @@ class Soak:
         warm = [entry for entry in self.memory if entry[0] >= WARM_UP * self.n_kills()]
         size = f"manager {warm[0][1]} -> {warm[-1][1]} KiB, {warm[-1][2]} files" if warm else ""
         return f"{self.n_kills()} kills ({killed}); audits ok: {dict(self.audits)}; {size}"
-
-
-def _name_of(pid):
-    try:
-        return os.path.basename(os.readlink(f"/proc/{pid}/exe"))
-    except OSError:
-        return ""
 
 
 def _is_ours(pid, prefix):
