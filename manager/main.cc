@@ -12,17 +12,22 @@
 #include <spdlog/spdlog.h>
 #include <unistd.h>
 
-#include <cstring>
+#include <chrono>
 #include <fstream>
 #include <nlohmann/json.hpp>
+#include <optional>
 
 #include "manager/controller.h"
+#include "manager/end_deadline.h"
 #include "manager/start.h"
 #include "manager/statistics.h"
 
 namespace {
 
 using namespace hb;  // NOLINT: this file is the program
+
+/// How long DPDK may take to close its devices and to end.
+constexpr std::chrono::seconds kDpdkEndLimit{10};
 
 int fail(const Error& error) {
   spdlog::error("{}", error.line());
@@ -109,6 +114,7 @@ int main(int argc, char** argv) {
     return fail(made.error());
   }
   int status = 1;
+  std::optional<EndDeadline> deadline;
   {
     Controller controller(p);
     launch_threads(p);
@@ -119,8 +125,12 @@ int main(int argc, char** argv) {
                    p.pool->layout().size, p.options.prefix);
       status = controller.run();
     }
+    deadline.emplace(p.control, kDpdkEndLimit);
     status = finish(p, status);
+    deadline->set_status(status);
   }
   unmake_platform(p);
+  deadline.reset();
+  p.control.reset();
   return status;
 }

@@ -279,7 +279,6 @@ void unmake_platform(Platform& p) {
   p.pool.reset();
   rte_eal_cleanup();
   p.region.reset();
-  p.control.reset();
 }
 
 }  // namespace hb

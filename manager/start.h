@@ -11,7 +11,7 @@ namespace hb {
 /// before an error is taken down when the platform ends. p.options is set.
 Result<void> make_platform(Platform& p);
 
-/// Takes down what must go in order: classifier, pool, EAL, region, files.
+/// Takes down what must go in order: classifier, pool, EAL, region. The files go with p.control.
 void unmake_platform(Platform& p);
 
 /// Writes the names of types that are new to the registry. Control thread only.

@@ -272,6 +272,21 @@ def test_stopped_processes_do_not_stop_the_manager(platform):
     assert platform.nf("forward", stats)["lost_in_crash"] == 0
 
 
+def test_a_secondary_that_dies_with_a_lock_of_dpdk_does_not_keep_the_manager(platform):
+    routes = platform.write("routes.csv", "*, rx, forward\n*, forward, lock_holder\n"
+                                          "*, lock_holder, tx\n")
+    platform.start_manager("--port", "null", "--routes", routes)
+    platform.start_nf("forward")
+    platform.spawn_nf("lock_holder", "--eal", "secondary").expected_status = None
+    platform.wait_state("lock_holder", "failed")
+    platform.wait_works("forward")
+    platform.assert_audit()
+    stats = platform.stop()
+    assert 0 < platform.nf("lock_holder", stats)["lost_in_crash"] <= MAX_BURST
+    assert "died with one of its locks" in platform.manager.stderr
+    assert_nothing_left(platform.prefix)
+
+
 def test_ctrl_c_ends_a_platform_whose_nf_hangs(platform):
     """A stopped NF can't answer: it is ended, its packets are counted."""
     routes = platform.write("routes.csv", "*, rx, forward\n*, forward, tx\n")
