@@ -8,12 +8,12 @@
 #include <time.h>
 #include <unistd.h>
 
-#include <atomic>
 #include <chrono>
 #include <cstdio>
 #include <cstring>
 
 #include "gpu_host/child_process.h"
+#include "gpu_host/shared_word.h"
 
 #define HB_LITMUS_LAYOUT_ONLY
 #include "kernels/litmus.cl"
@@ -29,15 +29,10 @@ constexpr milliseconds kStartLimit{1500};  ///< for the kernel to begin
 constexpr milliseconds kTurnLimit{1000};   ///< for one answer
 constexpr milliseconds kAllLimit{1500};    ///< enough turns, and this long, is enough
 
-std::uint32_t load(u32& word) { return std::atomic_ref<u32>(word).load(std::memory_order_acquire); }
-void store(u32& word, u32 value) {
-  std::atomic_ref<u32>(word).store(value, std::memory_order_release);
-}
-
 /// Waits until the word has the value; yields, as the device may be this very core.
 bool await(u32& word, u32 value, milliseconds limit) {
   const auto end = Clock::now() + limit;
-  for (std::uint32_t spins = 1; load(word) != value; ++spins) {
+  for (std::uint32_t spins = 1; load_word(word) != value; ++spins) {
     if (spins % 256 != 0) continue;
     if (Clock::now() >= end) return false;
     sched_yield();
@@ -66,7 +61,7 @@ int ask(HbLitmus* litmus) {
       word = random;
     }
     std::memcpy(litmus->question, question, sizeof(question));
-    store(litmus->request.value, turn);  // pairs with the kernel's acquire load
+    store_word(litmus->request.value, turn);  // pairs with the kernel's acquire load
     if (!await(litmus->answer.value, turn, kTurnLimit))
       return say(1, "the running kernel did not answer word %u", turn);
     for (std::uint32_t i = 0; i < HB_LITMUS_WORDS; ++i) {
@@ -114,7 +109,7 @@ Result<void> litmus_test(const std::string& helper, const std::string& region_pa
   const Result<void> launched = launch();
   const Result<std::string> said =
       launched ? peer->wait(kPeerLimit) : Result<std::string>(launched.error());
-  store(litmus->quit.value, 1);  // and if the kernel doesn't see it, its poll budget ends it
+  store_word(litmus->quit.value, 1);  // and if the kernel doesn't see it, its poll budget ends it
   const Result<void> joined = join();
   if (!said) return Error{"litmus test: " + said.error().what, ""};
   return joined;

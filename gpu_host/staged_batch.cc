@@ -1,11 +1,11 @@
 #include "gpu_host/staged_batch.h"
 
 #include <algorithm>
-#include <atomic>
 #include <cstring>
 #include <numeric>
 
 #include "gpu_host/launch_block.h"
+#include "gpu_host/shared_word.h"
 
 namespace hb {
 namespace {
@@ -17,8 +17,6 @@ constexpr std::size_t kMaxDataOffset = 65536;
 
 constexpr std::size_t down(std::size_t value) { return value / kSlotUnit * kSlotUnit; }
 constexpr std::size_t up(std::size_t value) { return down(value + kSlotUnit - 1); }
-
-std::uint32_t load(u32& word) { return std::atomic_ref<u32>(word).load(std::memory_order_acquire); }
 
 }  // namespace
 
@@ -64,8 +62,8 @@ Result<void> StagedBatch::gather() {
     const std::uint32_t work_group = spec_.work_groups[i];
     HbQueueControl* const queue = view_.queue_control(work_group);
     // Acquire: pairs with the CPUSyncer's release store, so these rounds' slots are whole.
-    const std::uint32_t published = load(queue->published.value);
-    const std::uint32_t completed = load(queue->completed.value);
+    const std::uint32_t published = load_word(queue->published.value);
+    const std::uint32_t completed = load_word(queue->completed.value);
     auto* const staged = host_at<HbQueueControl>(controls_) + i;
     staged->published.value = published;
     staged->completed.value = completed;
@@ -131,8 +129,8 @@ void StagedBatch::scatter() {
   }
   for (std::uint32_t i = 0; i < spec_.work_groups.size(); ++i) {
     // Release: pairs with the CPUSyncer's acquire load, as the kernel's own store does elsewhere.
-    std::atomic_ref<u32>(view_.queue_control(spec_.work_groups[i])->completed.value)
-        .store(host_at<HbQueueControl>(controls_)[i].completed.value, std::memory_order_release);
+    store_word(view_.queue_control(spec_.work_groups[i])->completed.value,
+               host_at<HbQueueControl>(controls_)[i].completed.value);
   }
 }
 

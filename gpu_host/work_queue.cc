@@ -37,9 +37,9 @@ Result<WorkQueue> WorkQueue::adopt(const RegionView& region, std::uint32_t work_
   // may have left rounds that were published and never answered: their packets are gone.
   queue.published_ = queue.rounds_drained_ = queue.completed();
   queue.filled_ = queue.drained_ = queue.published_ * queue.round_slots_;
-  store(control.published.value, queue.published_);
-  store(control.filled.value, queue.filled_);
-  store(control.drained.value, queue.drained_);
+  store_word(control.published.value, queue.published_);
+  store_word(control.filled.value, queue.filled_);
+  store_word(control.drained.value, queue.drained_);
   return queue;
 }
 

@@ -1,10 +1,10 @@
 // One work-group's circular queue, from the side of the CPUSyncer that owns it.
 #pragma once
 
-#include <atomic>
 #include <cstdint>
 #include <vector>
 
+#include "gpu_host/shared_word.h"
 #include "nf_lib/fault_point.h"
 #include "nf_lib/region.h"
 #include "nf_lib/result.h"
@@ -53,7 +53,7 @@ class WorkQueue {
     }
     filled_ += n;
     if (open_room() == 0) used_[published_ & (n_rounds_ - 1)] = round_slots_;
-    store(control_->filled.value, filled_);
+    store_word(control_->filled.value, filled_);
     fault_point("slots_filled");
   }
 
@@ -69,7 +69,7 @@ class WorkQueue {
     }
     used = live;
     filled_ = (published_ + 1) * round_slots_;
-    store(control_->filled.value, filled_);
+    store_word(control_->filled.value, filled_);
   }
 
   /// Hands the open round, which is full, to the device.
@@ -77,7 +77,7 @@ class WorkQueue {
     ++published_;
     // Release: pairs with the acquire load in kernels/persistent.cl, so a work-item that sees this
     // round sees its slots.
-    store(control_->published.value, published_);
+    store_word(control_->published.value, published_);
     fault_point("round_published");
   }
 
@@ -119,7 +119,7 @@ class WorkQueue {
     drained_ += n;
     const bool is_last = drained_ - rounds_drained_ * round_slots_ == live_slots();
     if (is_last) drained_ = (rounds_drained_ + 1) * round_slots_;
-    store(control_->drained.value, drained_);
+    store_word(control_->drained.value, drained_);
     fault_point("slots_drained");
     if (is_last) ++rounds_drained_;
     return is_last;
@@ -135,13 +135,8 @@ class WorkQueue {
 
   /// Acquire: pairs with the device's release store, so that the round's results are there.
   [[nodiscard]] std::uint32_t completed() const noexcept {
-    return std::atomic_ref<u32>(control_->completed.value).load(std::memory_order_acquire);
+    return load_word(control_->completed.value);
   }
-  /// Release: for whoever recovers this queue, who reads the counts before the slots.
-  static void store(u32& word, std::uint32_t value) noexcept {
-    std::atomic_ref<u32>(word).store(value, std::memory_order_release);
-  }
-
   HbQueueControl* control_ = nullptr;
   u64* slots_ = nullptr;
   const u64* results_ = nullptr;

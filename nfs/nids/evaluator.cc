@@ -35,9 +35,10 @@ bool is_searched(const DecodedPacket& packet) noexcept {
 bool fast_content_is_all(const Rule& rule) noexcept {
   const auto place = fast_content_place(rule);
   if (!place || rule.buffers.size() != 1 || rule.buffers[0].steps.size() != 1) return false;
-  const auto& content = std::get<Content>(rule.buffers[0].steps[0]);
-  return content.is_anywhere() && fast_bytes(content).size() == content.bytes.size() &&
-         content.bytes.size() <= Matcher::kMaxPatternBytes;
+  const auto* const content = std::get_if<Content>(&rule.buffers[0].steps[0]);
+  return content != nullptr && content->is_anywhere() &&
+         fast_bytes(*content).size() == content->bytes.size() &&
+         content->bytes.size() <= Matcher::kMaxPatternBytes;
 }
 
 }  // namespace
