@@ -48,6 +48,9 @@ struct alignas(kFalseSharingRange) TxWords {
   std::atomic<std::uint64_t> filled{0};           ///< packets put into fill rings
   std::atomic<std::uint64_t> double_returns{0};   ///< refused
   std::atomic<std::uint64_t> bad_pointers{0};     ///< ring entries that named no packet
+  /// Odd while packets go from a ring to the pool or a port, or from the pool to a ring: the book
+  /// says one thing then, the ring another. The audit's.
+  std::atomic<std::uint64_t> bursts{0};
   /// By version: received packets sent or reclaimed.
   alignas(kFalseSharingRange) std::array<std::atomic<std::uint64_t>, 256> returned{};
 };
@@ -83,6 +86,10 @@ struct FlowControl {
     for (std::uint32_t i = 0; i < n_rx_threads; ++i)
       admitted += rx[i].admitted.load(std::memory_order_acquire);
     return admitted - back;
+  }
+  /// The TX thread is between two bursts. Acquire: pairs with its release store.
+  [[nodiscard]] bool tx_rests() const noexcept {
+    return tx.bursts.load(std::memory_order_acquire) % 2 == 0;
   }
   /// Packets in hold queues.
   [[nodiscard]] std::uint64_t holding() const noexcept {

@@ -14,6 +14,25 @@ namespace {
 /// A device whose queue is full is asked this often again before its packets are dropped.
 constexpr int kTxRetries = 64;
 
+/// Around each burst of the TX thread.
+class TxBurst {
+ public:
+  explicit TxBurst(std::atomic<std::uint64_t>& bursts) noexcept : bursts_(bursts) {
+    bursts_.store(bursts_.load(std::memory_order_relaxed) + 1, std::memory_order_relaxed);
+    // Pairs with the audit's fence: who sees anything of the burst sees the odd count.
+    std::atomic_thread_fence(std::memory_order_release);
+  }
+  // Release: pairs with tx_rests(): with an even count all of the burst is seen.
+  ~TxBurst() {
+    bursts_.store(bursts_.load(std::memory_order_relaxed) + 1, std::memory_order_release);
+  }
+  TxBurst(const TxBurst&) = delete;
+  TxBurst& operator=(const TxBurst&) = delete;
+
+ private:
+  std::atomic<std::uint64_t>& bursts_;
+};
+
 }  // namespace
 
 TxThread::TxThread(const TxSetup& setup)
@@ -74,6 +93,7 @@ bool TxThread::drain_endpoint(std::uint32_t endpoint, F&& handle) noexcept {
         setup_.book->prefetch(setup_.view.check.number(mbuf));
       });
       std::array<rte_mbuf*, kMaxBurst> packets;
+      const TxBurst burst(setup_.flow->tx.bursts);
       const std::uint32_t n = take(window, packets.data());
       commit(ring, window);
       handle(packets.data(), n);
@@ -213,6 +233,7 @@ bool TxThread::fill(ContextId context) noexcept {
   if (rte_mempool_get_bulk(setup_.pool->mempool(), reinterpret_cast<void**>(packets.data()),
                            kMaxBurst) != 0)
     return false;
+  const TxBurst burst(words.bursts);
   for (rte_mbuf* const mbuf : packets) {
     rte_pktmbuf_reset(mbuf);
     mbuf->port = 0;  // as if it had come in there, for routes that end in a paired port

@@ -14,10 +14,10 @@
 #include <sstream>
 #include <vector>
 
-#include "gpu_host/child_process.h"
 #include "gpu_host/cuda/nvrtc.h"
 #include "gpu_host/cuda/session.h"
 #include "gpu_host/kernel_source.h"
+#include "gpu_host/program_builder.h"
 #include "nf_lib/memory_file.h"
 
 namespace hb::cuda {
@@ -98,22 +98,11 @@ Result<void> write_file(const std::filesystem::path& path, const std::string& co
 }
 
 /// Has the helper process build.
-Result<std::string> build_in_helper(const BackendOptions& options,
-                                    const std::vector<std::string>& more,
-                                    std::chrono::seconds limit) {
-  std::vector<std::string> args = {"--build-program",
-                                   "--backend",
-                                   "cuda",
-                                   "--device",
-                                   std::to_string(options.device_idx),
-                                   "--workgroup-size",
-                                   std::to_string(options.work_group_size),
-                                   "--kernels",
-                                   options.kernel_dir};
-  args.insert(args.end(), more.begin(), more.end());
-  Result<ChildProcess> helper = ChildProcess::start(options.helper_program, args);
-  if (!helper) return helper.error();
-  const Result<std::string> said = helper->wait(limit);
+/// @return the program
+Result<std::string> program_from_helper(const BackendOptions& options,
+                                        const std::vector<std::string>& more,
+                                        std::chrono::seconds limit) {
+  const Result<std::string> said = build_in_helper(options, "cuda", more, limit);
   if (!said) return said.error();
   const std::size_t at = said->rfind(kMark);
   if (at == std::string::npos)
@@ -162,7 +151,7 @@ Result<std::string> read_program(const std::string& path) {
 }
 
 Result<std::string> build_program_elsewhere(const BackendOptions& options) {
-  return build_in_helper(options, {}, kBuildLimit);
+  return program_from_helper(options, {}, kBuildLimit);
 }
 
 Result<std::string> build_user_elsewhere(const BackendOptions& options, const UserKernel& user) {
@@ -172,7 +161,7 @@ Result<std::string> build_user_elsewhere(const BackendOptions& options, const Us
   if (!text) return text.error();
   const Result<MemoryFile> table = MemoryFile::make("hummingbird-table", user.table);
   if (!table) return table.error();
-  Result<std::string> code = build_in_helper(
+  Result<std::string> code = program_from_helper(
       options,
       {"--user-kernel", text->path(), "--user-name", user.file.name, "--user-table", table->path()},
       kUserBuildLimit);

@@ -236,14 +236,4 @@ Result<DeviceMemory> upload(Session& session, std::span<const std::byte> bytes) 
   return memory;
 }
 
-Result<ResidentShare> ResidentShare::take(Session& session, std::uint32_t n) {
-  const std::uint32_t limit = session.options().max_resident;
-  const std::uint32_t before = session.resident.fetch_add(n, std::memory_order_relaxed);
-  if (before + n <= limit) return ResidentShare(session, n);
-  session.resident.fetch_sub(n, std::memory_order_relaxed);
-  return Error{fmt::format("{} work-groups more than the {} running would exceed the device's {}",
-                           n, before, limit),
-               "give the manager fewer --workgroups"};
-}
-
 }  // namespace hb::cuda

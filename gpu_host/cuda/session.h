@@ -166,22 +166,4 @@ class CudaTable final : public DeviceTable {
   DeviceMemory memory_;
 };
 
-/// Holds a share of the work-groups that may be resident at once.
-class ResidentShare {
- public:
-  /// @return an Error, taking nothing, if n more would not all be resident
-  static Result<ResidentShare> take(Session& session, std::uint32_t n);
-  ResidentShare(ResidentShare&& other) noexcept
-      : session_(std::exchange(other.session_, nullptr)), n_(other.n_) {}
-  ResidentShare& operator=(ResidentShare&&) = delete;
-  ~ResidentShare() {
-    if (session_ != nullptr) session_->resident.fetch_sub(n_, std::memory_order_relaxed);
-  }
-
- private:
-  ResidentShare(Session& session, std::uint32_t n) : session_(&session), n_(n) {}
-  Session* session_;
-  std::uint32_t n_;
-};
-
 }  // namespace hb::cuda

@@ -65,7 +65,8 @@ RegisteredRegion::~RegisteredRegion() {
 
 Result<void> litmus_test(Session& session, const RegionFile& region,
                          const RegisteredRegion& memory) {
-  Result<ResidentShare> share = ResidentShare::take(session, 1);
+  Result<ResidentShare> share =
+      ResidentShare::take(session.resident, session.options().max_resident, 1);
   if (!share) return share.error();
   Result<Stream> stream = Stream::make(session);
   if (!stream) return stream.error();
@@ -103,7 +104,8 @@ Result<std::unique_ptr<DeviceSlice>> DirectSlice::make(Session& session, const R
                                                        const RegisteredRegion& memory,
                                                        const SliceSpec& spec) {
   Result<ResidentShare> share =
-      ResidentShare::take(session, static_cast<std::uint32_t>(spec.work_groups.size()));
+      ResidentShare::take(session.resident, session.options().max_resident,
+                          static_cast<std::uint32_t>(spec.work_groups.size()));
   if (!share) return share.error();
   Result<Stream> stream = Stream::make(session);
   if (!stream) return stream.error();
@@ -130,7 +132,8 @@ Result<void> DirectSlice::run() {
 Result<std::unique_ptr<DeviceSlice>> StagedSlice::make(Session& session, const RegionView& view,
                                                        const SliceSpec& spec) {
   Result<ResidentShare> share =
-      ResidentShare::take(session, static_cast<std::uint32_t>(spec.work_groups.size()));
+      ResidentShare::take(session.resident, session.options().max_resident,
+                          static_cast<std::uint32_t>(spec.work_groups.size()));
   if (!share) return share.error();
   Result<Stream> stream = Stream::make(session);
   if (!stream) return stream.error();

@@ -2,6 +2,7 @@
 #pragma once
 
 #include "gpu_host/cuda/session.h"
+#include "gpu_host/resident_share.h"
 #include "gpu_host/staged_batch.h"
 
 namespace hb::cuda {

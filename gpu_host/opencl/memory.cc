@@ -8,6 +8,7 @@
 #include <cstring>
 
 #include "gpu_host/litmus.h"
+#include "gpu_host/resident_share.h"
 
 namespace hb::opencl {
 namespace {
@@ -103,7 +104,8 @@ cl_int DeviceRegion::set_as_argument(cl_kernel kernel, cl_uint index) const {
 }
 
 Result<void> litmus_test(Session& session, const RegionFile& region, const DeviceRegion& memory) {
-  Result<ResidentShare> share = ResidentShare::take(session, 1);
+  Result<ResidentShare> share =
+      ResidentShare::take(session.resident, session.options.max_resident, 1);
   if (!share) return share.error();
   Result<Kernel> kernel = make_kernel(session, "hb_litmus");
   if (!kernel) return kernel.error();

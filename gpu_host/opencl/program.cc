@@ -4,8 +4,8 @@
 #include <charconv>
 #include <chrono>
 
-#include "gpu_host/child_process.h"
 #include "gpu_host/kernel_source.h"
+#include "gpu_host/program_builder.h"
 #include "nf_lib/memory_file.h"
 
 namespace hb::opencl {
@@ -61,34 +61,10 @@ Result<std::string> user_source(const Session& session, const UserKernel& user) 
   return load_kernel_source(session.options.kernel_dir, "persistent.cl", &source);
 }
 
-namespace {
-
-/// Has the helper process build.
-/// @return what it said
-Result<std::string> build_in_helper(const BackendOptions& options,
-                                    const std::vector<std::string>& more,
-                                    std::chrono::seconds limit) {
-  std::vector<std::string> args = {"--build-program",
-                                   "--backend",
-                                   "opencl",
-                                   "--device",
-                                   std::to_string(options.device_idx),
-                                   "--workgroup-size",
-                                   std::to_string(options.work_group_size),
-                                   "--kernels",
-                                   options.kernel_dir};
-  args.insert(args.end(), more.begin(), more.end());
-  Result<ChildProcess> helper = ChildProcess::start(options.helper_program, args);
-  if (!helper) return helper.error();
-  return helper->wait(limit);
-}
-
-}  // namespace
-
 Result<void> load_program(Session& session) {
   Result<std::string> source = load_kernel_source(session.options.kernel_dir, "persistent.cl");
   if (!source) return source.error();
-  const Result<std::string> said = build_in_helper(session.options, {}, kBuildLimit);
+  const Result<std::string> said = build_in_helper(session.options, "opencl", {}, kBuildLimit);
   if (!said) return said.error();
   constexpr std::string_view kMark = "build variant ";
   const std::size_t at = said->rfind(kMark);
@@ -115,7 +91,7 @@ Result<std::shared_ptr<const ClProgram>> load_user_program(const Session& sessio
   const Result<MemoryFile> table = MemoryFile::make("hummingbird-table", user.table);
   if (!table) return table.error();
   const Result<std::string> said =
-      build_in_helper(session.options,
+      build_in_helper(session.options, "opencl",
                       {"--variant", std::to_string(session.variant), "--user-kernel", text->path(),
                        "--user-name", user.file.name, "--user-table", table->path()},
                       kUserBuildLimit);

@@ -40,24 +40,6 @@ struct Session {
   std::atomic<std::uint32_t> resident{0};
 };
 
-/// Holds a share of the work-groups that may be resident at once.
-class ResidentShare {
- public:
-  /// @return an Error, taking nothing, if n more would not all get a thread of the device
-  static Result<ResidentShare> take(Session& session, std::uint32_t n);
-  ResidentShare(ResidentShare&& other) noexcept
-      : session_(std::exchange(other.session_, nullptr)), n_(other.n_) {}
-  ResidentShare& operator=(ResidentShare&&) = delete;
-  ~ResidentShare() {
-    if (session_ != nullptr) session_->resident.fetch_sub(n_, std::memory_order_relaxed);
-  }
-
- private:
-  ResidentShare(Session& session, std::uint32_t n) : session_(&session), n_(n) {}
-  Session* session_;
-  std::uint32_t n_;
-};
-
 /// A queue of its own for whoever launches or copies.
 Result<Queue> make_queue(const Session& session);
 /// @param program  one of this backend's; null: the session's

@@ -37,7 +37,8 @@ Result<std::unique_ptr<DeviceSlice>> DirectSlice::make(Session& session, const R
                                                        const DeviceRegion& memory,
                                                        const SliceSpec& spec) {
   Result<ResidentShare> share =
-      ResidentShare::take(session, static_cast<std::uint32_t>(spec.work_groups.size()));
+      ResidentShare::take(session.resident, session.options.max_resident,
+                          static_cast<std::uint32_t>(spec.work_groups.size()));
   if (!share) return share.error();
   std::unique_ptr<DirectSlice> slice(new DirectSlice(std::move(*share), spec));
   slice->work_group_size_ = layout.work_group_size;

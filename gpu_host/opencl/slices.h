@@ -2,6 +2,7 @@
 #pragma once
 
 #include "gpu_host/opencl/memory.h"
+#include "gpu_host/resident_share.h"
 
 namespace hb::opencl {
 

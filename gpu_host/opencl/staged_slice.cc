@@ -25,7 +25,8 @@ class PlainMemory final : public StagingMemory {
 Result<std::unique_ptr<DeviceSlice>> StagedSlice::make(Session& session, const RegionView& view,
                                                        const SliceSpec& spec) {
   Result<ResidentShare> share =
-      ResidentShare::take(session, static_cast<std::uint32_t>(spec.work_groups.size()));
+      ResidentShare::take(session.resident, session.options.max_resident,
+                          static_cast<std::uint32_t>(spec.work_groups.size()));
   if (!share) return share.error();
   Result<StagedBatch> batch = StagedBatch::make(view, spec, std::make_unique<PlainMemory>());
   if (!batch) return batch.error();

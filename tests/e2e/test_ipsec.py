@@ -325,8 +325,32 @@ def test_keys_are_only_in_memory_that_no_core_file_takes(platform, tmp_path):
     assert "SA 0x301 to 192.0.2.2:" in ipsec.stderr
 
 
+def reload_under_traffic(platform, sa, packets):
+    """Gives a running ipsec a file with an error, which changes nothing and names its line, then
+    another SA in place of 0x301."""
+    def reload(*arguments):
+        return subprocess.run([BUILD / "bin" / "hbctl", "--prefix", platform.prefix, "reload",
+                               "ipsec", *arguments], capture_output=True, text=True, check=False)
+
+    sa.write_text("nonsense\n")
+    refused = reload()
+    assert refused.returncode != 0 and f"{sa}:1:" in refused.stderr, refused
+    other = sa.with_name("other")
+    other.write_text(sa_line("cbc256-sha256", spi=0x999))
+    taken = reload(other)
+    assert taken.returncode == 0 and "1 SAs" in taken.stdout, taken
+    sent = platform.nf("ipsec", platform.status())["tx"]
+    platform.wait_for(lambda status: platform.nf("ipsec", status)["tx"] > sent + packets, "traffic")
+    assert drops_of(platform.stop(), "ipsec") == {}
+
+
+def assert_one_sa_after_the_other(frames):
+    spis = [int.from_bytes(frame[34:38], "big") for frame in frames]
+    assert set(spis) == {0x301, 0x999}
+    assert spis == sorted(spis), "no packet takes the old SA after the new one"
+
+
 def test_reload_under_traffic(platform, tmp_path):
-    """A second SA comes with hbctl reload; a bad file changes nothing and names its line."""
     sa = tmp_path / "sa"
     sa.write_text(sa_line("gcm128"))
     source = write_capture(tmp_path / "in.pcap", [bytes(60)])
@@ -336,25 +360,8 @@ def test_reload_under_traffic(platform, tmp_path):
     platform.start_nf("ipsec", "--sa", sa, "--direction", "encrypt")
     platform.start_nf("source", "--ipv4", "--count", "1000000000", "--at-once", "8")
     platform.wait_works("ipsec", 100)
-
-    def reload(*arguments):
-        return subprocess.run([BUILD / "bin" / "hbctl", "--prefix", platform.prefix, "reload",
-                               "ipsec", *arguments], capture_output=True, text=True, check=False)
-
-    sa.write_text("nonsense\n")
-    refused = reload()
-    assert refused.returncode != 0 and f"{sa}:1:" in refused.stderr, refused
-    other = tmp_path / "other"
-    other.write_text(sa_line("cbc256-sha256", spi=0x999))
-    taken = reload(other)
-    assert taken.returncode == 0 and "1 SAs" in taken.stdout, taken
-    sent = platform.nf("ipsec", platform.status())["tx"]
-    platform.wait_for(lambda status: platform.nf("ipsec", status)["tx"] > sent + 10_000, "traffic")
-    stats = platform.stop()
-    assert drops_of(stats, "ipsec") == {}
-    spis = [int.from_bytes(frame[34:38], "big") for frame in read_capture(target)]
-    assert set(spis) == {0x301, 0x999}
-    assert spis == sorted(spis), "no packet takes the old SA after the new one"
+    reload_under_traffic(platform, sa, 10_000)
+    assert_one_sa_after_the_other(read_capture(target))
 
 
 @pytest.mark.parametrize("options,words", [

@@ -1,13 +1,14 @@
 """ipsec on the device end to end: what one twin seals the other one opens, and nothing comes twice."""
 
 import os
-import subprocess
+import signal
 
 import pytest
 
 from captures import CAPTURES, all_captures, read_capture, write_capture
-from harness import BUILD, drops_of
-from test_ipsec import AES128, SHA1, inner_packets, mappings_with, sa_line, transforms
+from harness import drops_of, pid_of_gpu_host
+from test_ipsec import (AES128, SHA1, assert_one_sa_after_the_other, inner_packets, mappings_with,
+                        reload_under_traffic, sa_line, transforms)
 
 
 def play(platform, source, target, *arguments, gpu):
@@ -77,13 +78,6 @@ def start_traffic(platform, tmp_path, sa):
     return target, ipsec, options
 
 
-def gpu_host_pid(platform):
-    pids = subprocess.run(["pgrep", "-P", str(platform.manager.pid), "gpu_host"],
-                          capture_output=True, text=True, check=True).stdout.split()
-    assert len(pids) == 1
-    return int(pids[0])
-
-
 @pytest.mark.parametrize("victim", ["gpu_host", "control process"])
 def test_no_iv_comes_twice_over_kills(platform, tmp_path, victim):
     """kill -9 under traffic: every packet that ever left has a number and an IV of its own."""
@@ -93,7 +87,7 @@ def test_no_iv_comes_twice_over_kills(platform, tmp_path, victim):
     for _ in range(4):  # one more in such short lives would be a crash loop
         platform.wait_works("ipsec", 500)
         if victim == "gpu_host":
-            subprocess.run(["kill", "-9", str(gpu_host_pid(platform))], check=True)
+            os.kill(pid_of_gpu_host(platform), signal.SIGKILL)
             platform.wait_state("ipsec", "failed")
             platform.wait_running("ipsec", ipsec)
         else:
@@ -116,26 +110,9 @@ def test_reload_under_traffic(platform, tmp_path):
     sa.write_text(sa_line("gcm128"))
     target, _, _ = start_traffic(platform, tmp_path, sa)
     platform.wait_works("ipsec", 100)
-
-    def reload(*arguments):
-        return subprocess.run([BUILD / "bin" / "hbctl", "--prefix", platform.prefix, "reload",
-                               "ipsec", *arguments], capture_output=True, text=True, check=False)
-
-    sa.write_text("nonsense\n")
-    refused = reload()
-    assert refused.returncode != 0 and f"{sa}:1:" in refused.stderr, refused
-    other = tmp_path / "other"
-    other.write_text(sa_line("cbc256-sha256", spi=0x999))
-    taken = reload(other)
-    assert taken.returncode == 0 and "1 SAs" in taken.stdout, taken
-    sent = platform.nf("ipsec", platform.status())["tx"]
-    platform.wait_for(lambda status: platform.nf("ipsec", status)["tx"] > sent + 5000, "traffic")
-    stats = platform.stop()
-    assert drops_of(stats, "ipsec") == {}
+    reload_under_traffic(platform, sa, 5000)
     frames = read_capture(target)
-    spis = [int.from_bytes(frame[34:38], "big") for frame in frames]
-    assert set(spis) == {0x301, 0x999}
-    assert spis == sorted(spis), "no packet takes the old SA after the new one"
+    assert_one_sa_after_the_other(frames)
     for spi in (0x301, 0x999):
         numbers = [int.from_bytes(frame[38:42], "big") for frame in frames
                    if frame[34:38] == spi.to_bytes(4, "big")]
@@ -151,7 +128,7 @@ def test_keys_are_in_no_core_file_of_either_process(platform, tmp_path):
     # On the device's side round keys are numbers in the processor's order.
     words = b"".join(key[i:i + 4][::-1] for i in range(0, 16, 4))
     needles = [key, auth, words, key.hex().encode()]
-    for pid in (ipsec.pid, gpu_host_pid(platform)):
+    for pid in (ipsec.pid, pid_of_gpu_host(platform)):
         holding = mappings_with(pid, needles)
         assert holding, "the keys are somewhere"
         assert all("dd" in flags for _, flags in holding), (pid, holding)

@@ -164,12 +164,13 @@ def test_flows_keep_their_order_behind_packets_that_wait(platform, syncers):
     assert nids["counters"]["unevaluated"] == nids["counters"]["alerts_lost"] == 0
 
 
-@pytest.mark.parametrize("missing", ["drop", "skip"])
-def test_the_control_process_is_killed_while_packets_wait_for_it(platform, missing):
-    """Nothing is lost with it: what waits for its word is dropped as unjudged, others go on."""
-    n = 4000
+N_LONG = 4000  # packets of each flow, so many that a test can act among them
+
+
+def start_dropping(platform, missing):
+    """A GPU nids that has dropped packets, and has most of a capture before it."""
     capture = platform.capture("in.pcap", (numbered(i % FLOWS, i // FLOWS)
-                                           for i in range(n * FLOWS)))
+                                           for i in range(N_LONG * FLOWS)))
     out = platform.folder / "out.pcap"
     rules = platform.write("a.rules", BAD)
     routes = platform.write("routes.csv", "*, rx, nids\n*, nids, tx\n")
@@ -179,6 +180,13 @@ def test_the_control_process_is_killed_while_packets_wait_for_it(platform, missi
     nids = platform.spawn_nf("nids", "--rules", rules, "--alerts",
                              platform.folder / "alerts.json", gpu=True)
     platform.wait_for(lambda status: drops_of(status, "nids").get("drop_rule", 0) > 100, "drops")
+    return nids, out
+
+
+@pytest.mark.parametrize("missing", ["drop", "skip"])
+def test_the_control_process_is_killed_while_packets_wait_for_it(platform, missing):
+    """Nothing is lost with it: what waits for its word is dropped as unjudged, others go on."""
+    nids, out = start_dropping(platform, missing)
     nids.signal(signal.SIGSTOP)
     platform.wait_for(lambda status: status["gpu"]["slices"][0]["waiting"] > 300, "packets wait")
     nids.kill()
@@ -190,24 +198,13 @@ def test_the_control_process_is_killed_while_packets_wait_for_it(platform, missi
     for flow, numbers in numbers_by_flow(out).items():
         assert numbers == sorted(set(numbers)), f"flow {flow} was reordered"
     if missing == "skip":
-        assert all(numbers[-1] == n - 1 for numbers in numbers_by_flow(out).values())
+        assert all(numbers[-1] == N_LONG - 1 for numbers in numbers_by_flow(out).values())
 
 
 @pytest.mark.parametrize("missing", ["drop", "skip"])
 def test_gpu_host_is_killed_while_packets_wait(platform, missing):
     """The answers are lost with it: nothing that waited goes on, whatever --missing-nf says."""
-    n = 4000
-    capture = platform.capture("in.pcap", (numbered(i % FLOWS, i // FLOWS)
-                                           for i in range(n * FLOWS)))
-    out = platform.folder / "out.pcap"
-    rules = platform.write("a.rules", BAD)
-    routes = platform.write("routes.csv", "*, rx, nids\n*, nids, tx\n")
-    platform.spawn_manager("--exit-when-drained", "--port", f"pcap:rx={capture},tx={out}",
-                           "--routes", routes, "--missing-nf", missing, gpu="opencl")
-    platform.wait_ready()
-    nids = platform.spawn_nf("nids", "--rules", rules, "--alerts",
-                             platform.folder / "alerts.json", gpu=True)
-    platform.wait_for(lambda status: drops_of(status, "nids").get("drop_rule", 0) > 100, "drops")
+    nids, out = start_dropping(platform, missing)
     nids.signal(signal.SIGSTOP)  # from here on the room only gets fuller
     status = platform.wait_for(lambda status: status["gpu"]["slices"][0]["waiting"] > 300,
                                "packets wait")
