@@ -91,7 +91,9 @@ case $name in
 esac
 [[ $name =~ ^[A-Za-z0-9_.-]+$ ]] || die "no NF '$name': there are$(built)"
 # A kernel of the user's own runs under a name of the user's own.
-if [[ ! -x $build/nfs/$name && " ${*:2} " == *" --kernel"[\ =]* ]]; then
+if [[ ! -x $build/nfs/$name && " ${*:2} " == *" --"@(kernel|table)[\ =]* ]]; then
+  [[ " ${*:2} " == *" --gpu "* ]] || die "'$name' has a kernel of your own, which needs --gpu"
+  [[ " ${*:2} " == *" --kernel"[\ =]* ]] || die "'$name' needs its kernel: --kernel FILE.cl"
   exec "$build/bin/nf_supervisor" "$build/nfs/gpu_custom" --service "$name" "${@:2}"
 fi
 [[ -x $build/nfs/$name ]] || die "no NF '$name': there are$(built)"

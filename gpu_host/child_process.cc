@@ -81,7 +81,8 @@ Result<std::string> ChildProcess::wait(std::chrono::milliseconds limit) {
   if (WIFEXITED(status) && WEXITSTATUS(status) == 0) return text;
   while (!text.empty() && text.back() == '\n') text.pop_back();
   if (WIFSIGNALED(status))
-    text += fmt::format(" (the helper process was ended by signal {})", WTERMSIG(status));
+    text += fmt::format("{}the helper process was ended by signal {}", text.empty() ? "" : "\n",
+                        WTERMSIG(status));
   return Error{text.empty() ? "the helper process failed without a word" : text, ""};
 }
 

@@ -39,8 +39,8 @@ class Reader {
     std::string line;
     for (int number = 1; std::getline(in, line); ++number) {
       constexpr std::string_view kInclude = "#include \"";
-      const std::size_t end = line.rfind('"');
-      if (!line.starts_with(kInclude) || end <= kInclude.size()) {
+      const std::size_t end = line.find('"', kInclude.size());
+      if (!line.starts_with(kInclude) || end == std::string::npos) {
         out_ += line + '\n';
         continue;
       }

@@ -1,5 +1,10 @@
 #include "gpu_host/program_builder.h"
 
+#include <fmt/format.h>
+
+#include <regex>
+#include <sstream>
+
 #include "gpu_host/child_process.h"
 
 namespace hb {
@@ -20,6 +25,20 @@ Result<std::string> build_in_helper(const BackendOptions& options, const char* b
   Result<ChildProcess> helper = ChildProcess::start(options.helper_program, args);
   if (!helper) return helper.error();
   return helper->wait(limit);
+}
+
+Error kernel_refused(const std::string& name, const std::string& said) {
+  // What compilers and drivers say around the messages, and our own sentence above them.
+  static const std::regex kFrame(
+      R"(\s*|\d+ errors? generated\.?|\d+ warnings?.* generated\.?|Device .* failed to build.*|)"
+      R"(the kernels can't be compiled .*)");
+  std::istringstream lines(said);
+  std::string messages;
+  for (std::string line; std::getline(lines, line);)
+    if (!std::regex_match(line, kFrame)) messages += (messages.empty() ? "" : "\n") + line;
+  return Error{
+      fmt::format("the kernel '{}' is refused: {}", name, messages.empty() ? said : messages),
+      "correct it: docs/gpu-nf.md says what a kernel must be"};
 }
 
 }  // namespace hb

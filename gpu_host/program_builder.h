@@ -18,4 +18,8 @@ Result<std::string> build_in_helper(const BackendOptions& options, const char* b
                                     const std::vector<std::string>& more,
                                     std::chrono::seconds limit);
 
+/// Why a user's kernel is refused.
+/// @param said  what the helper said, a compiler's frame around its messages included
+Error kernel_refused(const std::string& name, const std::string& said);
+
 }  // namespace hb

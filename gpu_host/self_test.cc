@@ -77,13 +77,15 @@ Result<void> run_trial(Backend& backend, std::shared_ptr<const DeviceProgram> pr
                        const UserKernel& user, std::uint32_t work_group_size) {
   constexpr int kTrials = 8;
   const RegionLayout layout = small_layout(work_group_size);
-  const KernelEntry entry = user.entry();
+  KernelEntry entry = user.entry();
+  entry.writes_packets = true;  // what it writes is to be seen, declared or not
   auto table = backend.upload_table(user.table);
   if (!table) return table.error();
   std::mt19937 random(20);
   for (int trial = 0; trial < kTrials; ++trial) {
     std::vector<std::byte> memory(layout.total_bytes);
     const RegionView view(memory.data(), layout);
+    const auto packets = std::span(memory).subspan(layout.packets, layout.packet_bytes);
     for (std::uint32_t lane = 0; lane + 1 < work_group_size; ++lane) {
       const std::vector<std::uint8_t> packet = trial_packet(random);
       const std::uint64_t at = layout.packets + std::uint64_t{lane} * kPacketBytes;
@@ -93,6 +95,7 @@ Result<void> run_trial(Backend& backend, std::shared_ptr<const DeviceProgram> pr
       view.slots(0)[lane] = HB_SLOT(at / 64, packet.size(), offset);
     }
     view.queue_control(0)->published.value = 1;
+    const std::vector<std::byte> before(packets.begin(), packets.end());
     auto slice = backend.make_staged_slice(
         view, {.slice = 0,
                .work_groups = {0},
@@ -107,6 +110,8 @@ Result<void> run_trial(Backend& backend, std::shared_ptr<const DeviceProgram> pr
       const std::string wrong = wrong_answer(view.results(0)[lane], user);
       if (!wrong.empty()) return Error{"in its trial, " + wrong, ""};
     }
+    if (!user.file.writes_packets && !std::ranges::equal(before, packets))
+      return Error{"in its trial, it changed a packet, and declares no //! writes_packets", ""};
   }
   return {};
 }

@@ -210,7 +210,7 @@ void Controller::on_message(int connection, const json& message, std::vector<int
       json status = statistics(p_, nullptr);
       status["routes"] = routes_json();
       status["rx_started"] = rx_started_;
-      status["gpu"]["waiting"] = waiting_.size();
+      status["gpu"]["nfs_waiting"] = waiting_.size();
       server_.send(connection, {{"ok", true}, {"status", std::move(status)}});
     } else if (op == "audit") {
       audit_askers_.push_back(connection);

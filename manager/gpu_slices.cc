@@ -90,9 +90,13 @@ void Controller::on_gpu_message(const std::string& op, const json& message) {
     if (op == "slice_resized") on_slice_resized(*instance, message);
     if (op == "table_replaced") on_table_replaced(*instance, message);
     if (op == "stuck") {
-      instance->failure = message.value("what", "");
-      instance->hung = true;  // a gpu_host that is started again does without it
-      spdlog::error("{}: {}", instance->name(), instance->failure);
+      spdlog::error("{}: {}", instance->name(), message.value("what", ""));
+      // A gpu_host that is started again does without it, and without others of the same kernel.
+      for (Instance* const same : instance->service->instances) {
+        if (same->slice == kMaxSlices) continue;
+        same->failure = message.value("what", "");
+        same->hung = true;
+      }
     }
   }
 }

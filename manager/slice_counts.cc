@@ -76,6 +76,7 @@ nlohmann::json slice_json(const Platform& platform, const Instance& instance) {
                           : 0;
   return {{"service", instance.service->name},
           {"instance", instance.number},
+          {"instance", instance.number},
           {"slice", instance.slice},
           {"state", state_name(instance.state)},
           {"workgroups", instance.work_groups},

@@ -15,6 +15,7 @@ namespace hb {
 namespace {
 
 constexpr std::string_view kMark = "//!";
+constexpr std::string_view kEntry = "gpu_nf_round";
 /// No buffer has more room than this at either end.
 constexpr std::uint32_t kMostGrowth = 4096;
 
@@ -42,7 +43,11 @@ std::string declare(const std::vector<std::string>& words, KernelFile& kernel) {
     return fmt::format("'{}' wants a number of bytes, 0 to {}", what, kMostGrowth);
   }
   if (what == "drop_reasons") {
-    kernel.drop_reasons.insert(kernel.drop_reasons.end(), words.begin() + 1, words.end());
+    for (std::size_t i = 1; i < words.size(); ++i) {
+      if (std::ranges::find(kernel.drop_reasons, words[i]) != kernel.drop_reasons.end())
+        return fmt::format("'{}' is declared twice", words[i]);
+      kernel.drop_reasons.push_back(words[i]);
+    }
     const bool good = words.size() > 1 && kernel.drop_reasons.size() <= kMaxNfReasons &&
                       std::ranges::all_of(kernel.drop_reasons, is_name);
     return good ? ""
@@ -68,6 +73,9 @@ Result<KernelFile> parse_kernel_file(std::string name, std::string source) {
       return Error{fmt::format("{}:{}: {}", name, number, wrong),
                    "docs/gpu-nf.md lists what can be declared with //!"};
   }
+  if (source.find('\0') != std::string::npos || source.find(kEntry) == std::string::npos)
+    return Error{fmt::format("{}: there is no function {}", name, kEntry),
+                 "a kernel is a text file that has it: see docs/gpu-nf.md"};
   kernel.name = std::move(name);
   kernel.source = std::move(source);
   return kernel;

@@ -12,6 +12,9 @@
 namespace hb {
 namespace {
 
+/// Several copies of a file's bytes exist for a moment, here and in gpu_host.
+constexpr off_t kMostFileBytes = off_t{256} << 20;
+
 template <typename Content>
 Result<Content> read_into(const std::string& path) {
   Content content;
@@ -20,14 +23,23 @@ Result<Content> read_into(const std::string& path) {
     return Error{fmt::format("'{}' can't be read: {}", path, std::strerror(errno)),
                  "name a file that exists and may be read"};
   };
-  const int fd = ::open(path.c_str(), O_RDONLY | O_CLOEXEC);
+  // Without O_NONBLOCK the open() of a pipe would wait for a writer.
+  const int fd = ::open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK);
   if (fd < 0) return failed();
   struct stat info {};
-  if (fstat(fd, &info) != 0 || !S_ISREG(info.st_mode)) {
-    if (!S_ISREG(info.st_mode)) errno = EISDIR;
-    const Error error = failed();
+  Result<void> good;
+  if (fstat(fd, &info) != 0)
+    good = failed();
+  else if (!S_ISREG(info.st_mode))
+    good =
+        Error{fmt::format("'{}' is no regular file", path), "name one, no folder, device or pipe"};
+  else if (info.st_size > kMostFileBytes)
+    good =
+        Error{fmt::format("'{}' has {} bytes, {} are the most", path, info.st_size, kMostFileBytes),
+              "name a smaller file"};
+  if (!good) {
     close(fd);
-    return error;
+    return good.error();
   }
   content.resize(static_cast<std::size_t>(info.st_size));
   std::size_t at = 0;

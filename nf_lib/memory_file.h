@@ -37,7 +37,7 @@ Result<SecretVector<std::byte>> read_secret_bytes(const std::string& path);
 
 /// Reads a file once, into memory of this process: what is checked is what is used, whatever its
 /// writer does to the file meanwhile.
-/// @param path  empty: no bytes
+/// @param path  empty: no bytes; else a regular file of at most 256 MiB
 Result<std::string> read_file(const std::string& path);
 
 }  // namespace hb

@@ -250,7 +250,7 @@ std::string gpu_text(const json& status, const EarlierStatus* earlier) {
     if (!value.is_array())
       text += rtrim(fmt::format("{:<{}}  {}", key, width, shown(value))) + '\n';
   TextTable table({"NF", "STATE", "WORK-GROUPS", "ROUNDS", "rounds/s", "PACKETS", "pps",
-                   "MEAN FILL", "OCCUPANCY", "P50 us", "P99 us", "BACKLOG", "WAITING", "TABLE"});
+                   "MEAN FILL", "OCCUPANCY", "P50 us", "P99 us", "BACKLOG", "WAITING", "VERSION"});
   const json& before =
       earlier != nullptr ? list(field(earlier->status, "gpu"), "slices") : list(json(), "");
   const auto number = [](const json& slice, const char* key, double factor, int digits) {
@@ -259,14 +259,14 @@ std::string gpu_text(const json& status, const EarlierStatus* earlier) {
   };
   for (const json& slice : list(gpu, "slices")) {
     const json* const then = same(before, slice, {"service", "slice"});
-    table.add_row({shown(slice, "service"), shown(slice, "state"),
+    table.add_row({shown(slice, "service") + '/' + shown(slice, "instance"), shown(slice, "state"),
                    std::to_string(list(slice, "workgroups").size()), shown(slice, "rounds"),
                    shown_rate(rate(slice, then, earlier, "rounds")), shown(slice, "packets"),
                    shown_rate(rate(slice, then, earlier, "packets")),
                    number(slice, "mean_fill", 1, 1), number(slice, "occupancy", 100, 0) + "%",
                    number(slice, "latency_p50_us", 1, 1), number(slice, "latency_p99_us", 1, 1),
                    shown(slice, "backlog"), shown(slice, "waiting"),
-                   "v" + shown(slice, "table_version")});
+                   shown(slice, "table_version")});
   }
   return table.empty() ? text : text + '\n' + table.text();
 }

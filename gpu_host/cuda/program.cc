@@ -165,9 +165,7 @@ Result<std::string> build_user_elsewhere(const BackendOptions& options, const Us
       options,
       {"--user-kernel", text->path(), "--user-name", user.file.name, "--user-table", table->path()},
       kUserBuildLimit);
-  if (!code)
-    return Error{fmt::format("the kernel '{}' is refused: {}", user.file.name, code.error().what),
-                 "correct it: docs/gpu-nf.md says what a kernel must be"};
+  if (!code) return kernel_refused(user.file.name, code.error().what);
   return code;
 }
 

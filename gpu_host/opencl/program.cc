@@ -95,9 +95,7 @@ Result<std::shared_ptr<const ClProgram>> load_user_program(const Session& sessio
                       {"--variant", std::to_string(session.variant), "--user-kernel", text->path(),
                        "--user-name", user.file.name, "--user-table", table->path()},
                       kUserBuildLimit);
-  if (!said)
-    return Error{fmt::format("the kernel '{}' is refused: {}", user.file.name, said.error().what),
-                 "correct it: docs/gpu-nf.md says what a kernel must be"};
+  if (!said) return kernel_refused(user.file.name, said.error().what);
   Result<Program> program = build_variant(session, *source, session.variant);
   if (!program) return program.error();
   return std::make_shared<const ClProgram>(std::move(*program));

@@ -16,7 +16,8 @@ class Writer {
   static constexpr bool kReads = false;
   template <typename T>
   void number(T& value, std::uint64_t /*most*/ = ~std::uint64_t{0}) {
-    auto rest = static_cast<std::uint64_t>(value);
+    // As many bytes as T has are used, so a sign's don't count.
+    auto rest = static_cast<std::uint64_t>(value);  // NOLINT(bugprone-signed-char-misuse)
     for (std::size_t i = 0; i < sizeof(T); ++i, rest >>= 8)
       bytes.push_back(static_cast<std::byte>(rest & 0xff));
   }

@@ -91,10 +91,12 @@ GOOD = ('#include "packet.h"\nDEVICE void gpu_nf_round(const HbRound* round) {\n
      ["gpu_nf_round"]),
     ("//! writes_packets\n//! grows_sideways 4\n" + GOOD % "", ["bad.cl:2", "grows_sideways"]),
     ('#include "../../etc/passwd"\n' + GOOD % "", ["bad.cl:1", "passwd"]),
+    (GOOD % "  hb_store8(&packet, 3, 7);", ["writes_packets"]),
     (GOOD % "  if (round->lane == 3) return;", ["unanswered"]),
     (GOOD % "  *(volatile GLOBAL u32*)0 = 1;", ["signal 11"]),
     (GOOD % "  for (volatile u32 i = 0; i < 2; i &= 1) i = 0;", ["did not end"]),
-], ids=["syntax", "no-function", "declaration", "include", "unanswered", "wild-store", "endless"])
+], ids=["syntax", "no-function", "declaration", "include", "secret-store", "unanswered", "wild-store",
+        "endless"])
 def test_a_bad_kernel_is_refused_and_disturbs_nobody(platform, source, words):
     platform.start_manager(*NULL, gpu="opencl")
     platform.start_nf("forward", gpu=True)
@@ -105,6 +107,7 @@ def test_a_bad_kernel_is_refused_and_disturbs_nobody(platform, source, words):
     launched.expected_status = 1
     for word in words:
         assert word in launched.stderr, launched.report()
+    assert "generated" not in launched.stderr, "a compiler's small talk"
     platform.wait_works("forward", 1000)
     platform.wait_for(lambda status: not slice_of(status, "mine"), "its slice is given back")
     assert "gpu_host died" not in platform.manager.stderr
@@ -112,19 +115,54 @@ def test_a_bad_kernel_is_refused_and_disturbs_nobody(platform, source, words):
     platform.stop()
 
 
-def test_a_kernel_that_hangs_later_ends_gpu_host_and_nothing_else(platform):
+def test_a_reload_finds_files_from_where_the_user_is_and_no_pipes(platform, tmp_path):
+    """The NF runs in another folder than hbctl."""
+    platform.start_manager(*NULL, gpu="opencl")
+    kernel = platform.write("good.cl", GOOD % "")
+    platform.start_nf("gpu_custom", "--kernel", kernel, service="mine", gpu=True)
+    here = tmp_path / "elsewhere"
+    here.mkdir()
+    (here / "my.table").write_bytes(bytes(8))
+    os.mkfifo(here / "pipe")
+    with open(here / "huge", "wb") as huge:
+        huge.truncate(1 << 40)
+
+    def reload(table):
+        return subprocess.run([BUILD / "bin" / "hbctl", "--prefix", platform.prefix, "reload", "mine",
+                               "--table", table], cwd=here, capture_output=True, text=True,
+                              check=False)
+
+    done = reload("my.table")
+    assert done.returncode == 0 and str(here / "my.table") in done.stdout, done
+    for table, words in [("pipe", "is no regular file"), ("huge", "are the most"),
+                         ("missing", "'missing' can't be read")]:
+        refused = reload(table)
+        assert refused.returncode == 1 and words in refused.stderr, refused
+    platform.wait_works("mine", 100)
+    platform.stop()
+
+
+@pytest.mark.parametrize("instances", [1, 2])
+def test_a_kernel_that_hangs_later_ends_gpu_host_and_nothing_else(platform, instances):
     """Its trial has no packet of 1234 bytes; traffic has."""
     kernel = platform.write("hangs.cl", GOOD % (
         "  for (volatile u32 i = 0; hb_length(&packet) == 1234u && i < 2; i &= 1) i = 0;"))
     platform.start_manager("--port", "null:size=1234", gpu="opencl")
     platform.start_nf("forward")
     platform.wait_traffic()
-    hangs = platform.spawn_nf("gpu_custom", "--kernel", kernel, service="hangs", gpu=True)
-    hangs.expected_status = 1
+    for _ in range(instances):
+        hangs = platform.spawn_nf("gpu_custom", "--kernel", kernel, "--workgroups", "2",
+                                  service="hangs", gpu=True)
+        hangs.expected_status = 1
     platform.wait_for(lambda status: "has not ended its round" in platform.manager.stderr,
                       "the manager says what hangs", 90)
     platform.wait_state("hangs", "failed", 60)
     platform.wait_traffic(1000)
+    platform.wait_for(lambda status: status["gpu"]["state"] == "ready", "a new gpu_host")
+    for process in platform.processes:
+        if process.name == "hangs":
+            process.wait()
+    assert platform.manager.stderr.count("gpu_host died") == 1, platform.manager.stderr
     platform.stop()
 
 
@@ -155,7 +193,7 @@ def test_a_gpu_nf_waits_for_what_a_dead_one_gives_back(platform):
     os.kill(gpu_host, signal.SIGSTOP)
     first.kill()
     second = platform.spawn_nf("forward", "--workgroups", "4", gpu=True, service="second")
-    platform.wait_for(lambda status: status["gpu"]["waiting"] == 1, "the second one waits")
+    platform.wait_for(lambda status: status["gpu"]["nfs_waiting"] == 1, "the second one waits")
     os.kill(gpu_host, signal.SIGCONT)
     platform.wait_running("second", second)
     third = platform.spawn_nf("forward", "--workgroups", "4", gpu=True, service="third")

@@ -160,15 +160,25 @@ std::vector<std::string> instances_of(const std::string& service, const json& st
   return names;
 }
 
+/// NFs run in other directories: what names a file here is named from the root.
+std::vector<std::string> with_whole_paths(std::vector<std::string> args) {
+  std::error_code none;
+  for (std::string& arg : args)
+    if (!arg.starts_with('-') && std::filesystem::exists(arg, none))
+      arg = std::filesystem::absolute(arg);
+  return args;
+}
+
 int reload(const Options& options) {
   if (options.service == "routes" || options.service == "flows") return reload_file(options);
   const Result<json> answer = ask(options.prefix, {{"op", "status"}});
   if (!answer) return fail(answer.error());
   int status = 0;
   for (const std::string& name : instances_of(options.service, answer->at("status"))) {
-    const Result<json> done =
-        ask(options.prefix, {{"op", "reload_nf"}, {"service", name}, {"args", options.reload_args}},
-            kLongLimit);
+    const Result<json> done = ask(
+        options.prefix,
+        {{"op", "reload_nf"}, {"service", name}, {"args", with_whole_paths(options.reload_args)}},
+        kLongLimit);
     if (!done)
       status = fail(done.error());
     else if (options.as_json)
