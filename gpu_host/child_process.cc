@@ -11,8 +11,6 @@
 #include <cstring>
 #include <utility>
 
-extern char** environ;
-
 namespace hb {
 
 Result<ChildProcess> ChildProcess::start(const std::string& program,
