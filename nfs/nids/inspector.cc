@@ -74,8 +74,12 @@ Result<void> Inspector::setup(NfContext& context) {
   log_report((*loaded)->rules(), list_skipped_);
   current_ = std::move(*loaded);
   newest_ = current_->evaluator->shared_rules();
-  Result<std::unique_ptr<EveWriter>> alerts =
-      EveWriter::open({.path = alert_path_, .wait_when_full = context.lossless()});
+  const auto may_wait = [this] {
+    publish_counters();
+    return context_->may_wait_for_output();
+  };
+  Result<std::unique_ptr<EveWriter>> alerts = EveWriter::open(
+      {.path = alert_path_, .wait_when_full = context.lossless(), .may_wait = may_wait});
   if (!alerts) return alerts.error();
   alerts_ = std::move(*alerts);
   return {};
@@ -209,7 +213,7 @@ void Inspector::publish_counters() noexcept {
 
 void Inspector::finish() noexcept {
   if (alerts_ == nullptr) return;
-  alerts_->flush();
+  alerts_->end();
   publish_counters();
   spdlog::info("{} alerts written to {}", alerts_->n_written(), alert_path_);
   if (alerts_->n_lost() > 0) spdlog::warn("{} alerts lost", alerts_->n_lost());
