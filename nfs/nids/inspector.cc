@@ -12,12 +12,14 @@
 namespace hb::nids {
 namespace {
 
-/// A file of another kind can be all malformed rules: not every one gets its line in the log.
+/// A file of another kind can be all malformed rules: not every one gets its line in the log unless
+/// that is asked for.
 constexpr std::size_t kMaxMalformedLines = 20;
 
 void log_report(const RuleSet& rules, bool list_skipped) {
   const std::vector<std::string>& malformed = rules.report.malformed;
-  const std::size_t n_shown = std::min(malformed.size(), kMaxMalformedLines);
+  const std::size_t n_shown =
+      list_skipped ? malformed.size() : std::min(malformed.size(), kMaxMalformedLines);
   for (std::size_t i = 0; i < n_shown; ++i) spdlog::warn("{}", malformed[i]);
   if (n_shown < malformed.size()) {
     spdlog::warn("{} more malformed rules", malformed.size() - n_shown);
@@ -25,6 +27,7 @@ void log_report(const RuleSet& rules, bool list_skipped) {
   if (list_skipped) {
     for (const std::string& line : rules.report.skipped) spdlog::info("not used: {}", line);
   }
+    for (const std::string& line : rules.report.duplicates) spdlog::info("not used: {}", line);
   spdlog::info("{}", rules.report.summary(rules.rules.size()));
   if (rules.rules.empty()) spdlog::warn("no rule is in use: there will be no alerts");
 }

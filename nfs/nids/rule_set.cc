@@ -41,14 +41,22 @@ class RuleSetBuilder {
     }
     report.variables.merge(parsed.variables);
     const auto [at, is_new] =
-        place_.try_emplace({parsed.rule.gid, parsed.rule.sid}, set_.rules.size());
+        place_.try_emplace({parsed.rule.gid, parsed.rule.sid}, Place{set_.rules.size(), where});
     if (is_new) {
       set_.rules.push_back(std::move(parsed.rule));
       return {};
     }
     ++report.n_duplicates;
-    Rule& kept = set_.rules[at->second];
-    if (parsed.rule.rev > kept.rev) kept = std::move(parsed.rule);
+    Place& place = at->second;
+    Rule& kept = set_.rules[place.idx];
+    std::string unused = where;
+    if (parsed.rule.rev > kept.rev) {
+      std::swap(kept, parsed.rule);
+      std::swap(place.where, unused);
+    }
+    report.duplicates.push_back(fmt::format("{}: sid {} rev {}: {} has the same sid, and rev {}",
+                                            unused, kept.sid, parsed.rule.rev, place.where,
+                                            kept.rev));
     return {};
   }
 
@@ -56,8 +64,13 @@ class RuleSetBuilder {
 
  private:
   const Variables& variables_;
+  struct Place {
+    std::size_t idx;    // of the rule in the set
+    std::string where;  // of its text
+  };
+
   RuleSet set_;
-  std::map<std::pair<std::uint32_t, std::uint32_t>, std::size_t> place_;
+  std::map<std::pair<std::uint32_t, std::uint32_t>, Place> place_;
 };
 
 /// Where a file has its rules and what else it holds.

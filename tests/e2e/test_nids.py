@@ -1,6 +1,7 @@
 """Both nids twins give the alerts that an independent, plain evaluation of the rules gives."""
 
 import json
+import re
 
 import pytest
 
@@ -153,6 +154,30 @@ def test_rules_that_are_not_used_are_summed_up_and_listed(platform):
         "sid:21; rev:1;)") + 1
     assert listed[0] == f"{RULES}:{number}: sid 21: http.method, urilen"
     assert len(listed) == 4
+
+
+def test_every_unused_rule_is_named(platform):
+    """Malformed ones and duplicates, too, however many; without --list-skipped not all."""
+    used = 'alert tcp any any -> any any (content:"a"; sid:1; rev:2;)\n'
+    broken = 'alert tcp any any -> any any (content:"a; sid:9;)\n' * 50
+    rules = platform.write("a.rules", used + broken + used)
+    platform.start_manager("--port", "null")
+    for options in ([], ["--list-skipped"]):
+        nids = platform.start_nf("nids", "--rules", rules, *options,
+                                 "--alerts", platform.folder / "alerts.json")
+        lines = nids.stderr.splitlines()
+        named = [int(found.group(1)) for line in lines
+                 if (found := re.search(rf"{rules}:(\d+): malformed rule", line))]
+        duplicates = [line for line in lines
+                      if f"{rules}:52: sid 1 rev 2: {rules}:1 has the same sid" in line]
+        if options:
+            assert named == list(range(2, 52)) and len(duplicates) == 1
+        else:
+            assert named == list(range(2, 22)) and not duplicates
+            assert any("30 more malformed rules" in line for line in lines)
+        platform.hbctl("stop", "nids")
+        nids.expect(0)
+    platform.stop()
 
 
 def test_each_capture_port_counts_its_own_packets(platform):

@@ -56,6 +56,11 @@ TEST_F(RuleFiles, TheHigherRevisionOfADuplicateWins) {
   ASSERT_EQ(rules->rules.size(), 2u);
   EXPECT_EQ(rules->rules[0].msg, "new");
   EXPECT_EQ(rules->report.n_duplicates, 3u);
+  EXPECT_EQ(
+      rules->report.duplicates,
+      (std::vector{first + ":1: sid 1 rev 1: " + second + ":1 has the same sid, and rev 3",
+                   second + ":2: sid 1 rev 2: " + second + ":1 has the same sid, and rev 3",
+                   second + ":3: sid 1 rev 3: " + second + ":1 has the same sid, and rev 3"}));
 }
 
 TEST_F(RuleFiles, SkippedAndMalformedRulesAreCountedAndNamed) {
