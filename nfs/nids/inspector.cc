@@ -15,6 +15,7 @@ namespace {
 /// A file of another kind can be all malformed rules: not every one gets its line in the log unless
 /// that is asked for.
 constexpr std::size_t kMaxMalformedLines = 20;
+constexpr const char* kNoRule = "no rule is in use: there will be no alerts";
 
 void log_report(const RuleSet& rules, bool list_skipped) {
   const std::vector<std::string>& malformed = rules.report.malformed;
@@ -29,7 +30,7 @@ void log_report(const RuleSet& rules, bool list_skipped) {
   }
     for (const std::string& line : rules.report.duplicates) spdlog::info("not used: {}", line);
   spdlog::info("{}", rules.report.summary(rules.rules.size()));
-  if (rules.rules.empty()) spdlog::warn("no rule is in use: there will be no alerts");
+  if (rules.rules.empty()) spdlog::warn(kNoRule);
 }
 
 void add_rule_options(CLI::App& app, RuleSources& sources) {
@@ -191,7 +192,8 @@ Result<std::string> Inspector::reload(std::span<const std::string> args) {
   sources_before_ = std::exchange(sources_, std::move(sources));
   newest_before_ = std::exchange(newest_, (*loaded)->evaluator->shared_rules());
   const RuleSet& rules = (*loaded)->rules();
-  const std::string summary = rules.report.summary(rules.rules.size());
+  std::string summary = rules.report.summary(rules.rules.size());
+  if (rules.rules.empty()) summary += fmt::format("; {}", kNoRule);
   log_report(rules, list_skipped_);
   // Acquire: pairs with the release in settle(). All alerts that name those rules are
   // queued by now: they may go once these are written.
