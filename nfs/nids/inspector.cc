@@ -27,8 +27,8 @@ void log_report(const RuleSet& rules, bool list_skipped) {
   }
   if (list_skipped) {
     for (const std::string& line : rules.report.skipped) spdlog::info("not used: {}", line);
-  }
     for (const std::string& line : rules.report.duplicates) spdlog::info("not used: {}", line);
+  }
   spdlog::info("{}", rules.report.summary(rules.rules.size()));
   if (rules.rules.empty()) spdlog::warn(kNoRule);
 }
@@ -61,6 +61,9 @@ void Inspector::add_options(CLI::App& app) {
                  "packets that have an alert go on as this type, by which routes.csv can send them "
                  "elsewhere")
       ->type_name("TYPE")
+      ->check([](const std::string& name) {
+        return name.empty() ? std::string("the type has no name") : std::string();
+      })
       ->excludes(drop_hits);
 }
 

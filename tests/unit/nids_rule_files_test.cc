@@ -101,7 +101,8 @@ TEST_F(RuleFiles, FilesWithoutRulesAreErrorsThatNameTheLine) {
   EXPECT_NE(load_rule_files(std::vector{text}).error().what.find(text + ":3:"), std::string::npos);
   EXPECT_TRUE(load_rule_files(std::vector{comments}).ok());
   EXPECT_FALSE(load_rule_files(std::vector{"/nonexistent/x.rules"s}).ok());
-  EXPECT_FALSE(load_rule_files(std::vector{testing::TempDir()}).ok());
+  EXPECT_EQ(load_rule_files(std::vector{testing::TempDir()}).error().what,
+            "rule file " + testing::TempDir() + ": Is a directory");
   const auto capture = (test::data_dir() / "pcap" / "zeek-web.pcap").string();
   EXPECT_FALSE(load_rule_files(std::vector{capture}).ok());
 }
