@@ -164,6 +164,7 @@ class Controller {
   void release(Instance& instance);
   void fold_counts(Instance& instance);
   void shutdown();
+  bool settle_end(const Instance& instance, const std::function<bool()>& ended);
   void stop_all_nfs();
   void stop_gpu_host();
   void set_state(Instance& instance, InstanceState state);

@@ -210,8 +210,11 @@ void Controller::check_hangs() {
 
 Controller::Load Controller::load_of(const Instance& instance) const {
   Load load;
+  if (instance.page)
+    load.progress = instance.page->page().output_waits.load(std::memory_order_relaxed);
   if (instance.service->compute == Compute::kCpu) {
-    if (instance.page) load.progress = instance.page->page().bursts.load(std::memory_order_relaxed);
+    if (instance.page)
+      load.progress += instance.page->page().bursts.load(std::memory_order_relaxed);
     load.waits = std::ranges::any_of(instance.endpoints,
                                      [this](EndpointId e) { return !recovery_.is_empty(e); });
     return load;

@@ -22,6 +22,8 @@ using std::chrono::milliseconds;
 constexpr milliseconds kFinishLimit{5000};
 constexpr milliseconds kFlushLimit{1000};
 constexpr milliseconds kEndLimit{3000};
+/// The same for a process that says all the time that it waits for its output.
+constexpr milliseconds kLongestEnd{70'000};
 
 std::uint32_t count_held(const ContextPage& page) {
   return static_cast<std::uint32_t>(std::ranges::count_if(
@@ -185,6 +187,7 @@ bool Controller::input_is_drained() const {
 
 void Controller::shutdown() {
   ending_ = true;
+  p_.control->registry().ending.store(1, std::memory_order_relaxed);
   retry_waiting_registrations();  // which are refused
   for (const SupervisorLink& supervisor : supervisors_)
     server_.send(supervisor.connection, {{"op", "stop"}});
@@ -208,6 +211,21 @@ void Controller::shutdown() {
   });
 }
 
+/// Waits for the end of a process; longer while it waits for its output and says so.
+bool Controller::settle_end(const Instance& instance, const std::function<bool()>& ended) {
+  std::uint64_t progress = 0;
+  Clock::time_point deadline = Clock::now() + kEndLimit;
+  const auto ended_or_late = [&] {
+    if (ended()) return true;
+    const Clock::time_point now = Clock::now();
+    const std::uint64_t seen =
+        instance.page ? instance.page->page().output_waits.load(std::memory_order_relaxed) : 0;
+    if (std::exchange(progress, seen) != seen) deadline = now + kEndLimit;
+    return now >= deadline;
+  };
+  return settle(kLongestEnd, ended_or_late) && !instance.alive();
+}
+
 void Controller::stop_all_nfs() {
   std::vector<Instance*> order;
   for (const auto& instance : p_.instances)
@@ -223,7 +241,7 @@ void Controller::stop_all_nfs() {
       if (instance->leaving && instance->alive()) advance_one(*instance);
       return !instance->alive();
     };
-    if (settle(kEndLimit, ended)) continue;
+    if (settle_end(*instance, ended)) continue;
     spdlog::warn("{} (pid {}) does not end: killing it", instance->name(), instance->pid);
     syscall(SYS_pidfd_send_signal, instance->pidfd, SIGKILL, nullptr, 0);
     settle(kEndLimit, [instance] { return !instance->alive(); });

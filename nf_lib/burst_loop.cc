@@ -143,6 +143,15 @@ void BurstLoop::release_chunk(rte_mbuf* const* packets, const Verdict* verdicts,
   fault_point("release_over");
 }
 
+bool BurstLoop::may_wait_for_output() noexcept {
+  page_->output_waits.fetch_add(1, std::memory_order_relaxed);
+  const InstanceEntry& own = view_.registry->instances[instance_.value];
+  // Relaxed: nothing is read because of these.
+  return view_.registry->ending.load(std::memory_order_relaxed) == 0 &&
+         own.stop.load(std::memory_order_relaxed) == 0 &&
+         own.state.load(std::memory_order_relaxed) != InstanceState::kDraining;
+}
+
 std::uint32_t BurstLoop::originate(std::span<rte_mbuf*> out) noexcept {
   if (originated_.n != 0) return 0;  // the last ones have not been sent yet
   const auto wanted = static_cast<std::uint32_t>(std::min<std::size_t>(out.size(), kMaxBurst));

@@ -41,6 +41,7 @@ class BurstLoop final : public NfContext {
     if (idx < kMaxNfCounters) page_->counters.nf[idx].store(n, std::memory_order_relaxed);
   }
   [[nodiscard]] std::span<std::byte> surviving() const override { return surviving_; }
+  [[nodiscard]] bool may_wait_for_output() noexcept override;
   void release(std::span<rte_mbuf* const> packets,
                std::span<const Verdict> verdicts) noexcept override;
   [[nodiscard]] std::uint32_t n_held() const noexcept override { return held_.size(); }

@@ -18,7 +18,7 @@ namespace hb {
 inline constexpr std::uint64_t kRegistryMagic = 0x3152'4745'5242'4848;  // "HHBREGR1"
 inline constexpr std::uint64_t kRoutesMagic = 0x3154'554f'5242'4848;
 inline constexpr std::uint64_t kContextMagic = 0x3154'5843'5842'4848;
-inline constexpr std::uint32_t kControlVersion = 3;
+inline constexpr std::uint32_t kControlVersion = 4;
 
 /// First bytes of every control file. A reader refuses another magic, version or hash.
 struct ControlHeader {
@@ -113,6 +113,8 @@ struct Registry {
   /// Entries of `types`; grows when a reload names new ones. Manager writes (release).
   std::atomic<std::uint32_t> n_types;
   std::atomic<std::uint32_t> ready;  ///< 1 once everything above is final (release)
+  /// 1: the platform ends. Manager writes (relaxed: nothing is read because of it).
+  std::atomic<std::uint32_t> ending;
   char region_path[256];
   char types[kMaxTypes][kNameBytes];
   ServiceEntry services[kMaxServices];
@@ -214,6 +216,9 @@ struct ContextPage {
   alignas(kFalseSharingRange) std::atomic<std::uint64_t> bursts;
   /// The last InstanceEntry::flush that has been carried out. Owner writes (release).
   std::atomic<std::uint32_t> flushed;
+  /// Moves on while the owner waits for somebody to take its output: with `bursts` a second
+  /// heartbeat. Owner writes (relaxed).
+  std::atomic<std::uint64_t> output_waits;
   alignas(kFalseSharingRange) ContextCounters counters;
   /// Addresses of held packets' mbufs; 0 is a free slot.
   alignas(kFalseSharingRange) std::atomic<std::uint64_t> held[kHeldSlots];

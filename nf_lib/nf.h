@@ -78,6 +78,12 @@ class NfContext {
   /// service has it too. Empty if none was declared.
   [[nodiscard]] virtual std::span<std::byte> surviving() const = 0;
 
+  /// To be called at least every 10 ms while the NF, in any of its calls, waits for somebody to
+  /// take its output (a disk, the reader of a pipe): an NF that says nothing is killed as hung.
+  /// @return false once the NF or the platform is to end: nothing is waited for then that makes no
+  ///         progress
+  [[nodiscard]] virtual bool may_wait_for_output() noexcept = 0;
+
   /// Sends held packets on their way. Allowed in process_burst, tick and flush.
   /// @param packets  held packets, any number; others are ignored
   /// @param verdicts same length; hold() keeps the packet held

@@ -209,6 +209,11 @@ int nf_main(int argc, char** argv, const NfDescription& fixed, const NfFactories
     return fail(
         Error{fmt::format("{} has no GPU twin", description.name), "start it without --gpu"});
 
+  if (!options.gpu && app.count("--workgroups") != 0)
+    return fail(
+        Error{fmt::format("--workgroups {}: only GPU NFs have work-groups", options.work_groups),
+              "add --gpu, or leave it out"});
+
   if (options.gpu)
     if (const Result<void> described = gpu->describe(description); !described)
       return fail(described.error());

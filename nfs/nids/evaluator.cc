@@ -174,6 +174,8 @@ void Evaluator::try_rule(std::uint32_t idx, const Packet& packet,
       // The one place that knows where a buffer's bytes are: named buffers are found here.
       const std::span<const std::uint8_t> bytes =
           buffer.buffer == Buffer::kPayload ? payload : std::span<const std::uint8_t>{};
+      // As in Suricata (SIG_MASK_REQUIRE_PAYLOAD): `content:!"x"` does not match where nothing is.
+      if (bytes.empty()) return;
       if (!steps_match(buffer.steps, bytes, scratch.payload_)) return;
     }
   }

@@ -12,21 +12,25 @@
 namespace hb::nids {
 namespace {
 
-/// A file of another kind can be all malformed rules: not every one gets its line in the log.
+/// A file of another kind can be all malformed rules: not every one gets its line in the log unless
+/// that is asked for.
 constexpr std::size_t kMaxMalformedLines = 20;
+constexpr const char* kNoRule = "no rule is in use: there will be no alerts";
 
 void log_report(const RuleSet& rules, bool list_skipped) {
   const std::vector<std::string>& malformed = rules.report.malformed;
-  const std::size_t n_shown = std::min(malformed.size(), kMaxMalformedLines);
+  const std::size_t n_shown =
+      list_skipped ? malformed.size() : std::min(malformed.size(), kMaxMalformedLines);
   for (std::size_t i = 0; i < n_shown; ++i) spdlog::warn("{}", malformed[i]);
   if (n_shown < malformed.size()) {
     spdlog::warn("{} more malformed rules", malformed.size() - n_shown);
   }
   if (list_skipped) {
     for (const std::string& line : rules.report.skipped) spdlog::info("not used: {}", line);
+    for (const std::string& line : rules.report.duplicates) spdlog::info("not used: {}", line);
   }
   spdlog::info("{}", rules.report.summary(rules.rules.size()));
-  if (rules.rules.empty()) spdlog::warn("no rule is in use: there will be no alerts");
+  if (rules.rules.empty()) spdlog::warn(kNoRule);
 }
 
 void add_rule_options(CLI::App& app, RuleSources& sources) {
@@ -57,6 +61,9 @@ void Inspector::add_options(CLI::App& app) {
                  "packets that have an alert go on as this type, by which routes.csv can send them "
                  "elsewhere")
       ->type_name("TYPE")
+      ->check([](const std::string& name) {
+        return name.empty() ? std::string("the type has no name") : std::string();
+      })
       ->excludes(drop_hits);
 }
 
@@ -74,8 +81,12 @@ Result<void> Inspector::setup(NfContext& context) {
   log_report((*loaded)->rules(), list_skipped_);
   current_ = std::move(*loaded);
   newest_ = current_->evaluator->shared_rules();
-  Result<std::unique_ptr<EveWriter>> alerts =
-      EveWriter::open({.path = alert_path_, .wait_when_full = context.lossless()});
+  const auto may_wait = [this] {
+    publish_counters();
+    return context_->may_wait_for_output();
+  };
+  Result<std::unique_ptr<EveWriter>> alerts = EveWriter::open(
+      {.path = alert_path_, .wait_when_full = context.lossless(), .may_wait = may_wait});
   if (!alerts) return alerts.error();
   alerts_ = std::move(*alerts);
   return {};
@@ -184,7 +195,8 @@ Result<std::string> Inspector::reload(std::span<const std::string> args) {
   sources_before_ = std::exchange(sources_, std::move(sources));
   newest_before_ = std::exchange(newest_, (*loaded)->evaluator->shared_rules());
   const RuleSet& rules = (*loaded)->rules();
-  const std::string summary = rules.report.summary(rules.rules.size());
+  std::string summary = rules.report.summary(rules.rules.size());
+  if (rules.rules.empty()) summary += fmt::format("; {}", kNoRule);
   log_report(rules, list_skipped_);
   // Acquire: pairs with the release in settle(). All alerts that name those rules are
   // queued by now: they may go once these are written.
@@ -209,7 +221,7 @@ void Inspector::publish_counters() noexcept {
 
 void Inspector::finish() noexcept {
   if (alerts_ == nullptr) return;
-  alerts_->flush();
+  alerts_->end();
   publish_counters();
   spdlog::info("{} alerts written to {}", alerts_->n_written(), alert_path_);
   if (alerts_->n_lost() > 0) spdlog::warn("{} alerts lost", alerts_->n_lost());

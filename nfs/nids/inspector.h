@@ -66,9 +66,9 @@ class Inspector {
   /// Brings NidsCounter's numbers in the statistics up to date.
   void publish_counters() noexcept;
 
-  /// Returns once all alerts so far are in the file.
+  /// Returns once all alerts so far are in the file, or it stalls.
   void flush() noexcept { alerts_->flush(); }
-  /// Flushes and logs the totals. Harmless without setup.
+  /// Ends the alert file and logs the totals. Harmless without setup.
   void finish() noexcept;
   /// Those loaded last, whether or not they are in force. setup()'s thread, then reload()'s.
   [[nodiscard]] const RuleSet& newest_rules() const noexcept { return *newest_; }

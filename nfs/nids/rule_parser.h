@@ -23,7 +23,8 @@ struct ParsedRule {
   std::set<std::string> unsupported;
   /// `$NAME`s met in the header that were taken as `any`.
   std::set<std::string> variables;
-  /// `$NAME`s that the variable file does not define; the rule is malformed then.
+  /// `$NAME`s that the variable file does not define, or defines by themselves; the rule is
+  /// malformed then.
   std::set<std::string> undefined;
   std::string why;
 };

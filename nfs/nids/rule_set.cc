@@ -19,13 +19,14 @@ class RuleSetBuilder {
  public:
   explicit RuleSetBuilder(const Variables& variables) : variables_(variables) {}
 
-  /// @return an Error for a variable that is not defined; other bad rules are counted
+  /// @return an Error for a variable that has no value; other bad rules are counted
   Result<void> add(const std::string& where, std::string_view text) {
     ParsedRule parsed = parse_rule(text, &variables_);
     LoadReport& report = set_.report;
     ++report.n_rules;
     if (!parsed.undefined.empty()) {
-      return Error{fmt::format("{}: {}", where, parsed.why), "define it there, or give no --vars"};
+      return Error{fmt::format("{}: {}", where, parsed.why),
+                   "give it a value there, or give no --vars"};
     }
     if (parsed.kind == ParsedRule::Kind::kMalformed) {
       ++report.n_malformed;
@@ -41,23 +42,36 @@ class RuleSetBuilder {
     }
     report.variables.merge(parsed.variables);
     const auto [at, is_new] =
-        place_.try_emplace({parsed.rule.gid, parsed.rule.sid}, set_.rules.size());
+        place_.try_emplace({parsed.rule.gid, parsed.rule.sid}, Place{set_.rules.size(), where});
     if (is_new) {
       set_.rules.push_back(std::move(parsed.rule));
       return {};
     }
     ++report.n_duplicates;
-    Rule& kept = set_.rules[at->second];
-    if (parsed.rule.rev > kept.rev) kept = std::move(parsed.rule);
+    Place& place = at->second;
+    Rule& kept = set_.rules[place.idx];
+    std::string unused = where;
+    if (parsed.rule.rev > kept.rev) {
+      std::swap(kept, parsed.rule);
+      std::swap(place.where, unused);
+    }
+    report.duplicates.push_back(fmt::format("{}: sid {} rev {}: {} has the same sid, and rev {}",
+                                            unused, kept.sid, parsed.rule.rev, place.where,
+                                            kept.rev));
     return {};
   }
 
   RuleSet take() { return std::move(set_); }
 
  private:
+  struct Place {
+    std::size_t idx;    // of the rule in the set
+    std::string where;  // of its text
+  };
+
   const Variables& variables_;
   RuleSet set_;
-  std::map<std::pair<std::uint32_t, std::uint32_t>, std::size_t> place_;
+  std::map<std::pair<std::uint32_t, std::uint32_t>, Place> place_;
 };
 
 /// Where a file has its rules and what else it holds.
@@ -103,8 +117,8 @@ Result<void> load_file(const std::string& path, RuleSetBuilder& builder) {
     if (!continues && !joined.empty()) finish_rule();
   }
   if (in.bad() || (in.fail() && line_number == 0 && errno == EISDIR)) {
-    return Error{fmt::format("rule file {}:{}: {}", path, line_number + 1, std::strerror(errno)),
-                 fix};
+    const std::string where = line_number == 0 ? path : fmt::format("{}:{}", path, line_number + 1);
+    return Error{fmt::format("rule file {}: {}", where, std::strerror(errno)), fix};
   }
   if (!trimmed(joined).empty()) finish_rule();
   if (contents.n_rule_like == 0 && (contents.n_comments == 0 || contents.first_other_line != 0)) {

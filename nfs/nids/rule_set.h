@@ -24,6 +24,8 @@ struct LoadReport {
   std::set<std::string> variables;                  ///< met in rules that are in use; taken as any
   std::vector<std::string> malformed;               ///< "file:line: malformed rule: why"
   std::vector<std::string> skipped;                 ///< "file:line: sid N: reason, reason"
+  /// "file:line: sid N rev R: file:line has the same sid, and rev S"
+  std::vector<std::string> duplicates;
 
   /// One line for the log.
   [[nodiscard]] std::string summary(std::size_t n_in_use) const;

@@ -3,8 +3,10 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <string>
 #include <string_view>
+#include <vector>
 
 #include "nf_lib/result.h"
 #include "nfs/nids/rule_text.h"
@@ -106,11 +108,19 @@ class SetExpressionParser {
       variables_.undefined.emplace(name);
       return Error{fmt::format("{} is not defined in {}", name, known->path()), ""};
     }
-    if (depth == kMaxDepth || ++n_expanded_ > kMaxExpanded) {
-      return Error{
-          fmt::format("{} is defined by itself, or too deeply, in {}", name, known->path()), ""};
+    if (const auto outer = std::ranges::find(expanding_, name); outer != expanding_.end()) {
+      variables_.undefined.emplace(name);
+      return Error{fmt::format("{} is defined by itself in {}: {} -> {}", name, known->path(),
+                               fmt::join(outer, expanding_.end(), " -> "), name),
+                   ""};
     }
+    if (depth == kMaxDepth || ++n_expanded_ > kMaxExpanded) {
+      return Error{fmt::format("{} is nested too deeply in {}", name, known->path()), ""};
+    }
+    expanding_.push_back(name);
     Result<Term> inner = parse_term(trimmed(*value), depth + 1);
+    expanding_.pop_back();
+    if (!inner && !variables_.undefined.empty()) return inner.error();  // it names them all
     if (!inner) return Error{fmt::format("{}: {}", name, inner.error().what), ""};
     if (inner->negated) {
       term.set = Set::all();
@@ -134,6 +144,7 @@ class SetExpressionParser {
 
   VariableUse& variables_;
   int n_expanded_ = 0;
+  std::vector<std::string_view> expanding_;  ///< variables around what is being parsed
 };
 
 }  // namespace hb::nids

@@ -40,7 +40,8 @@ class Variables {
 struct VariableUse {
   const Variables* variables = nullptr;  ///< null: every variable means `any`
   std::set<std::string> taken_as_any;    ///< names with their `$`
-  std::set<std::string> undefined;       ///< names that the file does not define
+  /// Names that the file does not define, or defines by themselves.
+  std::set<std::string> undefined;
 };
 
 }  // namespace hb::nids

@@ -58,7 +58,7 @@ def matches(rule, view):
         ways.append((view.dst, view.src, view.ports and view.ports[::-1]))
     return (any(_header(rule, *way) for way in ways)
             and all(test(view, payload) for test in rule.tests)
-            and steps_match(rule.steps, payload))
+            and (not rule.steps or len(payload) > 0 and steps_match(rule.steps, payload)))
 
 
 def _header(rule, src, dst, ports):

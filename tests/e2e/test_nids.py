@@ -1,6 +1,7 @@
 """Both nids twins give the alerts that an independent, plain evaluation of the rules gives."""
 
 import json
+import re
 
 import pytest
 
@@ -94,7 +95,7 @@ def test_every_option_on_all_captures_in_one(platform):
     frames = [frame for path in all_captures() for frame in read_capture(path)]
     capture = write_capture(platform.folder / "all.pcap", frames)
     sids = {sid for _, sid in expected_alerts(capture, (LANGUAGE,), VARIABLES)}
-    assert sids == set(range(100, 149)) - {145, 146}, "each but the pass rules alerts somewhere"
+    assert sids == set(range(100, 150)) - {145, 146}, "each but the pass rules alerts somewhere"
     check(platform, capture, rules=(LANGUAGE,), variables=VARIABLES)
 
 
@@ -145,7 +146,7 @@ def test_rules_that_are_not_used_are_summed_up_and_listed(platform):
     nids, = [process for process in platform.processes if process.name.endswith("nids")]
     lines = nids.stderr.splitlines()
     summary, = [line for line in lines if "skipped" in line]
-    assert ("69 of 73 rules in use; 4 skipped, not supported: flowbits 1, http.method 1, "
+    assert ("70 of 74 rules in use; 4 skipped, not supported: flowbits 1, http.method 1, "
             "http.uri 1, protocol http 1, urilen 1") in summary
     listed = [line.split("not used: ")[1] for line in lines if "not used: " in line]
     number = RULES.read_text().splitlines().index(
@@ -153,6 +154,30 @@ def test_rules_that_are_not_used_are_summed_up_and_listed(platform):
         "sid:21; rev:1;)") + 1
     assert listed[0] == f"{RULES}:{number}: sid 21: http.method, urilen"
     assert len(listed) == 4
+
+
+def test_every_unused_rule_is_named(platform):
+    """Malformed ones and duplicates, too, however many; without --list-skipped not all."""
+    used = 'alert tcp any any -> any any (content:"a"; sid:1; rev:2;)\n'
+    broken = 'alert tcp any any -> any any (content:"a; sid:9;)\n' * 50
+    rules = platform.write("a.rules", used + broken + used)
+    platform.start_manager("--port", "null")
+    for options in ([], ["--list-skipped"]):
+        nids = platform.start_nf("nids", "--rules", rules, *options,
+                                 "--alerts", platform.folder / "alerts.json")
+        lines = nids.stderr.splitlines()
+        named = [int(found.group(1)) for line in lines
+                 if (found := re.search(rf"{rules}:(\d+): malformed rule", line))]
+        duplicates = [line for line in lines
+                      if f"{rules}:52: sid 1 rev 2: {rules}:1 has the same sid" in line]
+        if options:
+            assert named == list(range(2, 52)) and len(duplicates) == 1
+        else:
+            assert named == list(range(2, 22)) and not duplicates
+            assert any("30 more malformed rules" in line for line in lines)
+        platform.hbctl("stop", "nids")
+        nids.expect(0)
+    platform.stop()
 
 
 def test_each_capture_port_counts_its_own_packets(platform):

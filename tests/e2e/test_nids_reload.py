@@ -107,6 +107,9 @@ def test_a_broken_file_changes_nothing_and_is_named(platform, gpu):
     assert status == 1 and "--sideways" in said, said
     status, said = hbctl(platform, "reload", "nids")
     assert status == 0 and "rules_version 2" in said, said
+    off = platform.write("d.rules", "".join(f"# {line}\n" for line in OLD.splitlines()))
+    status, said = hbctl(platform, "reload", "nids", "--rules", off)
+    assert status == 0 and "rules_version 3" in said and "no rule is in use" in said, said
     platform.stop()
 
 

@@ -276,6 +276,8 @@ def test_new_rules_may_drop_where_the_old_ones_alerted(platform):
     ("vars", "HOME_NET: [10.0.0.0/8]\n", ("$EXTERNAL_NET", "language.rules:")),
     ("vars", "HOME_NET\n", ("x.vars:1:", "HOME_NET")),
     ("vars", "", ("x.vars:1:", "no variable")),
+    ("vars", "HOME_NET: \"$EXTERNAL_NET\"\nEXTERNAL_NET: \"!$HOME_NET\"\n",
+     ("$HOME_NET -> $EXTERNAL_NET -> $HOME_NET", "x.vars", "language.rules:")),
 ])
 def test_wrong_variable_files_are_refused(idle_platform, name, text, words):
     path = idle_platform.write(f"x.{name}", text)
@@ -285,3 +287,20 @@ def test_wrong_variable_files_are_refused(idle_platform, name, text, words):
 def test_an_unknown_hit_type_is_refused(idle_platform):
     idle_platform.spawn_nf("nids", "--rules", LANGUAGE, "--hit-type", "nobody").expect_refusal(
         "nobody", "routes.csv")
+
+
+def test_an_empty_hit_type_is_refused(idle_platform):
+    idle_platform.spawn_nf("nids", "--rules", LANGUAGE, "--hit-type", "").expect_refusal(
+        "--hit-type", "no name")
+
+
+def test_a_folder_is_no_rule_file(idle_platform):
+    idle_platform.spawn_nf("nids", "--rules", idle_platform.folder).expect_refusal(
+        f"{idle_platform.folder}: Is a directory")
+
+
+@pytest.mark.parametrize("nf", ["nids", "forward"])
+def test_work_groups_without_a_gpu_are_refused(idle_platform, nf):
+    options = ["--rules", LANGUAGE] if nf == "nids" else []
+    idle_platform.spawn_nf(nf, *options, "--workgroups", "2").expect_refusal("--workgroups 2",
+                                                                             "--gpu")

@@ -1,11 +1,16 @@
 #include "nfs/nids/eve_writer.h"
 
+#include <fcntl.h>
 #include <gtest/gtest.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include <algorithm>
+#include <atomic>
+#include <chrono>
 #include <filesystem>
 #include <fstream>
+#include <functional>
 #include <nlohmann/json.hpp>
 #include <string>
 #include <thread>
@@ -176,6 +181,87 @@ TEST_F(EveWriterTest, AFileThatCannotBeOpenedIsAnErrorThatNamesIt) {
   const auto writer = EveWriter::open({.path = "/nonexistent/eve.json"});
   ASSERT_FALSE(writer.ok());
   EXPECT_NE(writer.error().what.find("/nonexistent/eve.json"), std::string::npos);
+}
+
+/// A pipe that is read when the test says so.
+class EveWriterPipeTest : public EveWriterTest {
+ protected:
+  void SetUp() override {
+    EveWriterTest::SetUp();
+    ASSERT_EQ(mkfifo(path_.c_str(), 0600), 0);
+    fd_ = ::open(path_.c_str(), O_RDONLY | O_NONBLOCK);
+    ASSERT_GE(fd_, 0);
+  }
+  void TearDown() override {
+    close(fd_);
+    EveWriterTest::TearDown();
+  }
+  std::unique_ptr<EveWriter> open(std::uint32_t capacity, std::function<bool()> may_wait) {
+    return *EveWriter::open({.path = path_.string(),
+                             .capacity = capacity,
+                             .wait_when_full = true,
+                             .may_wait = std::move(may_wait),
+                             .stall_limit = std::chrono::milliseconds(500)});
+  }
+  /// Takes what lies in the pipe, at most so much.
+  void read(std::size_t n_bytes = 65536) {
+    std::string part(n_bytes, '\0');
+    if (const ssize_t n = ::read(fd_, part.data(), part.size()); n > 0)
+      got_.append(part, 0, static_cast<std::size_t>(n));
+  }
+  /// Reads all that is there.
+  std::uint64_t n_lines() {
+    for (std::size_t before = got_.size() + 1; before != got_.size();) {
+      before = got_.size();
+      read();
+    }
+    EXPECT_TRUE(got_.ends_with('\n'));
+    return static_cast<std::uint64_t>(std::count(got_.begin(), got_.end(), '\n'));
+  }
+
+  int fd_ = -1;
+  std::string got_;
+};
+
+TEST_F(EveWriterPipeTest, AProducerThatWaitsSaysSoUntilItIsReadOn) {
+  int n_said = 0;
+  const auto writer = open(2, [&] {
+    if (++n_said % 20 == 0) read();
+    return true;
+  });
+  for (std::uint64_t i = 1; i <= 1000; ++i) ASSERT_TRUE(writer->push(alert(i)));
+  EXPECT_GE(n_said, 20);
+  while (writer->n_written() < 1000) read();
+  EXPECT_EQ(n_lines(), 1000u);
+  EXPECT_EQ(writer->n_lost(), 0u);
+}
+
+TEST_F(EveWriterPipeTest, AnEndGivesUpAPipeThatNobodyReadsAndCountsToTheLine) {
+  const auto writer = open(64, [] { return false; });
+  std::uint64_t n_pushed = 0;
+  for (std::uint64_t i = 1; i <= 2000; ++i) n_pushed += writer->push(alert(i));
+  EXPECT_LT(n_pushed, 2000u);
+  writer->end();
+  EXPECT_EQ(n_lines(), writer->n_written());
+  EXPECT_EQ(writer->n_written() + writer->n_lost(), 2000u);
+}
+
+TEST_F(EveWriterPipeTest, AnEndWaitsForAReaderThatIsSlow) {
+  const auto writer = open(4096, [] { return true; });
+  for (std::uint64_t i = 1; i <= 4000; ++i) ASSERT_TRUE(writer->push(alert(i)));
+  std::atomic<bool> over{false};
+  std::thread reader([&] {
+    while (!over.load(std::memory_order_acquire)) {               // pairs with the store below
+      std::this_thread::sleep_for(std::chrono::milliseconds(5));  // it is slow
+      read(4096);
+    }
+  });
+  writer->end();
+  over.store(true, std::memory_order_release);
+  reader.join();
+  EXPECT_EQ(n_lines(), 4000u);
+  EXPECT_EQ(writer->n_written(), 4000u);
+  EXPECT_EQ(writer->n_lost(), 0u);
 }
 
 TEST_F(EveWriterTest, AFullDiskCountsAsLostAndDoesNotStop) {

@@ -70,6 +70,18 @@ TEST(Evaluator, SearchesTheL4PayloadAndForIpRulesTheIpPayload) {
   EXPECT_EQ(evaluation.sids(frame), (Sids{2, 3, 4}));
 }
 
+TEST(Evaluator, RulesWithPayloadStepsWantAPayload) {
+  const Texts texts{{"tcp any any -> any any", "content:!\"x\";"},
+                    {"tcp any any -> any any", "pcre:!\"/x/\";"},
+                    {"tcp any any -> any any", "isdataat:!1;"},
+                    {"tcp any any -> any any", "content:!\"x\"; dsize:0;"},
+                    {"tcp any any -> any any", "dsize:0;"},
+                    {"tcp any any -> any any", ""}};
+  Evaluation evaluation(texts);
+  EXPECT_EQ(evaluation.sids(FrameBuilder().ipv4(6).tcp(1, 2).done()), (Sids{5, 6}));
+  EXPECT_EQ(evaluation.sids(FrameBuilder().ipv4(6).tcp(1, 2).text("a").done()), (Sids{1, 2, 3, 6}));
+}
+
 TEST(Evaluator, AContentThatIsFoundInTheHeaderFirstIsStillSoughtInThePayload) {
   // "ABCD" is the UDP header's first bytes, and lies across its end in the other packet.
   const Frame both = FrameBuilder().ipv4(17).udp(0x4142, 0x4344).text("...ABCD").done();

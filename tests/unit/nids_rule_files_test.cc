@@ -56,6 +56,11 @@ TEST_F(RuleFiles, TheHigherRevisionOfADuplicateWins) {
   ASSERT_EQ(rules->rules.size(), 2u);
   EXPECT_EQ(rules->rules[0].msg, "new");
   EXPECT_EQ(rules->report.n_duplicates, 3u);
+  EXPECT_EQ(
+      rules->report.duplicates,
+      (std::vector{first + ":1: sid 1 rev 1: " + second + ":1 has the same sid, and rev 3",
+                   second + ":2: sid 1 rev 2: " + second + ":1 has the same sid, and rev 3",
+                   second + ":3: sid 1 rev 3: " + second + ":1 has the same sid, and rev 3"}));
 }
 
 TEST_F(RuleFiles, SkippedAndMalformedRulesAreCountedAndNamed) {
@@ -96,7 +101,8 @@ TEST_F(RuleFiles, FilesWithoutRulesAreErrorsThatNameTheLine) {
   EXPECT_NE(load_rule_files(std::vector{text}).error().what.find(text + ":3:"), std::string::npos);
   EXPECT_TRUE(load_rule_files(std::vector{comments}).ok());
   EXPECT_FALSE(load_rule_files(std::vector{"/nonexistent/x.rules"s}).ok());
-  EXPECT_FALSE(load_rule_files(std::vector{testing::TempDir()}).ok());
+  EXPECT_EQ(load_rule_files(std::vector{testing::TempDir()}).error().what,
+            "rule file " + testing::TempDir() + ": Is a directory");
   const auto capture = (test::data_dir() / "pcap" / "zeek-web.pcap").string();
   EXPECT_FALSE(load_rule_files(std::vector{capture}).ok());
 }

@@ -394,10 +394,14 @@ TEST(RuleVariables, AreExpandedAndNegated) {
   EXPECT_FALSE(parse_addresses("[$HOME_NET,!$DNS]", use)->contains(v4(10, 0, 0, 53)));
   EXPECT_TRUE(parse_ports("[$HTTP_PORTS,$HIGH]", use)->contains(8080));
   EXPECT_FALSE(parse_ports("!$HTTP_PORTS", use)->contains(80));
-  EXPECT_FALSE(parse_ports("$A", use).ok());  // for ever
+  EXPECT_TRUE(parse_ports("[$HIGH,$HIGH]", use).ok());  // twice, but not inside itself
   EXPECT_TRUE(use.undefined.empty());
   EXPECT_FALSE(parse_ports("$NONE", use).ok());
   EXPECT_EQ(use.undefined, std::set<std::string>{"$NONE"});
+  const auto circle = parse_ports("[80,!$A]", use);
+  ASSERT_FALSE(circle.ok());
+  EXPECT_EQ(circle.error().what, "$A is defined by itself in v: $A -> $B -> $A");
+  EXPECT_TRUE(use.undefined.contains("$A"));
   EXPECT_TRUE(use.taken_as_any.empty());
 }
 
