@@ -130,6 +130,17 @@ Result<void> parse_eal(int argc, char* argv[], CommandLine& line) {
   return {};
 }
 
+/// The NF parses its own options next. glibc remembers "+" behind the scenes and forgets it only
+/// when it starts with optind = 0; NFs expect 1.
+void forget_getopt_state() {
+  char name[] = "";
+  char* none[] = {name, nullptr};
+  optind = 0;
+  getopt(1, none, "");
+  optind = 1;
+  opterr = 0;
+}
+
 Result<void> parse_onvm(int argc, char* argv[], CommandLine& line, int& used) {
   constexpr int kPrefix = 256, kService = 257, kCores = 258;
   const option long_options[] = {{"prefix", required_argument, nullptr, kPrefix},
@@ -189,8 +200,7 @@ Result<void> parse_onvm(int argc, char* argv[], CommandLine& line, int& used) {
     }
   }
   used = optind;
-  optind = 1;
-  opterr = 0;
+  forget_getopt_state();
   if (good && !has_service)
     return Error{"the service id is missing",
                  "give it between the two '--', like: NF -l 0 -- -r 1 -- <NF args>"};

@@ -57,6 +57,16 @@ TEST(OnvmCommandLine, AllOfItsParts) {
   EXPECT_EQ(optind, 1);
 }
 
+TEST(OnvmCommandLine, GetoptIsAsIfItHadNotBeenUsed) {
+  Words words("nf -- -r 7 -- one -d 5");
+  const auto line = parse_command_line(words.argc(), words.argv());
+  ASSERT_TRUE(line) << line.error().line();
+  EXPECT_EQ(getopt(words.argc() - line->consumed, words.argv() + line->consumed, "d:"), 'd')
+      << "words before an option do not hide it";
+  EXPECT_STREQ(optarg, "5");
+  optind = 1;
+}
+
 TEST(OnvmCommandLine, FormsThatOpenNetVmTakes) {
   const auto parsed = [](const char* text) {
     Words words(text);
