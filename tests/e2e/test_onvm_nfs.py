@@ -323,14 +323,55 @@ def test_arp_requests_are_answered_with_packets_of_the_nfs_own(platform):
 
 # --- their own folders --------------------------------------------------------------------------
 
+def build(home, *words):
+    """onvm_build.sh, to its end."""
+    return subprocess.run([REPO / "scripts" / "onvm_build.sh", *words], capture_output=True,
+                          text=True, check=False, env={
+                              "HB_BUILD": str(BUILD), "HOME": str(home),
+                              "PATH": "/usr/bin:/bin:/usr/sbin:/sbin"})
+
+
+def test_flags_are_read_as_a_shell_would(tmp_path):
+    """Quotes, spaces, backslashes, and options whose value is a word of its own."""
+    folder = tmp_path / "quoted"
+    files = {"two words/near.h": "#define NEAR 1\n", "far/far.h": "#define FAR 2\n",
+             "before.h": "#define BEFORE 3\n", "three.c": "int three(void) { return 3; }\n",
+             "quoted.c": '#include <near.h>\n#include <far.h>\n#include <stdio.h>\n'
+                         "int three(void);\n"
+                         "int main(void) {\n"
+                         '  printf("%s|%s|%d\\n", TEXT, MORE, NEAR + FAR + BEFORE + FOUR + three());\n'
+                         "  return 0;\n}\n",
+             "Makefile": "APP = quoted\nSRCS-y := quoted.c\n"
+                         "CFLAGS += -I 'two words' -isystem far -include before.h\n"
+                         "CFLAGS += -D TEXT='\"one two\"' -DMORE=\\\"three\\\" -D FOUR=4\n"
+                         "LDFLAGS += -L libs -l three\n"}
+    for name, text in files.items():
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / name).write_text(text)
+    (folder / "libs").mkdir()
+    subprocess.run(["gcc", "-c", "-o", "three.o", "three.c"], cwd=folder, check=True)
+    subprocess.run(["ar", "rc", "libs/libthree.a", "three.o"], cwd=folder, check=True)
+    done = build(tmp_path, folder)
+    assert done.returncode == 0, done
+    said = subprocess.run([folder / "build" / "quoted"], capture_output=True, text=True, check=True)
+    assert said.stdout == "one two|three|13\n"
+
+    (folder / "Makefile").write_text("SRCS-y := quoted.c\nCFLAGS += -DTEXT='one\n")
+    done = build(tmp_path, folder)
+    assert done.returncode == 1 and "quoted/Makefile' can't be read" in done.stderr, done
+
+
+def test_a_folder_of_folders_names_them(tmp_path):
+    (tmp_path / "Makefile").write_text("DIRS-y += bridge\nDIRS-y += monitor\n")
+    done = build(tmp_path, tmp_path)
+    assert done.returncode == 1 and "sub-folders: bridge monitor" in done.stderr, done
+
+
 @pytest.mark.parametrize("name", ["cipher", "speed", "firewall"])
 def test_folders_of_opennetvms_form_are_built_as_they_are(platform, name, tmp_path):
     """By onvm_build.sh: several sources, definitions and libraries of the Makefile's own."""
     output = tmp_path / "build"
-    done = subprocess.run([REPO / "scripts" / "onvm_build.sh", "--output", output,
-                           REPO / "tests" / "onvm" / name], capture_output=True, text=True,
-                          check=False, env={"HB_BUILD": str(BUILD), "PATH": "/usr/bin:/bin:/usr/sbin:/sbin",
-                                            "HOME": str(tmp_path)})
+    done = build(tmp_path, "--output", output, REPO / "tests" / "onvm" / name)
     assert done.returncode == 0, done
     assert (NFS / name).exists()
     frames = [udp("10.1.2.3", "10.0.0.2", 5, i, bytes([i % 256]) * (1 + i % 100)) for i in range(50)]
