@@ -155,6 +155,10 @@ int onvm_nflib_init(int argc, char* argv[], const char* nf_tag, struct onvm_nf_l
   int words = argc;
   char** list = argv;
   if (from_file) {
+    if (const auto clear = hb::onvm::check_words_behind_file(argc, argv); !clear) {
+      fail(clear.error());
+      exit(EXIT_FAILURE);
+    }
     cJSON* const config = onvm_config_parse_file(argv[2]);
     if (config == nullptr) exit(EXIT_FAILURE);
     const int made = onvm_config_create_nf_arg_list(config, &words, &list, argc, argv);

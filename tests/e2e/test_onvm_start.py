@@ -57,7 +57,7 @@ def test_every_form_of_the_command_line(platform, words, number):
     platform.spawn_manager("--exit-when-drained", "--routes", platform.write("routes.csv", ROUTES),
                            "--port", f"pcap:rx={source},tx={target}")
     platform.wait_ready()
-    start(platform, *words)
+    nf = start(platform, *words)
     stats = platform.finish()
     assert platform.nf("simple", stats)["service_id"] == number
     assert ("IPv4: " in nf.stdout) == ("-p" in words), nf.report()
@@ -148,6 +148,8 @@ def test_a_parent_with_children_is_restarted_with_them(platform):
     (NFS / "simple", ["-r", "0"], "1 to 31"),
     (NFS / "simple", ["-q"], "'-q' is not known"),
     (NFS / "simple", ["-t", "none"], "-t 'none'"),
+    (NFS / "simple", ["-r", "7", "word", "-m", "--", "-p", "1"], "'word' does not belong"),
+    (NFS / "simple", ["-F", "nf.json", "-r", "7", "--", "-p", "1"], "two '--'"),
     (NFS / "simple", ["--prefix"], "--prefix"),
     (NFS / "simple", ["--restart", "sometimes"], "sometimes"),
     (NFS / "simple", ["-F", "nowhere.json"], "nowhere.json"),
