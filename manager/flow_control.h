@@ -62,6 +62,8 @@ struct FlowControl {
   std::uint32_t n_rx_threads = 1;  ///< constant once threads run
   /// Bound of packets on their way that a lossless port's RX keeps; constant once threads run.
   std::uint32_t lossless_bound = 0;
+  /// Bound of fresh packets out of the pool, of all contexts together; constant once threads run.
+  std::uint32_t fresh_bound = 0;
 
   /// plans[command & 1] counts. The control thread fills the other one in, once all RX threads have
   /// seen this one, and bumps (release); RX threads copy it to `seen`.

@@ -20,7 +20,8 @@ enum class PacketState : std::uint8_t {
 /// What the book says of a packet.
 struct alignas(2) BookEntry {
   PacketState state = PacketState::kHome;
-  std::uint8_t version = 0;  ///< of a packet in kRx: the route version that it was stamped with
+  /// kRx: the route version that it was stamped with; kFilled: the context that it was made for.
+  std::uint8_t version = 0;
   bool operator==(const BookEntry&) const = default;
 };
 

@@ -146,11 +146,24 @@ Result<void> make_classifiers(Platform& p) {
   return p.flows ? p.classifiers[p.classifier]->compile(*p.flows, p.types) : Result<void>{};
 }
 
+/// A lossless path must find room for every packet: half of what it holds is for fresh ones, the
+/// other half for RX's. Without one a full ring drops, and half of the packets that no device and
+/// no cache keeps are for fresh ones.
+std::uint32_t fresh_bound(const Platform& p, bool lossless) {
+  if (lossless) return p.view.region.layout().ring_size / 2;
+  std::uint64_t kept = (2 + p.options.n_rx_threads) * std::uint64_t{kPoolCache} * 3 / 2;
+  for (const Port& port : p.ports)
+    kept += std::uint64_t{port.n_rx_queues} * port.n_rx_desc + port.n_tx_desc;
+  const std::uint64_t rest = p.options.pool_size > kept ? p.options.pool_size - kept : 0;
+  return static_cast<std::uint32_t>(std::max<std::uint64_t>(rest / 2, kMaxBurst));
+}
+
 void make_threads(Platform& p, bool lossless) {
   p.flow.n_rx_threads = p.options.n_rx_threads;
   // Half a ring, since originated packets may fill the other; less a burst, which an NF may have
   // passed on before it gives the slots of its input ring back.
   p.flow.lossless_bound = p.view.region.layout().ring_size / 2 - 1 - kMaxBurst;
+  p.flow.fresh_bound = fresh_bound(p, lossless);
   int timestamp = -1;
   std::uint64_t flag = 0;
   // Drivers that know when a packet was captured registered the field when they were opened.

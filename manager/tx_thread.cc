@@ -3,13 +3,22 @@
 #include <rte_ethdev.h>
 #include <rte_mempool.h>
 
+#include <algorithm>
 #include <bit>
+#include <span>
 
 #include "manager/ring_check.h"
 #include "nf_lib/packet_meta.h"
 
 namespace hb {
 namespace {
+
+/// A context that has not taken any fresh packet yet has a sixteenth of what is left: most never
+/// do, but one that answers each packet of a burst finds what it needs.
+constexpr std::uint64_t kFirstShare = 16;
+constexpr std::uint64_t kLeastFirstFill = 8;
+/// Fresh packets of a context: all that it can hold, and a burst that lies ready.
+constexpr std::uint32_t kFreshOfContext = kHeldSlots + kMaxBurst;
 
 /// A device whose queue is full is asked this often again before its packets are dropped.
 constexpr int kTxRetries = 64;
@@ -64,6 +73,9 @@ bool TxThread::poll_once() noexcept {
   for (std::uint32_t word = 0; word < fill_contexts.size(); ++word) {
     // Acquire: pairs with the control thread's release store, made once the context is set up.
     std::uint64_t wanted = fill_contexts[word].load(std::memory_order_acquire);
+    for (std::uint64_t given = wanted & ~filling_[word]; given != 0; given &= given - 1)
+      begin_filling(ContextId(word * 64 + static_cast<std::uint32_t>(std::countr_zero(given))));
+    filling_[word] = wanted;
     for (; wanted != 0; wanted &= wanted - 1)
       worked |= fill(ContextId(word * 64 + static_cast<std::uint32_t>(std::countr_zero(wanted))));
   }
@@ -142,6 +154,7 @@ std::uint32_t TxThread::take(const Window& window, rte_mbuf** out) noexcept {
         break;
       case PacketState::kFilled:
         ++filled;
+        --fresh_[was.version].out;
         break;
     }
     setup_.book->take_home(number);
@@ -218,29 +231,53 @@ void TxThread::give_back(rte_mbuf** packets, std::uint32_t n) noexcept {
   rte_mempool_put_bulk(setup_.pool->mempool(), reinterpret_cast<void* const*>(packets), n);
 }
 
+void TxThread::begin_filling(ContextId context) noexcept {
+  const rte_ring* const ring = setup_.view.region.ring(setup_.view.region.fill_ring_id(context));
+  fresh_[context.value].first_tail = __atomic_load_n(&ring->cons.tail, __ATOMIC_RELAXED);
+  fresh_[context.value].originates = false;
+}
+
+/// @param size  of the ring, as planned
+/// @return how many packets to put there now, 0 to kMaxBurst
+std::uint32_t TxThread::n_to_fill(ContextId context, const rte_ring* ring,
+                                  std::uint32_t size) noexcept {
+  Fresh& fresh = fresh_[context.value];
+  const std::uint32_t taken = __atomic_load_n(&ring->cons.tail, __ATOMIC_RELAXED);
+  fresh.originates |= taken != fresh.first_tail;
+  const TxWords& words = setup_.flow->tx;
+  const std::uint64_t out = words.filled.load(std::memory_order_relaxed) -
+                            words.returned_filled.load(std::memory_order_relaxed);
+  const std::uint64_t left =
+      setup_.flow->fresh_bound - std::min<std::uint64_t>(out, setup_.flow->fresh_bound);
+  std::uint64_t n = kMaxBurst;
+  if (!fresh.originates) {
+    if (taken != ring->prod.tail) return 0;
+    n = std::clamp<std::uint64_t>(left / kFirstShare, kLeastFirstFill, kMaxBurst);
+  }
+  if (n > left || fresh.out + n > kFreshOfContext || n > room(ring, size)) return 0;
+  return static_cast<std::uint32_t>(n);
+}
+
 bool TxThread::fill(ContextId context) noexcept {
   const RegionView& region = setup_.view.region;
   const RingId id = region.fill_ring_id(context);
   rte_ring* const ring = region.ring(id);
-  TxWords& words = setup_.flow->tx;
-  // Fresh packets may take up half of what a lossless path holds; the other half is RX's.
-  const std::uint64_t out = words.filled.load(std::memory_order_relaxed) -
-                            words.returned_filled.load(std::memory_order_relaxed);
-  if (room(ring, region.planned_size(id)) < kMaxBurst ||
-      out + kMaxBurst > region.layout().ring_size / 2)
-    return false;
+  const std::uint32_t n = n_to_fill(context, ring, region.planned_size(id));
   std::array<rte_mbuf*, kMaxBurst> packets;
-  if (rte_mempool_get_bulk(setup_.pool->mempool(), reinterpret_cast<void**>(packets.data()),
-                           kMaxBurst) != 0)
+  if (n == 0 || rte_mempool_get_bulk(setup_.pool->mempool(),
+                                     reinterpret_cast<void**>(packets.data()), n) != 0)
     return false;
+  TxWords& words = setup_.flow->tx;
   const TxBurst burst(words.bursts);
-  for (rte_mbuf* const mbuf : packets) {
+  for (rte_mbuf* const mbuf : std::span(packets.data(), n)) {
     rte_pktmbuf_reset(mbuf);
     mbuf->port = 0;  // as if it had come in there, for routes that end in a paired port
-    setup_.book->set_out(setup_.view.check.number(mbuf), PacketState::kFilled);
+    setup_.book->set_out(setup_.view.check.number(mbuf), PacketState::kFilled,
+                         static_cast<std::uint8_t>(context.value));
   }
-  add_to(words.filled, kMaxBurst);
-  publish(ring, region.planned_size(id), packets.data(), kMaxBurst);
+  fresh_[context.value].out += n;
+  add_to(words.filled, n);
+  publish(ring, region.planned_size(id), packets.data(), n);
   return true;
 }
 

@@ -1,5 +1,6 @@
 // The TX thread: sends what reaches the ports' TX endpoints, takes back what reaches the reclaimer,
-// keeps fill rings full. It frees what others have had; RX threads free what they drop themselves.
+// keeps packets in fill rings. It frees what others have had; RX threads free what they drop
+// themselves.
 #pragma once
 
 #include <array>
@@ -43,7 +44,7 @@ class TxThread {
   [[nodiscard]] const TxPortCounters& counters(std::size_t port) const { return counters_[port]; }
   [[nodiscard]] const DropCounters& drops() const noexcept { return drops_; }
 
-  /// Bit c: keep context c's fill ring full. Control thread writes (release).
+  /// Bit c: keep packets in context c's fill ring. Control thread writes (release).
   std::array<std::atomic<std::uint64_t>, kMaxContexts / 64> fill_contexts{};
 
   /// Returns what lies in the fill rings to the pool. After run() has ended.
@@ -57,12 +58,25 @@ class TxThread {
   void reclaim(rte_mbuf** packets, std::uint32_t n) noexcept;
   void count_drop(const PacketMeta& meta) noexcept;
   void give_back(rte_mbuf** packets, std::uint32_t n) noexcept;
+  /// The context has been given to an NF.
+  void begin_filling(ContextId context) noexcept;
   bool fill(ContextId context) noexcept;
+  [[nodiscard]] std::uint32_t n_to_fill(ContextId context, const rte_ring* ring,
+                                        std::uint32_t size) noexcept;
   template <typename F>
   bool drain_endpoint(std::uint32_t endpoint, F&& handle) noexcept;
 
+  /// What a context has of fresh packets.
+  struct Fresh {
+    std::uint32_t out = 0;         ///< of the pool: in its fill ring, or not yet home
+    std::uint32_t first_tail = 0;  ///< of its fill ring's consumer, when the context was given away
+    bool originates = false;       ///< it has taken some
+  };
+
   TxSetup setup_;
   Idle idle_;
+  std::array<std::uint64_t, kMaxContexts / 64> filling_{};  ///< fill_contexts as last seen
+  std::array<Fresh, kMaxContexts> fresh_;
   std::vector<TxPortCounters> counters_;
   DropCounters drops_;
 };

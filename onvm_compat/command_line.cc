@@ -14,6 +14,9 @@
 namespace hb::onvm {
 namespace {
 
+constexpr const char* kForm =
+    "the command line is NF <EAL args> -- -r SERVICE -- <NF args>, or NF -F FILE.json";
+
 Result<std::uint32_t> number(std::string_view option, std::string_view text, std::uint32_t low,
                              std::uint32_t high) {
   std::uint32_t value = 0;
@@ -109,8 +112,7 @@ Result<void> parse_eal(int argc, char* argv[], CommandLine& line) {
     const bool used = name == "-l" || name == "-c" || name == "-m" || name == "--lcores" ||
                       name == "--main-lcore" || name == "--master-lcore" || name == "--log-level";
     if (!used && known == std::end(kIgnored))
-      return Error{fmt::format("EAL argument '{}' is not known", argv[i]),
-                   "the command line is NF <EAL args> -- -r SERVICE -- <NF args>"};
+      return Error{fmt::format("EAL argument '{}' is not known", argv[i]), kForm};
     if ((used || known->has_argument) && !has_value) {
       if (i + 1 == argc) return Error{fmt::format("EAL argument '{}' needs a value", name), ""};
       value = argv[++i];
@@ -128,6 +130,17 @@ Result<void> parse_eal(int argc, char* argv[], CommandLine& line) {
     }
   }
   return {};
+}
+
+/// The NF parses its own options next. glibc remembers "+" behind the scenes and forgets it only
+/// when it starts with optind = 0; NFs expect 1.
+void forget_getopt_state() {
+  char name[] = "";
+  char* none[] = {name, nullptr};
+  optind = 0;
+  getopt(1, none, "");
+  optind = 1;
+  opterr = 0;
 }
 
 Result<void> parse_onvm(int argc, char* argv[], CommandLine& line, int& used) {
@@ -189,8 +202,11 @@ Result<void> parse_onvm(int argc, char* argv[], CommandLine& line, int& used) {
     }
   }
   used = optind;
-  optind = 1;
-  opterr = 0;
+  forget_getopt_state();
+  if (good && used < argc && std::string_view(argv[used - 1]) != "--")
+    return Error{
+        fmt::format("'{}' does not belong into OpenNetVM's part of the command line", argv[used]),
+        kForm};
   if (good && !has_service)
     return Error{"the service id is missing",
                  "give it between the two '--', like: NF -l 0 -- -r 1 -- <NF args>"};
@@ -198,6 +214,16 @@ Result<void> parse_onvm(int argc, char* argv[], CommandLine& line, int& used) {
 }
 
 }  // namespace
+
+Result<void> check_words_behind_file(int argc, char* argv[]) {
+  if (argc <= 3 || std::count_if(argv + 3, argv + argc, [](const char* word) {
+                     return std::strcmp(word, "--") == 0;
+                   }) >= 2)
+    return {};
+  return Error{fmt::format("'{}' behind -F {}: there are less than two '--'", argv[3], argv[2]),
+               "write -F FILE.json -- -- <NF args>, with EAL's and OpenNetVM's arguments that are "
+               "not to be the file's before each '--'"};
+}
 
 Result<CommandLine> parse_command_line(int argc, char* argv[]) {
   CommandLine line;
@@ -209,9 +235,7 @@ Result<CommandLine> parse_command_line(int argc, char* argv[]) {
   environment("HB_CORES", line.cores);
   const auto is_separator = [](const char* word) { return std::strcmp(word, "--") == 0; };
   const auto first = static_cast<int>(std::find_if(argv + 1, argv + argc, is_separator) - argv);
-  if (first == argc)
-    return Error{"the command line has no '--'",
-                 "it is NF <EAL args> -- -r SERVICE -- <NF args>, or NF -F FILE.json"};
+  if (first == argc) return Error{"the command line has no '--'", kForm};
   if (const auto good = parse_eal(first, argv, line); !good) return good.error();
   // getopt wants a program's name in front: the separator's place will do.
   std::vector<char*> words(argv + first, argv + argc);

@@ -34,4 +34,8 @@ struct CommandLine {
 /// @param argv  as main() got it, NUL-terminated; not changed but for getopt's reordering
 Result<CommandLine> parse_command_line(int argc, char* argv[]);
 
+/// -F FILE: without two "--" nobody knows whose the words behind FILE are.
+/// @param argv  as main() got it; argv[1] is "-F", and there is an argv[2]
+Result<void> check_words_behind_file(int argc, char* argv[]);
+
 }  // namespace hb::onvm

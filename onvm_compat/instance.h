@@ -107,6 +107,8 @@ class Instance final : public NetworkFunction {
   void collect(rte_mbuf* mbuf, std::uint32_t number, Verdict verdict) noexcept;
   void let_go_of_unread() noexcept;
   void release_collected() noexcept;
+  /// Says why a setup() can't have all packets that it asks for.
+  void warn_of_missing() const noexcept;
 
   // The loop (instance.cc).
   bool step(onvm_nf_local_ctx* ctx);

@@ -335,16 +335,31 @@ bool Instance::allocate(rte_mbuf** out, std::uint32_t n) noexcept {
     const std::uint64_t now = monotonic_ns();
     if (deadline == 0) deadline = setting_up_ ? now + kSetupWaitNs : now;
     if (now >= deadline || loop_->n_held() == kHeldSlots) {
-      if (setting_up_)  // not on the hot path: who makes its packets there wants them all
-        std::fprintf(stderr,
-                     "warning: %s asks for more packets than the %u it can have at a time\n",
-                     nf_.tag, kHeldSlots);
+      if (setting_up_) warn_of_missing();  // not on the hot path: it wants them all
       for (std::uint32_t i = 0; i < got; ++i) inbox(out[i], true);
       return false;
     }
     idle.wait();
   }
   return true;
+}
+
+void Instance::warn_of_missing() const noexcept {
+  const PlatformView& view = process_.attachment().view();
+  const std::uint32_t has = loop_->n_held();
+  if (has == kHeldSlots)
+    std::fprintf(stderr, "warning: %s asks for more packets than the %u it can have at a time\n",
+                 nf_.tag, kHeldSlots);
+  else if (view.registry->lossless != 0)
+    std::fprintf(stderr,
+                 "warning: %s has %u packets and gets no more: with file ports all NFs together "
+                 "have %u fresh ones at a time\n",
+                 nf_.tag, has, view.region.layout().ring_size / 2);
+  else
+    std::fprintf(stderr,
+                 "warning: %s has %u packets and gets no more: others are on their way or other "
+                 "NFs have them; give the manager a larger --pool\n",
+                 nf_.tag, has);
 }
 
 std::uint32_t Instance::n_allocatable() const noexcept {

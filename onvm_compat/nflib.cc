@@ -61,7 +61,22 @@ void free_cfg(onvm_nf_init_cfg* cfg) {
   rte_free(cfg);
 }
 
-/// What a scaled child's thread starts with.
+/// @param cfg  becomes the result's, or is freed
+onvm_nf_scale_info* new_scale_info(onvm_nf* parent, onvm_nf_init_cfg* cfg) {
+  if (cfg == nullptr) return nullptr;
+  auto* const info =
+      static_cast<onvm_nf_scale_info*>(rte_zmalloc("scale", sizeof(onvm_nf_scale_info), 0));
+  if (info == nullptr) {
+    free_cfg(cfg);
+    return nullptr;
+  }
+  info->parent = parent;
+  info->nf_init_cfg = cfg;
+  return info;
+}
+
+/// What a scaled child's thread starts with. The function table is a copy: the caller's stays the
+/// caller's, which may give it to several children.
 struct Child {
   onvm_nf_init_cfg* cfg;
   onvm_nf* parent;
@@ -140,6 +155,10 @@ int onvm_nflib_init(int argc, char* argv[], const char* nf_tag, struct onvm_nf_l
   int words = argc;
   char** list = argv;
   if (from_file) {
+    if (const auto clear = hb::onvm::check_words_behind_file(argc, argv); !clear) {
+      fail(clear.error());
+      exit(EXIT_FAILURE);
+    }
     cJSON* const config = onvm_config_parse_file(argv[2]);
     if (config == nullptr) exit(EXIT_FAILURE);
     const int made = onvm_config_create_nf_arg_list(config, &words, &list, argc, argv);
@@ -298,16 +317,13 @@ struct onvm_nf_init_cfg* onvm_nflib_inherit_parent_init_cfg(struct onvm_nf* pare
 }
 
 struct onvm_nf_scale_info* onvm_nflib_get_empty_scaling_config(struct onvm_nf* parent) {
-  auto* const info =
-      static_cast<onvm_nf_scale_info*>(rte_zmalloc("scale", sizeof(onvm_nf_scale_info), 0));
-  if (info != nullptr) info->parent = parent;
-  return info;
+  return new_scale_info(parent, onvm_nflib_init_nf_init_cfg(parent->tag));
 }
 
 struct onvm_nf_scale_info* onvm_nflib_inherit_parent_config(struct onvm_nf* parent, void* data) {
-  onvm_nf_scale_info* const info = onvm_nflib_get_empty_scaling_config(parent);
+  onvm_nf_scale_info* const info =
+      new_scale_info(parent, onvm_nflib_inherit_parent_init_cfg(parent));
   if (info == nullptr) return nullptr;
-  info->nf_init_cfg = onvm_nflib_inherit_parent_init_cfg(parent);
   info->data = data;
   info->function_table = parent->function_table;
   return info;
@@ -319,8 +335,6 @@ int onvm_nflib_scale(struct onvm_nf_scale_info* info) {
     return -1;
   auto child = std::make_unique<Child>(
       Child{info->nf_init_cfg, info->parent, info->data, *info->function_table});
-  // The child has a table of its own; one that is not the parent's was made for this call.
-  if (info->function_table != info->parent->function_table) free(info->function_table);
   rte_atomic16_inc(&info->parent->thread_info.children_cnt);
   rte_free(info);
   std::thread(run_child, std::move(child)).detach();

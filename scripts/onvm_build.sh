@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # Builds a folder with an OpenNetVM NF, sources as they are, and leaves the program in its build/.
 set -euo pipefail
+shopt -s extglob
 # shellcheck source=scripts/common.sh
 source "$(dirname "$(readlink -f "$0")")/common.sh"
 
@@ -33,7 +34,7 @@ output=${output:-$folder/build}
 export PKG_CONFIG_PATH=$build/onvm${PKG_CONFIG_PATH:+:$PKG_CONFIG_PATH}
 
 app=${folder##*/}
-sources=() more=()
+sources=() more=() sub_folders=()
 work=$(mktemp -d "${TMPDIR:-/tmp}/hummingbird-onvm.XXXXXX")
 trap 'rm -rf "$work"' EXIT
 
@@ -69,6 +70,7 @@ $(info APP=$(APP))
 $(info SRCS=$(foreach hb_s,$(sort $(SRCS-y) $(SRCS)),$(call hb_found,$(hb_s))))
 $(info CFLAGS=$(CFLAGS) $(CPPFLAGS) $(CXXFLAGS))
 $(info LDLIBS=$(LDFLAGS) $(LDLIBS) $(LIBS))
+$(info DIRS=$(DIRS-y) $(DIRS))
 .PHONY: hb_asked
 hb_asked: ;
 MK
@@ -79,16 +81,31 @@ MK
   named=$(words APP)
   app=${named:-$app}
   read -ra sources <<<"$(words SRCS)"
-  read -ra asked <<<"$(words CFLAGS) $(words LDLIBS)"
+  read -ra sub_folders <<<"$(words DIRS)"
+  # Quotes and backslashes as a shell would read them: make hands its commands to one.
+  xargs -r printf '%s\0' <<<"$(words CFLAGS) $(words LDLIBS)" >"$work/asked" 2>"$work/errors" ||
+    die "the flags in '$folder/Makefile' can't be read: $(head -n 1 "$work/errors")"
+  mapfile -d '' -t asked <"$work/asked"
   # What is its own counts: definitions, include paths, libraries, objects, the language's options.
   # OpenNetVM's and DPDK's are answered by hummingbird-onvm.pc; what it says of warnings, processor
   # and optimisation is for the compiler that it was written for.
-  for word in "${asked[@]}"; do
+  for ((i = 0; i < ${#asked[@]}; ++i)); do
+    word=${asked[i]}
     case $word in
-      *"$work"* | -lonvm* | -lrte_* | */libonvm*.a | -[IL]*/onvm/*) ;;
+      -[DUILl] | -isystem | -iquote | -idirafter | -include | -imacros)
+        word+=${asked[++i]-} ;;  # one word is as good
+    esac
+    case $word in
+      *"$work"* | -lonvm* | -lrte_* | */libonvm*.a | -[IL]*/onvm/* | \
+        -isystem*/onvm/* | -iquote*/onvm/* | -idirafter*/onvm/*) ;;
       -D* | -U* | -l* | -std=* | -f* | -pthread | -Wl,*) more+=("$word") ;;
       -I/* | -L/*) more+=("$word") ;;
       -I* | -L*) more+=("${word:0:2}$folder/${word:2}") ;;
+      -isystem* | -iquote* | -idirafter* | -include* | -imacros*)
+        option=${word%"${word#-@(isystem|iquote|idirafter|include|imacros)}"}
+        path=${word#"$option"}
+        if [[ $path != /* && -e $folder/$path ]]; then path=$folder/$path; fi
+        more+=("$option$path") ;;
       /*.a | /*.o | /*.so) more+=("$word") ;;
       *.a | *.o | *.so) more+=("$folder/$word") ;;
     esac
@@ -98,6 +115,8 @@ if ((${#sources[@]} == 0)); then
   mapfile -t sources < <(cd "$folder" && find . -maxdepth 1 \( -name '*.c' -o -name '*.cc' \
     -o -name '*.cpp' \) -printf '%P\n' | sort)
 fi
+((${#sources[@]} || !${#sub_folders[@]})) ||
+  die "'$folder' has no NF of its own; build one of its sub-folders: ${sub_folders[*]}"
 ((${#sources[@]})) || die "'$folder' has no sources: no SRCS-y in its Makefile, no .c file"
 read -ra onvm_flags <<<"$(pkg-config --cflags hummingbird-onvm)"
 read -ra onvm_libs <<<"$(pkg-config --libs hummingbird-onvm)"

@@ -272,6 +272,39 @@ def test_a_speed_tester_sends_its_packets_round_by_another_nf(platform):
     assert platform.nf("speed", stats)["originated"] == 200
 
 
+@pytest.mark.parametrize("lossless", [False, True])
+def test_nfs_that_allocate_nothing_leave_fresh_packets_to_others(platform, lossless):
+    rules = platform.write("routes.csv", "*, rx, drop\n*, simple, drop\n*, speed, tx:0\n"
+                                         "*, generator, tx:0\n")
+    port = f"pcap:rx={platform.capture('empty.pcap', [])}" if lossless else "null"
+    platform.start_manager("--port", port, "--routes", rules)
+    start(platform, "simple", "-d", "1", service=2)
+    for service in range(10, 17):
+        start(platform, "simple", service=service, onvm=("--service", f"idle{service}"))
+    if not lossless:
+        start(platform, "generator", "-c", "1024", service=3)
+        platform.wait_works("generator", 10_000)
+    nf = start(platform, "speed", "-d", "2", "-c", "512", "-n", "20000", wait=False)
+    nf.expect(0)
+    assert "packets 512, rounds 2" in nf.stdout and "gets no more" not in nf.stderr, nf.report()
+    platform.assert_audit()
+    platform.stop()
+
+
+def test_what_keeps_fresh_packets_from_an_nf_is_said(platform):
+    rules = platform.write("routes.csv", "*, rx, drop\n*, speed, drop\n*, generator, generator\n")
+    platform.start_manager("--port", f"pcap:rx={platform.capture('empty.pcap', [])}",
+                           "--routes", rules)
+    start(platform, "generator", "-c", "600", service=1)
+    platform.wait_works("generator", 10_000)
+    nf = start(platform, "speed", "-c", "512", service=2, wait=False)
+    nf.expected_status = None  # its rte_exit takes EAL away from under the library's other thread
+    nf.wait()
+    assert "with file ports all NFs together have 1024 fresh ones" in nf.stderr, nf.report()
+    platform.assert_audit()
+    platform.stop()
+
+
 def test_arp_requests_are_answered_with_packets_of_the_nfs_own(platform):
     macs = (b"\xff" * 6, CLIENT)
     frames = [arp(1, CLIENT, "10.0.0.9", bytes(6), f"10.0.0.{i % 4}", macs) for i in range(100)]
@@ -290,14 +323,55 @@ def test_arp_requests_are_answered_with_packets_of_the_nfs_own(platform):
 
 # --- their own folders --------------------------------------------------------------------------
 
+def build(home, *words):
+    """onvm_build.sh, to its end."""
+    return subprocess.run([REPO / "scripts" / "onvm_build.sh", *words], capture_output=True,
+                          text=True, check=False, env={
+                              "HB_BUILD": str(BUILD), "HOME": str(home),
+                              "PATH": "/usr/bin:/bin:/usr/sbin:/sbin"})
+
+
+def test_flags_are_read_as_a_shell_would(tmp_path):
+    """Quotes, spaces, backslashes, and options whose value is a word of its own."""
+    folder = tmp_path / "quoted"
+    files = {"two words/near.h": "#define NEAR 1\n", "far/far.h": "#define FAR 2\n",
+             "before.h": "#define BEFORE 3\n", "three.c": "int three(void) { return 3; }\n",
+             "quoted.c": '#include <near.h>\n#include <far.h>\n#include <stdio.h>\n'
+                         "int three(void);\n"
+                         "int main(void) {\n"
+                         '  printf("%s|%s|%d\\n", TEXT, MORE, NEAR + FAR + BEFORE + FOUR + three());\n'
+                         "  return 0;\n}\n",
+             "Makefile": "APP = quoted\nSRCS-y := quoted.c\n"
+                         "CFLAGS += -I 'two words' -isystem far -include before.h\n"
+                         "CFLAGS += -D TEXT='\"one two\"' -DMORE=\\\"three\\\" -D FOUR=4\n"
+                         "LDFLAGS += -L libs -l three\n"}
+    for name, text in files.items():
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / name).write_text(text)
+    (folder / "libs").mkdir()
+    subprocess.run(["gcc", "-c", "-o", "three.o", "three.c"], cwd=folder, check=True)
+    subprocess.run(["ar", "rc", "libs/libthree.a", "three.o"], cwd=folder, check=True)
+    done = build(tmp_path, folder)
+    assert done.returncode == 0, done
+    said = subprocess.run([folder / "build" / "quoted"], capture_output=True, text=True, check=True)
+    assert said.stdout == "one two|three|13\n"
+
+    (folder / "Makefile").write_text("SRCS-y := quoted.c\nCFLAGS += -DTEXT='one\n")
+    done = build(tmp_path, folder)
+    assert done.returncode == 1 and "quoted/Makefile' can't be read" in done.stderr, done
+
+
+def test_a_folder_of_folders_names_them(tmp_path):
+    (tmp_path / "Makefile").write_text("DIRS-y += bridge\nDIRS-y += monitor\n")
+    done = build(tmp_path, tmp_path)
+    assert done.returncode == 1 and "sub-folders: bridge monitor" in done.stderr, done
+
+
 @pytest.mark.parametrize("name", ["cipher", "speed", "firewall"])
 def test_folders_of_opennetvms_form_are_built_as_they_are(platform, name, tmp_path):
     """By onvm_build.sh: several sources, definitions and libraries of the Makefile's own."""
     output = tmp_path / "build"
-    done = subprocess.run([REPO / "scripts" / "onvm_build.sh", "--output", output,
-                           REPO / "tests" / "onvm" / name], capture_output=True, text=True,
-                          check=False, env={"HB_BUILD": str(BUILD), "PATH": "/usr/bin:/bin:/usr/sbin:/sbin",
-                                            "HOME": str(tmp_path)})
+    done = build(tmp_path, "--output", output, REPO / "tests" / "onvm" / name)
     assert done.returncode == 0, done
     assert (NFS / name).exists()
     frames = [udp("10.1.2.3", "10.0.0.2", 5, i, bytes([i % 256]) * (1 + i % 100)) for i in range(50)]

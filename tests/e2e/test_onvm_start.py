@@ -40,15 +40,15 @@ CONFIG = {"dpdk": {"corelist": "0", "memory_channels": 3, "portmask": 1},
 
 
 @pytest.mark.parametrize("words, number", [
-    (["--", "-p", "1000"], 1),
+    (["--", "-p", "10"], 1),
     ([], 1),
-    (["-r", "7", "--", "-p", "1000"], 7),
+    (["-r", "7", "--", "-p", "10"], 7),
     (["-r7", "-t", "1000", "-m"], 7),
-    (["6", "-p", "1000"], 6),
-    (["-l", "0", "-n", "3", "--proc-type=secondary", "--", "-r", "8", "-s", "--", "-p", "9999"], 8),
+    (["6", "-p", "10"], 6),
+    (["-l", "0", "-n", "3", "--proc-type=secondary", "--", "-r", "8", "-s", "--", "-p", "9"], 8),
     (["-F", "nf.json"], 5),
-    (["-F", "nf.json", "--", "--", "-p", "1000"], 5),
-    (["-F", "nf.json", "--", "-r", "4", "--", "-p", "1000"], 4),
+    (["-F", "nf.json", "--", "--", "-p", "10"], 5),
+    (["-F", "nf.json", "--", "-r", "4", "--", "-p", "10"], 4),
 ])
 def test_every_form_of_the_command_line(platform, words, number):
     source = next(path for path in all_captures() if path.name == "zeek-web.pcap")
@@ -57,9 +57,10 @@ def test_every_form_of_the_command_line(platform, words, number):
     platform.spawn_manager("--exit-when-drained", "--routes", platform.write("routes.csv", ROUTES),
                            "--port", f"pcap:rx={source},tx={target}")
     platform.wait_ready()
-    start(platform, *words)
+    nf = start(platform, *words)
     stats = platform.finish()
     assert platform.nf("simple", stats)["service_id"] == number
+    assert ("IPv4: " in nf.stdout) == ("-p" in words), nf.report()
     assert read_capture(target) == read_capture(source)
     assert (platform.folder / "simple_stats.csv").exists()
 
@@ -147,6 +148,8 @@ def test_a_parent_with_children_is_restarted_with_them(platform):
     (NFS / "simple", ["-r", "0"], "1 to 31"),
     (NFS / "simple", ["-q"], "'-q' is not known"),
     (NFS / "simple", ["-t", "none"], "-t 'none'"),
+    (NFS / "simple", ["-r", "7", "word", "-m", "--", "-p", "1"], "'word' does not belong"),
+    (NFS / "simple", ["-F", "nf.json", "-r", "7", "--", "-p", "1"], "two '--'"),
     (NFS / "simple", ["--prefix"], "--prefix"),
     (NFS / "simple", ["--restart", "sometimes"], "sometimes"),
     (NFS / "simple", ["-F", "nowhere.json"], "nowhere.json"),

@@ -86,6 +86,7 @@ class FuzzPlatform {
     p.view.registry = &registry;
     p.view.routes = &p.control->routes();
     p.flow.n_rx_threads = 0;
+    p.flow.fresh_bound = layout.ring_size / 2;
     p.tx_thread = std::make_unique<TxThread>(TxSetup{.view = p.view,
                                                      .ports = &p.ports,
                                                      .pool = p.pool.get(),

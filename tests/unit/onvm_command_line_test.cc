@@ -57,6 +57,16 @@ TEST(OnvmCommandLine, AllOfItsParts) {
   EXPECT_EQ(optind, 1);
 }
 
+TEST(OnvmCommandLine, GetoptIsAsIfItHadNotBeenUsed) {
+  Words words("nf -- -r 7 -- one -d 5");
+  const auto line = parse_command_line(words.argc(), words.argv());
+  ASSERT_TRUE(line) << line.error().line();
+  EXPECT_EQ(getopt(words.argc() - line->consumed, words.argv() + line->consumed, "d:"), 'd')
+      << "words before an option do not hide it";
+  EXPECT_STREQ(optarg, "5");
+  optind = 1;
+}
+
 TEST(OnvmCommandLine, FormsThatOpenNetVmTakes) {
   const auto parsed = [](const char* text) {
     Words words(text);
@@ -87,6 +97,9 @@ TEST(OnvmCommandLine, WhatMakesNoSenseIsNamed) {
       {"nf -- -r 1 -t 0 --", "-t '0'"},
       {"nf -- -r 1 -l 70000 --", "-l '70000'"},
       {"nf -- -r 1 -q --", "'-q'"},
+      {"nf -- -r 1 word -n 2 -- -d 5", "'word' does not belong"},
+      {"nf -- 7 -r 1 -- -d 5", "'7' does not belong"},
+      {"nf -- -r 1 word", "'word' does not belong"},
       {"nf -l 0-x -- -r 1", "core list 'x'"},
       {"nf -l 5-2 -- -r 1", "out of range"},
       {"nf -c 0 -- -r 1", "core mask '0'"},
@@ -152,6 +165,21 @@ TEST(OnvmConfig, AFileMakesACommandLine) {
   std::string left;
   made(kFile, "-l 4 -- -r 6 -- -d 3", &left);
   EXPECT_EQ(left, "nf -F file       -d 3") << "words that were used are empty";
+}
+
+TEST(OnvmConfig, WordsBehindAFileNeedTwoSeparators) {
+  for (const char* const good : {"nf -F file", "nf -F file -- --", "nf -F file -- -- -d 5",
+                                 "nf -F file -l 4 -- -r 6 -- -d 3 -- x"}) {
+    Words words(good);
+    EXPECT_TRUE(hb::onvm::check_words_behind_file(words.argc(), words.argv())) << good;
+  }
+  for (const char* const bad :
+       {"nf -F file -r 7 -- -d 5", "nf -F file -- -d 5", "nf -F file --", "nf -F file -d 5"}) {
+    Words words(bad);
+    const auto checked = hb::onvm::check_words_behind_file(words.argc(), words.argv());
+    ASSERT_FALSE(checked) << bad;
+    EXPECT_NE(checked.error().line().find("two '--'"), std::string::npos) << checked.error().line();
+  }
 }
 
 TEST(OnvmConfig, MembersThatAreMissingAreMissed) {

@@ -1,5 +1,5 @@
-/* Runs -n more NFs, of service -d, beside itself: by onvm_nflib_scale with a function table of their
- * own, or with -a as threads that poll their rings. The parent sends all its packets to them. */
+/* Runs -n more NFs, of service -d, beside itself: by onvm_nflib_scale with one function table for
+ * all, or with -a as threads that poll their rings. The parent sends all its packets to them. */
 #include "onvm_nflib.h"
 #include "onvm_pkt_helper.h"
 
@@ -89,25 +89,27 @@ static void start_polling_child(struct onvm_nf *nf) {
   pthread_detach(id);
 }
 
-static void start_scaled_child(struct onvm_nf *nf) {
+/* All children have the same table, and the configuration that an empty one begins with. */
+static void start_scaled_child(struct onvm_nf *nf, struct onvm_nf_function_table *table) {
   struct onvm_nf_scale_info *info = onvm_nflib_get_empty_scaling_config(nf);
-  info->nf_init_cfg = onvm_nflib_init_nf_init_cfg(NF_TAG "-child");
+  if (strcmp(info->nf_init_cfg->tag, nf->tag) != 0) rte_exit(EXIT_FAILURE, "another tag\n");
   info->nf_init_cfg->service_id = child_service;
   info->nf_init_cfg->init_options = ONVM_SET_BIT(0, SHARE_CORE_BIT);
   info->data = rte_zmalloc("data", sizeof(uint64_t), 0);
-  info->function_table = onvm_nflib_init_nf_function_table();
-  info->function_table->pkt_handler = &child_handler;
-  info->function_table->setup = &child_setup;
+  info->function_table = table;
   if (onvm_nflib_scale(info) != 0) rte_exit(EXIT_FAILURE, "no child\n");
 }
 
 static void setup(struct onvm_nf_local_ctx *ctx) {
+  struct onvm_nf_function_table *table = onvm_nflib_init_nf_function_table();
   uint16_t i;
+  table->pkt_handler = &child_handler;
+  table->setup = &child_setup;
   for (i = 0; i < n_children; ++i) {
     if (polls)
       start_polling_child(ctx->nf);
     else
-      start_scaled_child(ctx->nf);
+      start_scaled_child(ctx->nf, table);
   }
 }
 
