@@ -92,9 +92,9 @@ struct SliceSpec {
 class DeviceSlice {
  public:
   virtual ~DeviceSlice() = default;
-  /// Launches, and returns when the launch has ended: by the slice's `quit` word, by idling, or
-  /// (staged) when the rounds published so far are done. Every launch does at least one of the
-  /// rounds that are published when it begins.
+  /// Launches, and returns when the launch has ended: told so by its work-groups' stop
+  /// words, by idling, or (staged) when the rounds published so far are done. A launch that is not
+  /// told to end does at least one of the rounds that are published when it begins.
   /// @return an Error if the device failed; nothing more can be expected of it then
   virtual Result<void> run() = 0;
 };

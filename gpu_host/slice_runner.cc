@@ -4,6 +4,7 @@
 
 #include <utility>
 
+#include "gpu_host/stop_words.h"
 #include "nf_lib/clock.h"
 #include "nf_lib/fault_point.h"
 
@@ -22,31 +23,28 @@ SliceRunner::SliceRunner(const RegionView& region, const SliceSpec& spec,
 }
 
 void SliceRunner::start() {
-  // A life that ended in a crash may have left it set.
-  std::atomic_ref<u32>(region_.slice_control(spec_.slice)->quit.value)
-      .store(0, std::memory_order_release);
   thread_ = std::thread([this] { loop(); });
 }
 
 void SliceRunner::stop() {
   if (!thread_.joinable()) return;
-  u32& quit = region_.slice_control(spec_.slice)->quit.value;
   stopping_.store(true, std::memory_order_seq_cst);
-  // Release: pairs with the kernel's acquire load; it ends at its next round boundary.
-  std::atomic_ref<u32>(quit).store(1, std::memory_order_release);
+  end_launch();
   doorbell_.ring();
   thread_.join();
-  std::atomic_ref<u32>(quit).store(0, std::memory_order_release);
+}
+
+/// After the store of what is asked for; loop() has the other half of write_stop_words()' order.
+void SliceRunner::end_launch() {
+  const std::lock_guard lock(spec_mutex_);
+  write_stop_words(region_, spec_.work_groups, 1);
 }
 
 void SliceRunner::begin_replace(const SliceSpec& spec, std::unique_ptr<DeviceSlice> slice,
                                 std::uint32_t version) {
   next_ = std::make_unique<Next>(Next{spec, std::move(slice), version, monotonic_ns()});
-  // Sequentially consistent, both: pairs with loop(), which clears `leaving` and then looks here.
-  // Either it sees the request, or the launch that it starts sees `leaving`.
   replacing_.store(true, std::memory_order_seq_cst);
-  std::atomic_ref<u32>(region_.slice_control(spec.slice)->leaving.value)
-      .store(1, std::memory_order_seq_cst);
+  end_launch();
   doorbell_.ring();
 }
 
@@ -58,7 +56,10 @@ bool SliceRunner::is_replaced() {
 }
 
 void SliceRunner::change_over() {
-  std::swap(spec_, next_->spec);
+  {
+    const std::lock_guard lock(spec_mutex_);
+    std::swap(spec_, next_->spec);
+  }
   std::swap(slice_, next_->slice);
   for (const std::uint32_t work_group : spec_.work_groups) {
     // No launch runs: the count rests. Acquire: pairs with the device's release store.
@@ -100,10 +101,11 @@ void SliceRunner::loop() {
       doorbell_.wait_unless([&] { return stopping() || replacing() || has_work(); });
       continue;
     }
-    // No work-group of this slice runs now: the launch that follows sees it cleared. The order with
-    // the look at replacing_ is begin_replace()'s.
-    std::atomic_ref<u32>(leaving).store(0, std::memory_order_seq_cst);
-    if (replacing()) continue;
+    // No work-group of this slice runs now: the launch that follows sees these cleared. A life that
+    // ended in a crash may have left them set.
+    std::atomic_ref<u32>(leaving).store(0, std::memory_order_release);
+    write_stop_words(region_, spec_.work_groups, 0);
+    if (stopping() || replacing()) continue;
     n_launches_.fetch_add(1, std::memory_order_relaxed);
     fault_point("launching");
     if (const Result<void> ran = slice_->run(); !ran) {

@@ -4,6 +4,7 @@
 #include <atomic>
 #include <functional>
 #include <memory>
+#include <mutex>
 #include <thread>
 
 #include "gpu_host/backend.h"
@@ -31,7 +32,7 @@ class SliceRunner {
 
   /// Once the queues are as their CPUSyncers want them.
   void start();
-  /// Writes the quit word and waits until the launch under way has ended.
+  /// Ends the launch under way at its next round boundary, and waits for that.
   void stop();
 
   /// Asks for another DeviceSlice from the next launch on, and the launch under way to end at its
@@ -63,10 +64,12 @@ class SliceRunner {
 
   void loop();
   void change_over();
+  void end_launch();
   [[nodiscard]] bool has_work() const noexcept;
 
   RegionView region_;
-  SliceSpec spec_;  ///< the launching thread's, as is slice_
+  std::mutex spec_mutex_;  ///< held to change spec_, and to read it on another thread
+  SliceSpec spec_;         ///< the launching thread's, as is slice_
   std::unique_ptr<DeviceSlice> slice_;
   TableVersions& versions_;
   std::function<void(const Error&)> on_failure_;

@@ -66,6 +66,7 @@ Result<void> StagedBatch::gather() {
     const std::uint32_t completed = load_word(queue->completed.value);
     auto* const staged = host_at<HbQueueControl>(controls_) + i;
     staged->published.value = published;
+    staged->published.stop = 0;
     staged->completed.value = completed;
     if (published - completed > n_rounds) staged->published.value = completed;  // overwritten words
     for (std::uint32_t round = completed; round != staged->published.value; ++round) {

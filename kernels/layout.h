@@ -14,10 +14,19 @@ typedef struct HbWord {
   u32 pad[31];
 } HbWord;
 
+/// What a work-group looks for while it waits: both words by one load, on a line that no other
+/// work-group looks at. (Loads of one line of host memory by many multiprocessors go over the bus
+/// one after another.)
+typedef struct HbCall {
+  u32 value;  ///< rounds handed to the device; CPUSyncer writes (release)
+  u32 stop;   ///< 1: end at the next round boundary; the slice's host threads write
+  u32 pad[30];
+} HbCall;
+
 /// Control block of one work-group's circular queue of R rounds by W slots.
 /// All counts run free and wrap at 2^32; they are compared by equality and difference only.
 typedef struct HbQueueControl {
-  HbWord published;  ///< rounds handed to the device; CPUSyncer writes (release)
+  HbCall published;
   HbWord completed;  ///< rounds the device has done; lane 0 writes (release)
   HbWord filled;     ///< slots written, this queue's prod.tail; CPUSyncer writes (release)
   HbWord drained;    ///< slots taken back, this queue's cons.tail; CPUSyncer writes (release)
@@ -25,9 +34,8 @@ typedef struct HbQueueControl {
 
 /// Control block of one slice: the work-groups of one GPU NF instance.
 typedef struct HbSliceControl {
-  HbWord leaving;  ///< 1: this launch ends; a work-group that gave up waiting or the host
-                   ///< sets it, the host clears it before a launch
-  HbWord quit;     ///< 1: end at the next round boundary; host writes
+  HbWord leaving;  ///< 1: this bounded launch ends; a work-group that gave up waiting sets it, the
+                   ///< host clears it before a launch
 } HbSliceControl;
 
 /// A slot names one packet. 0 is the dummy packet: the work-item has nothing to do.
@@ -139,9 +147,10 @@ typedef struct HbRound {
 #define HB_GPU_NF_USER 255u  ///< the one NF of a program made from a user's file
 
 HB_STATIC_ASSERT(sizeof(HbWord) == HB_LINE_BYTES, word_is_one_line);
+HB_STATIC_ASSERT(sizeof(HbCall) == HB_LINE_BYTES, call_is_one_line);
 HB_STATIC_ASSERT(sizeof(HbQueueControl) == 4 * HB_LINE_BYTES, queue_control_size);
 HB_STATIC_ASSERT(sizeof(HbLaunch) == HB_LINE_BYTES, launch_size);
 HB_STATIC_ASSERT(sizeof(HbSlotWords) == 16, slot_words_size);
-HB_STATIC_ASSERT(sizeof(HbSliceControl) == 2 * HB_LINE_BYTES, slice_control_size);
+HB_STATIC_ASSERT(sizeof(HbSliceControl) == HB_LINE_BYTES, slice_control_size);
 
 #endif  // HB_KERNELS_LAYOUT_H

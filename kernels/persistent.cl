@@ -48,19 +48,19 @@ DEVICE void hb_round(u32 nf, const HbRound* round) {
 }
 
 /// Waits for a round after `done`. Lane 0 alone.
-/// @param fresh  1 while this launch has done no round: then `leaving` doesn't end it before one,
-///               so that every launch gets on even where work-groups run one after another
+/// @param fresh    1 while this launch has done no round: then `leaving` doesn't end it before one,
+///                 so that every launch gets on even where work-groups run one after another
+/// @param bounded  1 when work-groups end a launch by themselves: then all look at one word, which
+///                 a discrete GPU must be spared
 /// @return 1 when a round is published and to be run, 0 when the work-group is to leave
 DEVICE u32 hb_await_round(GLOBAL HbQueueControl* queue, GLOBAL HbSliceControl* slice, u32 done,
-                          u32 fresh, u32 idle_polls) {
+                          u32 fresh, u32 bounded, u32 idle_polls) {
   u32 idle = 0;
   for (;;) {
-    // Relaxed, all at once: on a GPU each is a trip over the bus, and these go together.
-    const u32 published = ATOMIC_LOAD_RELAXED(&queue->published.value);
-    const u32 quit = ATOMIC_LOAD_RELAXED(&slice->quit.value);
-    const u32 leaving = ATOMIC_LOAD_RELAXED(&slice->leaving.value);
-    if (quit != 0) return 0;
-    if (published != done) {
+    const u64 call = ATOMIC_LOAD_PAIR(&queue->published.value);
+    const u32 leaving = bounded != 0 ? ATOMIC_LOAD_RELAXED(&slice->leaving.value) : 0;
+    if ((u32)(call >> 32) != 0) return 0;  // stop
+    if ((u32)call != done) {
       if (idle_polls != HB_IDLE_POLLS_NONE && leaving != 0 && fresh == 0) return 0;
       // Acquire: pairs with the CPUSyncer's release store, so that this round's slots are whole.
       ATOMIC_ACQUIRED(&queue->published.value);
@@ -89,6 +89,7 @@ KERNEL void hb_persistent(GLOBAL u8* region, GLOBAL const u8* launch_block,
   const u32 n_rounds = launch->n_rounds;
   const u32 idle_polls = launch->idle_polls;
   const u32 max_rounds = launch->max_rounds;
+  const u32 bounded = idle_polls != 0 || max_rounds != 0;
   const u64 slots_offset = launch->slots;
   const u64 results_offset = launch->results;
   GLOBAL HbQueueControl* queue =
@@ -112,7 +113,7 @@ KERNEL void hb_persistent(GLOBAL u8* region, GLOBAL const u8* launch_block,
   // One way out, taken by all work-items alike: PoCL miscompiles loops without a reachable exit.
   for (;;) {
     if (round.lane == 0) {
-      shared[0] = hb_await_round(queue, slice, done, done == first, idle_polls);
+      shared[0] = hb_await_round(queue, slice, done, done == first, bounded, idle_polls);
     }
     GROUP_BARRIER();
     const u32 go = shared[0];

@@ -24,6 +24,9 @@ typedef ulong u64;
 /// Orders nothing; for polls. ATOMIC_ACQUIRED(word) once one has seen what it waits for.
 #define ATOMIC_LOAD_RELAXED(word) \
   atomic_load_explicit((volatile GLOBAL atomic_uint*)(word), memory_order_relaxed, HB_SVM_SCOPE)
+/// Two words that lie side by side on an 8-byte boundary, the first in the low half. Relaxed.
+#define ATOMIC_LOAD_PAIR(word) \
+  ((u64)ATOMIC_LOAD_RELAXED(word) | ((u64)ATOMIC_LOAD_RELAXED((word) + 1) << 32))
 /// Makes the last relaxed load of the word an acquire load: what it pairs with, that pairs with.
 #define ATOMIC_ACQUIRED(word) ((void)ATOMIC_LOAD_ACQUIRE(word))
 /// Pairs with an acquire load of the same word by the host or by another work-group.
@@ -59,11 +62,17 @@ static __device__ inline u32 hb_load_relaxed(const volatile u32* word) {
   asm volatile("ld.relaxed.sys.u32 %0, [%1];" : "=r"(v) : "l"(word));
   return v;
 }
+static __device__ inline u64 hb_load_pair(const volatile u32* words) {
+  u64 v;
+  asm volatile("ld.relaxed.sys.u64 %0, [%1];" : "=l"(v) : "l"(words));
+  return v;
+}
 static __device__ inline void hb_store_release(volatile u32* word, u32 v) {
   asm volatile("st.release.sys.u32 [%0], %1;" ::"l"(word), "r"(v) : "memory");
 }
 #define ATOMIC_LOAD_ACQUIRE(word) hb_load_acquire(word)
 #define ATOMIC_LOAD_RELAXED(word) hb_load_relaxed(word)
+#define ATOMIC_LOAD_PAIR(word) hb_load_pair(word)
 #define ATOMIC_ACQUIRED(word) asm volatile("fence.acq_rel.sys;" ::: "memory")
 #define ATOMIC_STORE_RELEASE(word, v) hb_store_release((word), (v))
 // No fence of its own: a release store after it covers what all work-items wrote before it, as
@@ -104,6 +113,8 @@ inline thread_local HbHostItem hb_host_item{};
   std::atomic_ref<u32>(*const_cast<u32*>(word)).load(std::memory_order_acquire)
 #define ATOMIC_LOAD_RELAXED(word) \
   std::atomic_ref<u32>(*const_cast<u32*>(word)).load(std::memory_order_relaxed)
+#define ATOMIC_LOAD_PAIR(word) \
+  ((u64)ATOMIC_LOAD_RELAXED(word) | ((u64)ATOMIC_LOAD_RELAXED((word) + 1) << 32))
 #define ATOMIC_ACQUIRED(word) ((void)ATOMIC_LOAD_ACQUIRE(word))
 #define ATOMIC_STORE_RELEASE(word, v) \
   std::atomic_ref<u32>(*const_cast<u32*>(word)).store((v), std::memory_order_release)

@@ -2,10 +2,12 @@
 #pragma once
 
 #include <condition_variable>
+#include <cstdint>
+#include <list>
 #include <mutex>
-#include <vector>
+#include <span>
 
-#include "kernels/layout.h"
+#include "nf_lib/region.h"
 
 namespace hb::cuda {
 
@@ -13,20 +15,26 @@ namespace hb::cuda {
 /// So whoever loads code pauses all slices: their launches end, each work-group at its next round
 /// boundary, and new ones wait. Any thread.
 class LaunchGate {
+ private:
+  struct Launch {
+    RegionView region;
+    std::span<const std::uint32_t> work_groups;
+  };
+
  public:
   /// Held while a launch without an end is under way.
   class Passage {
    public:
     /// Waits while there is a pause.
-    /// @param leaving  the slice's word, which the caller has cleared; outlives this
-    Passage(LaunchGate& gate, u32& leaving);
+    /// @param work_groups  of the launch, whose stop words the caller has cleared; outlive this
+    Passage(LaunchGate& gate, const RegionView& region, std::span<const std::uint32_t> work_groups);
     ~Passage();
     Passage(const Passage&) = delete;
     Passage& operator=(const Passage&) = delete;
 
    private:
     LaunchGate& gate_;
-    u32& leaving_;
+    std::list<Launch>::iterator launch_;
   };
 
   /// No launch passes while it is held. One at a time: a second one waits for the first.
@@ -46,7 +54,7 @@ class LaunchGate {
   std::mutex mutex_;
   std::condition_variable changed_;
   bool paused_ = false;
-  std::vector<u32*> under_way_;  ///< the slices' words
+  std::list<Launch> under_way_;
 };
 
 }  // namespace hb::cuda

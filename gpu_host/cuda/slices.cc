@@ -120,8 +120,7 @@ Result<std::unique_ptr<DeviceSlice>> DirectSlice::make(Session& session, const R
 }
 
 Result<void> DirectSlice::run() {
-  const LaunchGate::Passage passage(session_.gate(),
-                                    view_.slice_control(spec_.slice)->leaving.value);
+  const LaunchGate::Passage passage(session_.gate(), view_, spec_.work_groups);
   if (const Result<void> launched = launch_persistent(
           session_, stream_, spec_, view_.layout().work_group_size, region_, launch_.get());
       !launched)

@@ -7,6 +7,7 @@
 #include <thread>
 
 #include "gpu_host/slice_runner.h"
+#include "gpu_host/stop_words.h"
 #include "tests/kernels/queue_driver.h"
 
 namespace hb::test {
@@ -81,11 +82,11 @@ TEST_F(HostPersistent, ALaunchWithLeavingAlreadySetStillDoesARoundOfEachQueue) {
     EXPECT_EQ(view_.queue_control(i)->completed.value, 1u) << "work-group " << i;
 }
 
-TEST_F(HostPersistent, TheQuitWordEndsAnUnboundedLaunch) {
+TEST_F(HostPersistent, TheStopWordsEndAnUnboundedLaunch) {
   HostSlice slice(view_, spec("forward"), 0, 0);
   std::jthread quitter([this] {
     std::this_thread::sleep_for(std::chrono::milliseconds(20));
-    std::atomic_ref<u32>(view_.slice_control(0)->quit.value).store(1, std::memory_order_release);
+    write_stop_words(view_, spec("forward").work_groups, 1);
   });
   ASSERT_TRUE(slice.run());
   EXPECT_EQ(view_.slice_control(0)->leaving.value, 0u);
