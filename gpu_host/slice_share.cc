@@ -16,10 +16,10 @@
 namespace hb {
 namespace {
 
-/// Rounds under way up to which a part-filled one is handed over. Each takes a CPUSyncer a few
-/// microseconds: beyond this the queue of answers is longer than what waiting for more packets
-/// costs.
-constexpr std::uint32_t kMaxHurried = 8;
+/// A part-filled round waits so long after the one before it, unless none is under way. Each costs
+/// a CPUSyncer about a microsecond whatever is in it: this is what a packet may wait for company,
+/// however long the NF's rounds are.
+constexpr std::uint64_t kRoundsPerSecond = 250'000;
 
 }  // namespace
 
@@ -43,7 +43,8 @@ SliceShare::SliceShare(const SyncerCommon& syncer, const ShareSpec& spec,
       n_reasons_(std::min(registry_->services[spec.service.value].n_reasons, kMaxNfReasons)),
       queues_(std::move(queues)),
       use_(queues_.size(), Use::kActive),
-      order_(std::bit_ceil(queues_.capacity() * syncer.view.region.layout().n_rounds)) {
+      order_(std::bit_ceil(queues_.capacity() * syncer.view.region.layout().n_rounds)),
+      between_rounds_tsc_(rte_get_tsc_hz() / kRoundsPerSecond) {
   use_.reserve(queues_.capacity());
   if (spec.copy_queue == ShareSpec::kNoCopyQueue) return;
   copies_ = CopyQueue(syncer.view.region, spec.copy_queue);
@@ -186,11 +187,9 @@ bool SliceShare::fill(SyncerCommon& syncer) noexcept {
       }
     }
   }
-  // With more at hand the round is full before the device could have begun it. With many under way
-  // the answer would wait for theirs: rounds that nobody hurries get fuller, and fewer.
+  // With more at hand the round is full before the device could have begun it.
   WorkQueue& open = queues_[open_];
-  if (open.open_slots() != 0 && !more_waits && open.is_idle() &&
-      order_head_ - order_tail_ < kMaxHurried) {
+  if (open.open_slots() != 0 && !more_waits && is_due() && open.is_idle()) {
     open.pad();
     fault_point("padded");
     publish_open();
@@ -300,19 +299,21 @@ std::uint32_t SliceShare::total_room() const noexcept {
 /// another order than their packets came. Only while total_room() is not 0.
 WorkQueue& SliceShare::open_queue() noexcept {
   if (queues_[open_].open_slots() != 0) return queues_[open_];
+  // The one that was served longest ago is the first to be idle. Asking each for its state instead
+  // would fetch a line that the device writes for every one of them.
   const auto n = static_cast<std::uint32_t>(queues_.size());
-  std::uint32_t chosen = n;
-  for (std::uint32_t step = 1; step <= n; ++step) {
-    const std::uint32_t i = (open_ + step) % n;
-    if (!is_active(i) || queues_[i].free_rounds() == 0) continue;
-    if (queues_[i].is_idle()) {  // it can start at once
-      chosen = i;
-      break;
-    }
-    if (chosen == n) chosen = i;
+  for (std::uint32_t step = 0; step < n; ++step) {
+    if (++open_ == n) open_ = 0;
+    if (is_active(open_) && queues_[open_].free_rounds() != 0) break;
   }
-  open_ = chosen % n;
   return queues_[open_];
+}
+
+/// Whether a part-filled round may be handed over.
+bool SliceShare::is_due() const noexcept {
+  if (order_head_ == order_tail_) return true;
+  const Flight& last = order_[(order_head_ - 1) & (order_.size() - 1)];
+  return rte_rdtsc() - last.published_tsc >= between_rounds_tsc_;
 }
 
 void SliceShare::publish_open() noexcept {

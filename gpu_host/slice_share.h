@@ -109,6 +109,7 @@ class SliceShare {
                               rte_mbuf** packets, u64* slots) noexcept;
   WorkQueue& open_queue() noexcept;
   [[nodiscard]] std::uint32_t total_room() const noexcept;
+  [[nodiscard]] bool is_due() const noexcept;
   void publish_open() noexcept;
   void close_open() noexcept;
   void ring_if_published() noexcept;
@@ -135,6 +136,7 @@ class SliceShare {
   std::vector<Use> use_;       ///< of the queues, same length
   std::uint32_t open_ = 0;     ///< whose open round takes the next slots
   std::vector<Flight> order_;  ///< rounds in flight, oldest first, as a ring; a power of two
+  std::uint64_t between_rounds_tsc_;
   std::uint32_t order_head_ = 0;
   std::uint32_t order_tail_ = 0;
   std::uint64_t copied_ = 0;  ///< of the burst that waits for its copies to fit

@@ -28,10 +28,10 @@ class Walk {
       place_queue(group);
     place_waiting();
     check_against_book(ports_closed);
-    // Pairs with the fence of a burst of the TX thread: of one that was seen, the count is.
+    // Pairs with the fence of a ReturnBurst: of one that was seen, the count is.
     std::atomic_thread_fence(std::memory_order_acquire);
     // Inside a burst a packet may be in its old and in its new place; outside, in one.
-    report_.quiesced = fingerprint() == before && platform_.flow.tx_rests() &&
+    report_.quiesced = fingerprint() == before && platform_.flow.returns_rest() &&
                        std::ranges::none_of(pages, [](const ContextPage* page) {
                          return page->bursts.load(std::memory_order_acquire) % 2 != 0;
                        });
@@ -52,7 +52,7 @@ class Walk {
 
   /// Changes whenever a packet changes its place.
   [[nodiscard]] std::uint64_t fingerprint() const {
-    std::uint64_t sum = platform_.flow.tx.bursts.load(std::memory_order_acquire);
+    std::uint64_t sum = platform_.flow.return_bursts();
     for (std::uint32_t id = 0; id < region_.n_rings(); ++id) {
       const rte_ring* const ring = region_.ring(RingId(id));
       sum = sum * 31 + __atomic_load_n(&ring->cons.tail, __ATOMIC_ACQUIRE);

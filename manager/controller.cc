@@ -335,7 +335,7 @@ json Controller::quiesced_audit() {
   const bool was_paused = switch_.rx_is_paused();
   if (!was_paused) pause_rx();
   settle(milliseconds(1000), [this] { return p_.flow.on_the_way() == 0; });
-  settle(milliseconds(1000), [this] { return p_.flow.tx_rests(); });
+  settle(milliseconds(1000), [this] { return p_.flow.returns_rest(); });
   const AuditReport report = audit_packets(p_, false);
   if (!was_paused) resume_rx();
   json out = to_json(report);

@@ -42,24 +42,29 @@ struct alignas(kFalseSharingRange) RxWords {
   alignas(kFalseSharingRange) std::array<std::atomic<std::uint64_t>, 256> stamped{};
 };
 
-struct alignas(kFalseSharingRange) TxWords {
-  std::atomic<std::uint64_t> returned_rx{0};      ///< received packets sent or reclaimed
-  std::atomic<std::uint64_t> returned_filled{0};  ///< originated packets sent or reclaimed
-  std::atomic<std::uint64_t> filled{0};           ///< packets put into fill rings
-  std::atomic<std::uint64_t> double_returns{0};   ///< refused
-  std::atomic<std::uint64_t> bad_pointers{0};     ///< ring entries that named no packet
+/// What one thread has sent or reclaimed. It alone writes them.
+struct alignas(kFalseSharingRange) ReturnWords {
+  std::atomic<std::uint64_t> received{0};        ///< packets that had come in at a port
+  std::atomic<std::uint64_t> filled{0};          ///< packets that had been put into a fill ring
+  std::atomic<std::uint64_t> double_returns{0};  ///< refused
+  std::atomic<std::uint64_t> bad_pointers{0};    ///< ring entries that named no packet
   /// Odd while packets go from a ring to the pool or a port, or from the pool to a ring: the book
   /// says one thing then, the ring another. The audit's.
   std::atomic<std::uint64_t> bursts{0};
-  /// By version: received packets sent or reclaimed.
+  /// Of `received`, by the version that they were stamped with.
   alignas(kFalseSharingRange) std::array<std::atomic<std::uint64_t>, 256> returned{};
+  /// Of `filled`, by the context that they were made for.
+  std::array<std::atomic<std::uint64_t>, 256> fresh{};
 };
+static_assert(kMaxContexts <= 256);
 
 /// Written as said at each word; read by all manager threads.
 struct FlowControl {
   std::array<RxWords, kMaxRxThreads> rx;
-  TxWords tx;
-  std::uint32_t n_rx_threads = 1;  ///< constant once threads run
+  /// The TX thread's, then the RX threads'.
+  std::array<ReturnWords, 1 + kMaxRxThreads> returns;
+  std::atomic<std::uint64_t> filled{0};  ///< packets put into fill rings; the TX thread's
+  std::uint32_t n_rx_threads = 1;        ///< constant once threads run
   /// Bound of packets on their way that a lossless port's RX keeps; constant once threads run.
   std::uint32_t lossless_bound = 0;
   /// Bound of fresh packets out of the pool, of all contexts together; constant once threads run.
@@ -79,19 +84,43 @@ struct FlowControl {
   /// Files that were read to their end, of all lossless (port, queue) pairs.
   std::atomic<std::uint32_t> files_ended{0};
 
+  /// A word of all threads that take packets back, added up. Acquire: pairs with their release
+  /// stores; what they returned was received, stamped or filled before.
+  template <typename F>
+  [[nodiscard]] std::uint64_t returned(F&& word) const noexcept {
+    std::uint64_t n = 0;
+    for (std::uint32_t i = 0; i <= n_rx_threads; ++i)
+      n += word(returns[i]).load(std::memory_order_acquire);
+    return n;
+  }
   /// Received packets that are not home. The returned count is read first, so that a packet can't
   /// be missing from both.
   [[nodiscard]] std::uint64_t in_flight() const noexcept {
-    // Acquire: pairs with the TX thread's release store; what it returned was received before.
-    const std::uint64_t back = tx.returned_rx.load(std::memory_order_acquire);
+    const std::uint64_t back =
+        returned([](const ReturnWords& words) -> const auto& { return words.received; });
     std::uint64_t admitted = 0;
     for (std::uint32_t i = 0; i < n_rx_threads; ++i)
       admitted += rx[i].admitted.load(std::memory_order_acquire);
     return admitted - back;
   }
-  /// The TX thread is between two bursts. Acquire: pairs with its release store.
-  [[nodiscard]] bool tx_rests() const noexcept {
-    return tx.bursts.load(std::memory_order_acquire) % 2 == 0;
+  /// Packets put into fill rings that are not home. In the same order.
+  [[nodiscard]] std::uint64_t filled_out() const noexcept {
+    const std::uint64_t back = filled_back();
+    return filled.load(std::memory_order_acquire) - back;
+  }
+  [[nodiscard]] std::uint64_t filled_back() const noexcept {
+    return returned([](const ReturnWords& words) -> const auto& { return words.filled; });
+  }
+  /// Each thread that takes packets back is between two bursts. Acquire: pairs with its release
+  /// store.
+  [[nodiscard]] bool returns_rest() const noexcept {
+    for (std::uint32_t i = 0; i <= n_rx_threads; ++i)
+      if (returns[i].bursts.load(std::memory_order_acquire) % 2 != 0) return false;
+    return true;
+  }
+  /// Changes with each burst of any of them.
+  [[nodiscard]] std::uint64_t return_bursts() const noexcept {
+    return returned([](const ReturnWords& words) -> const auto& { return words.bursts; });
   }
   /// Packets in hold queues.
   [[nodiscard]] std::uint64_t holding() const noexcept {
@@ -117,8 +146,10 @@ struct FlowControl {
 
   /// Received packets that were stamped with this version and are not home.
   [[nodiscard]] std::uint64_t outstanding(std::uint8_t version) const noexcept {
-    // Acquire: pairs with the TX thread's release store. Read first: as in in_flight().
-    const std::uint64_t back = tx.returned[version].load(std::memory_order_acquire);
+    // Read first: as in in_flight().
+    const std::uint64_t back = returned([version](const ReturnWords& words) -> const auto& {
+      return words.returned[version];
+    });
     std::uint64_t stamped = 0;
     for (std::uint32_t i = 0; i < n_rx_threads; ++i)
       stamped += rx[i].stamped[version].load(std::memory_order_acquire);

@@ -170,9 +170,7 @@ bool Controller::all_required_running() const {
 
 std::uint64_t Controller::originated_in_flight() const {
   // What is out of the pool by way of the fill rings, less what still lies in them.
-  const TxWords& tx = p_.flow.tx;
-  const std::uint64_t back = tx.returned_filled.load(std::memory_order_acquire);
-  std::uint64_t out = tx.filled.load(std::memory_order_acquire) - back;
+  std::uint64_t out = p_.flow.filled_out();
   for (std::uint32_t c = 0; c < p_.view.region.layout().n_contexts; ++c)
     out -= n_waiting(p_.view.region.ring(p_.view.region.fill_ring_id(ContextId(c))),
                      p_.view.region.layout().fill_size);

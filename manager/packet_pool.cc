@@ -16,6 +16,7 @@
 
 #include "manager/free_packets.h"
 #include "nf_lib/packet_meta.h"
+#include "nf_lib/ring.h"
 
 namespace hb {
 namespace {
@@ -150,8 +151,9 @@ Result<std::unique_ptr<PacketPool>> PacketPool::create(const RegionView& region,
   priv.mbuf_data_room_size = static_cast<std::uint16_t>(RTE_PKTMBUF_HEADROOM + data_room);
   const auto rebuild = [](const void* owner, void* const* taken, unsigned n) {
     constexpr unsigned kAhead = 8;
+    for (unsigned i = 0; i < n && i < kAhead; ++i) prefetch_mbuf_to_write(taken[i]);
     for (unsigned i = 0; i < n; ++i) {
-      if (i + kAhead < n) __builtin_prefetch(taken[i + kAhead], 1);
+      if (i + kAhead < n) prefetch_mbuf_to_write(taken[i + kAhead]);
       static_cast<const PacketPool*>(owner)->rebuild_header(static_cast<rte_mbuf*>(taken[i]));
     }
   };

@@ -54,11 +54,14 @@ RxThread::RxThread(const RxSetup& setup)
       counters_(setup.ports->size()),
       ended_(setup.ports->size(), false),
       words_(setup.flow->rx[setup.thread]),
+      returns_(setup.view, setup.pool, setup.book, setup.flow,
+               setup.flow->returns[1 + setup.thread], drops_),
       hold_(setup.hold_capacity),
       congestion_(setup.view) {}
 
 void RxThread::run() noexcept {
   const FlowControl& flow = *setup_.flow;
+  const ContextShare share{.thread = setup_.thread, .n_threads = flow.n_rx_threads};
   // Acquire: pairs with the control thread's release store; it has published the routes by then.
   while (!flow.quit.load(std::memory_order_acquire)) {
     // Acquire: pairs with the control thread's release store: the plan is whole.
@@ -70,7 +73,7 @@ void RxThread::run() noexcept {
       // Release: pairs with the control thread's acquire load: all earlier packets are counted.
       words_.seen.store(command, std::memory_order_release);
     }
-    bool worked = false;
+    bool worked = returns_.reclaim(share);
     if (!plan_->paused) {
       if (!hold_.empty()) worked |= release();
       for (std::size_t port = 0; port < setup_.ports->size(); ++port) worked |= poll_port(port);
@@ -81,6 +84,9 @@ void RxThread::run() noexcept {
       idle_.wait();
   }
   drop_held();
+  // Nobody publishes any more: an empty pass is the end.
+  while (returns_.reclaim(share)) {
+  }
 }
 
 bool RxThread::within_bound() const noexcept {
@@ -130,7 +136,10 @@ void RxThread::admit(std::size_t port, rte_mbuf** burst, std::uint32_t n) noexce
   std::uint64_t bytes = 0;
   std::uint64_t too_big = 0;
   const std::uint64_t now = wall_clock_ns();
-  for (std::uint32_t i = 0; i < n; ++i) __builtin_prefetch(&packet_meta(burst[i]), 1);
+  for (std::uint32_t i = 0; i < n; ++i) {
+    __builtin_prefetch(&packet_meta(burst[i]), 1);
+    setup_.book->prefetch(setup_.view.check.number(burst[i]));
+  }
   // net_pcap gives microseconds; a device that has a clock is made to give nanoseconds.
   const std::uint64_t scale = (*setup_.ports)[port].driver == "net_pcap" ? 1000 : 1;
   for (std::uint32_t i = 0; i < n; ++i) {

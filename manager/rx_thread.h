@@ -1,5 +1,6 @@
 // An RX thread: takes packets from its queue of every port, says what they are, sends them off or
-// holds them back while routes change; frees what it drops.
+// holds them back while routes change; frees what it drops, and what others have dropped. So under
+// overload those who bring packets in have less time for it, and the TX thread none the less.
 #pragma once
 
 #include <cstdint>
@@ -13,6 +14,7 @@
 #include "manager/packet_book.h"
 #include "manager/packet_pool.h"
 #include "manager/ports.h"
+#include "manager/returns.h"
 #include "nf_lib/idle.h"
 #include "nf_lib/platform_view.h"
 #include "nf_lib/publisher.h"
@@ -46,7 +48,8 @@ class RxThread {
  public:
   explicit RxThread(const RxSetup& setup);
 
-  /// Until FlowControl::quit. Runs on its own lcore.
+  /// Until FlowControl::quit and nothing is left in its rings to the reclaimer. Runs on its own
+  /// lcore.
   void run() noexcept;
 
   /// By port number.
@@ -84,6 +87,7 @@ class RxThread {
   std::vector<bool> ended_;
   RxWords& words_;
   DropCounters drops_;
+  Returns returns_;
 
   const RxPlan* plan_ = nullptr;  ///< the current one, from one burst to the next
   HoldQueue hold_;

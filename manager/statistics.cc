@@ -271,16 +271,20 @@ json statistics(Platform& platform, const AuditReport* audit) {
   std::uint64_t originated = 0;
   for (const auto& nf : out["nfs"]) originated += nf["originated"].get<std::uint64_t>();
   out["changes"] = changes_json(platform);
-  const TxWords& tx = platform.flow.tx;
   out["pool"] = {{"size", platform.pool->layout().size}, {"free", platform.pool->n_free()}};
   // What NFs originated and what has come back of it; the rest is on its way.
-  const std::uint64_t filled_back = get(tx.returned_filled);
+  const std::uint64_t filled_back = platform.flow.filled_back();
   out["in_flight"] =
       platform.flow.in_flight() + (originated > filled_back ? originated - filled_back : 0);
   out["in_flight_counted"] = audit != nullptr && audit->quiesced;
   if (audit != nullptr && audit->quiesced) out["in_flight"] = audit->in_flight();
-  out["refused"] = {{"double_returns", get(tx.double_returns)},
-                    {"bad_pointers", get(tx.bad_pointers)}};
+  const auto returned = [&](auto member) {
+    return platform.flow.returned([=](const ReturnWords& words) -> const auto& {
+      return words.*member;
+    });
+  };
+  out["refused"] = {{"double_returns", returned(&ReturnWords::double_returns)},
+                    {"bad_pointers", returned(&ReturnWords::bad_pointers)}};
   out["gpu"] = {{"state", gpu_state_name(platform.gpu.state)},
                 {"backend", platform.gpu.backend},
                 {"device", platform.gpu.device},

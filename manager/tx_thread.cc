@@ -8,7 +8,6 @@
 #include <span>
 
 #include "manager/ring_check.h"
-#include "nf_lib/packet_meta.h"
 
 namespace hb {
 namespace {
@@ -23,29 +22,13 @@ constexpr std::uint32_t kFreshOfContext = kHeldSlots + kMaxBurst;
 /// A device whose queue is full is asked this often again before its packets are dropped.
 constexpr int kTxRetries = 64;
 
-/// Around each burst of the TX thread.
-class TxBurst {
- public:
-  explicit TxBurst(std::atomic<std::uint64_t>& bursts) noexcept : bursts_(bursts) {
-    bursts_.store(bursts_.load(std::memory_order_relaxed) + 1, std::memory_order_relaxed);
-    // Pairs with the audit's fence: who sees anything of the burst sees the odd count.
-    std::atomic_thread_fence(std::memory_order_release);
-  }
-  // Release: pairs with tx_rests(): with an even count all of the burst is seen.
-  ~TxBurst() {
-    bursts_.store(bursts_.load(std::memory_order_relaxed) + 1, std::memory_order_release);
-  }
-  TxBurst(const TxBurst&) = delete;
-  TxBurst& operator=(const TxBurst&) = delete;
-
- private:
-  std::atomic<std::uint64_t>& bursts_;
-};
-
 }  // namespace
 
 TxThread::TxThread(const TxSetup& setup)
-    : setup_(setup), idle_(setup.busy), counters_(setup.ports->size()) {}
+    : setup_(setup),
+      idle_(setup.busy),
+      counters_(setup.ports->size()),
+      returns_(setup.view, setup.pool, setup.book, setup.flow, setup.flow->returns[0], drops_) {}
 
 void TxThread::run() noexcept {
   for (;;) {
@@ -65,11 +48,11 @@ bool TxThread::poll_once() noexcept {
   bool worked = false;
   const Registry& registry = *setup_.view.registry;
   for (std::size_t port = 0; port < setup_.ports->size(); ++port) {
-    worked |= drain_endpoint(registry.ports[port].endpoint,
-                             [&](rte_mbuf** packets, std::uint32_t n) { send(port, packets, n); });
+    worked |= returns_.drain_endpoint(
+        registry.ports[port].endpoint, {},
+        [&](rte_mbuf** packets, std::uint32_t n) { send(port, packets, n); });
   }
-  worked |= drain_endpoint(kReclaimer.value,
-                           [&](rte_mbuf** packets, std::uint32_t n) { reclaim(packets, n); });
+  if (setup_.flow->n_rx_threads == 0) worked |= returns_.reclaim({});
   for (std::uint32_t word = 0; word < fill_contexts.size(); ++word) {
     // Acquire: pairs with the control thread's release store, made once the context is set up.
     std::uint64_t wanted = fill_contexts[word].load(std::memory_order_acquire);
@@ -80,94 +63,6 @@ bool TxThread::poll_once() noexcept {
       worked |= fill(ContextId(word * 64 + static_cast<std::uint32_t>(std::countr_zero(wanted))));
   }
   return worked;
-}
-
-template <typename F>
-bool TxThread::drain_endpoint(std::uint32_t endpoint, F&& handle) noexcept {
-  bool worked = false;
-  const EndpointEntry& entry = setup_.view.registry->endpoints[endpoint];
-  const RegionView& region = setup_.view.region;
-  for (std::uint32_t word = 0; word < kMaxContexts / 64; ++word) {
-    // Acquire: pairs with the control thread's release store when it lets a context produce.
-    std::uint64_t active = entry.producers[word].load(std::memory_order_acquire);
-    for (; active != 0; active &= active - 1) {
-      const ContextId from(word * 64 + static_cast<std::uint32_t>(std::countr_zero(active)));
-      const RingId id = region.ring_id(EndpointId(endpoint), from);
-      rte_ring* const ring = region.ring(id);
-      // An NF can write here; a ring that it broke is left alone, the manager goes on.
-      if (!has_packets(ring) || !ring_is_usable(ring, region.planned_size(id))) continue;
-      const Window window = peek(ring, region.planned_size(id));
-      if (window.n == 0) continue;
-      // Other cores wrote them last, and what the book says of them: they are on their way while
-      // those before them are dealt with.
-      prefetch_behind(window, region.planned_size(id), [this](const void* mbuf) {
-        prefetch_mbuf(mbuf);
-        setup_.book->prefetch(setup_.view.check.number(mbuf));
-      });
-      std::array<rte_mbuf*, kMaxBurst> packets;
-      const TxBurst burst(setup_.flow->tx.bursts);
-      const std::uint32_t n = take(window, packets.data());
-      commit(ring, window);
-      handle(packets.data(), n);
-      worked = true;
-    }
-  }
-  return worked;
-}
-
-std::uint32_t TxThread::take(const Window& window, rte_mbuf** out) noexcept {
-  std::uint32_t n = 0;
-  std::uint64_t received = 0;
-  std::uint64_t filled = 0;
-  TxWords& words = setup_.flow->tx;
-  // Packets of a burst nearly always have one version.
-  std::uint8_t version = 0;
-  std::uint64_t of_version = 0;
-  const auto count_version = [&] {
-    if (of_version == 0) return;
-    std::atomic<std::uint64_t>& returned = words.returned[version];
-    // Release: pairs with outstanding(): a packet counted here has been counted as stamped.
-    returned.store(returned.load(std::memory_order_relaxed) + of_version,
-                   std::memory_order_release);
-    of_version = 0;
-  };
-  for (std::uint32_t i = 0; i < window.n; ++i) {
-    rte_mbuf* const mbuf = window.packets[i];
-    const std::uint32_t number = setup_.view.check.number(mbuf);
-    if (number == PacketCheck::kNotAPacket) {
-      add_to(words.bad_pointers, 1);
-      continue;
-    }
-    const BookEntry was = setup_.book->entry(number);
-    switch (was.state) {
-      case PacketState::kHome:
-      case PacketState::kWaits:  // an RX thread has it
-        add_to(words.double_returns, 1);
-        continue;
-      case PacketState::kRx:
-        if (was.version != version) {
-          count_version();
-          version = was.version;
-        }
-        ++of_version;
-        ++received;
-        break;
-      case PacketState::kFilled:
-        ++filled;
-        --fresh_[was.version].out;
-        break;
-    }
-    setup_.book->take_home(number);
-    setup_.pool->rebuild_header(mbuf);
-    out[n++] = mbuf;
-  }
-  count_version();
-  // Release: pairs with in_flight(): a packet counted as returned has been counted as received.
-  words.returned_rx.store(words.returned_rx.load(std::memory_order_relaxed) + received,
-                          std::memory_order_release);
-  words.returned_filled.store(words.returned_filled.load(std::memory_order_relaxed) + filled,
-                              std::memory_order_release);
-  return n;
 }
 
 void TxThread::send(std::size_t port, rte_mbuf** packets, std::uint32_t n) noexcept {
@@ -182,7 +77,7 @@ void TxThread::send(std::size_t port, rte_mbuf** packets, std::uint32_t n) noexc
       good[n_good++] = mbuf;
     } else {
       drops_.add(kMaxServices, static_cast<std::uint32_t>(DropReason::kBadPacket));
-      give_back(&packets[i], 1);
+      returns_.give_back(&packets[i], 1);
     }
   }
   const std::uint16_t id = (*setup_.ports)[port].id;
@@ -194,47 +89,23 @@ void TxThread::send(std::size_t port, rte_mbuf** packets, std::uint32_t n) noexc
   add_to(counters.bytes, bytes);
   if (sent < n_good) {
     add_to(counters.dropped, n_good - sent);
-    give_back(good.data() + sent, n_good - sent);
+    returns_.give_back(good.data() + sent, n_good - sent);
   }
-}
-
-void TxThread::reclaim(rte_mbuf** packets, std::uint32_t n) noexcept {
-  for (std::uint32_t i = 0; i < n; ++i) count_drop(packet_meta(packets[i]));
-  give_back(packets, n);
-}
-
-/// Any NF may have written the reason, or over it: what names nobody, or nothing that the one it
-/// names has declared, is the platform's `bad_verdict`, so that every drop is counted somewhere.
-void TxThread::count_drop(const PacketMeta& meta) noexcept {
-  const Registry& registry = *setup_.view.registry;
-  const std::uint32_t reason = meta.drop_reason;
-  const std::uint32_t who = meta.drop_service;
-  // Acquire: pairs with the control thread's release store.
-  const bool is_instance = who < setup_.flow->n_instances.load(std::memory_order_acquire);
-  bool makes_sense = false;
-  if (reason >= kNfReasons)
-    makes_sense = is_instance && reason - kNfReasons <
-                                     registry.services[registry.instances[who].service].n_reasons;
-  else if (is_nf_reason(reason) || reason == static_cast<std::uint32_t>(DropReason::kLostInCrash))
-    makes_sense = is_instance;
-  else
-    makes_sense = reason != 0 && reason < static_cast<std::uint32_t>(DropReason::kCount) &&
-                  who <= kMaxServices;
-  if (makes_sense)
-    drops_.add(who, reason);
-  else
-    drops_.add(is_instance ? who : kMaxServices,
-               static_cast<std::uint32_t>(DropReason::kBadVerdict));
-}
-
-void TxThread::give_back(rte_mbuf** packets, std::uint32_t n) noexcept {
-  rte_mempool_put_bulk(setup_.pool->mempool(), reinterpret_cast<void* const*>(packets), n);
 }
 
 void TxThread::begin_filling(ContextId context) noexcept {
   const rte_ring* const ring = setup_.view.region.ring(setup_.view.region.fill_ring_id(context));
   fresh_[context.value].first_tail = __atomic_load_n(&ring->cons.tail, __ATOMIC_RELAXED);
   fresh_[context.value].originates = false;
+}
+
+/// Packets of the pool that were made for the context: in its fill ring, or not yet home.
+std::uint64_t TxThread::fresh_out(ContextId context) const noexcept {
+  const std::uint64_t back =
+      setup_.flow->returned([context](const ReturnWords& words) -> const auto& {
+        return words.fresh[context.value];
+      });
+  return fresh_[context.value].filled - back;
 }
 
 /// @param size  of the ring, as planned
@@ -244,9 +115,7 @@ std::uint32_t TxThread::n_to_fill(ContextId context, const rte_ring* ring,
   Fresh& fresh = fresh_[context.value];
   const std::uint32_t taken = __atomic_load_n(&ring->cons.tail, __ATOMIC_RELAXED);
   fresh.originates |= taken != fresh.first_tail;
-  const TxWords& words = setup_.flow->tx;
-  const std::uint64_t out = words.filled.load(std::memory_order_relaxed) -
-                            words.returned_filled.load(std::memory_order_relaxed);
+  const std::uint64_t out = setup_.flow->filled_out();
   const std::uint64_t left =
       setup_.flow->fresh_bound - std::min<std::uint64_t>(out, setup_.flow->fresh_bound);
   std::uint64_t n = kMaxBurst;
@@ -254,7 +123,7 @@ std::uint32_t TxThread::n_to_fill(ContextId context, const rte_ring* ring,
     if (taken != ring->prod.tail) return 0;
     n = std::clamp<std::uint64_t>(left / kFirstShare, kLeastFirstFill, kMaxBurst);
   }
-  if (n > left || fresh.out + n > kFreshOfContext || n > room(ring, size)) return 0;
+  if (n > left || fresh_out(context) + n > kFreshOfContext || n > room(ring, size)) return 0;
   return static_cast<std::uint32_t>(n);
 }
 
@@ -267,16 +136,17 @@ bool TxThread::fill(ContextId context) noexcept {
   if (n == 0 || rte_mempool_get_bulk(setup_.pool->mempool(),
                                      reinterpret_cast<void**>(packets.data()), n) != 0)
     return false;
-  TxWords& words = setup_.flow->tx;
-  const TxBurst burst(words.bursts);
+  const ReturnBurst burst(setup_.flow->returns[0]);
   for (rte_mbuf* const mbuf : std::span(packets.data(), n)) {
     rte_pktmbuf_reset(mbuf);
     mbuf->port = 0;  // as if it had come in there, for routes that end in a paired port
     setup_.book->set_out(setup_.view.check.number(mbuf), PacketState::kFilled,
                          static_cast<std::uint8_t>(context.value));
   }
-  fresh_[context.value].out += n;
-  add_to(words.filled, n);
+  fresh_[context.value].filled += n;
+  // Release: pairs with filled_out().
+  setup_.flow->filled.store(setup_.flow->filled.load(std::memory_order_relaxed) + n,
+                            std::memory_order_release);
   publish(ring, region.planned_size(id), packets.data(), n);
   return true;
 }
@@ -290,9 +160,9 @@ void TxThread::empty_fill_rings() noexcept {
       const Window window = peek(ring, region.planned_size(id));
       if (window.n == 0) break;
       std::array<rte_mbuf*, kMaxBurst> packets;
-      const std::uint32_t n = take(window, packets.data());
+      const std::uint32_t n = returns_.take(window, packets.data());
       commit(ring, window);
-      give_back(packets.data(), n);
+      returns_.give_back(packets.data(), n);
     }
   }
 }

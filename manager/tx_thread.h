@@ -1,21 +1,13 @@
-// The TX thread: sends what reaches the ports' TX endpoints, takes back what reaches the reclaimer,
-// keeps packets in fill rings. It frees what others have had; RX threads free what they drop
-// themselves.
+// The TX thread: sends what reaches the ports' TX endpoints, keeps packets in fill rings.
 #pragma once
 
 #include <array>
 #include <cstdint>
 #include <vector>
 
-#include "manager/drop_counters.h"
-#include "manager/flow_control.h"
-#include "manager/packet_book.h"
-#include "manager/packet_pool.h"
 #include "manager/ports.h"
+#include "manager/returns.h"
 #include "nf_lib/idle.h"
-#include "nf_lib/packet_meta.h"
-#include "nf_lib/platform_view.h"
-#include "nf_lib/ring.h"
 
 namespace hb {
 
@@ -52,23 +44,17 @@ class TxThread {
 
  private:
   bool poll_once() noexcept;
-  /// Copies the window's packets that are really packets and out; the rest is counted and left.
-  std::uint32_t take(const Window& window, rte_mbuf** out) noexcept;
   void send(std::size_t port, rte_mbuf** packets, std::uint32_t n) noexcept;
-  void reclaim(rte_mbuf** packets, std::uint32_t n) noexcept;
-  void count_drop(const PacketMeta& meta) noexcept;
-  void give_back(rte_mbuf** packets, std::uint32_t n) noexcept;
   /// The context has been given to an NF.
   void begin_filling(ContextId context) noexcept;
   bool fill(ContextId context) noexcept;
   [[nodiscard]] std::uint32_t n_to_fill(ContextId context, const rte_ring* ring,
                                         std::uint32_t size) noexcept;
-  template <typename F>
-  bool drain_endpoint(std::uint32_t endpoint, F&& handle) noexcept;
+  [[nodiscard]] std::uint64_t fresh_out(ContextId context) const noexcept;
 
   /// What a context has of fresh packets.
   struct Fresh {
-    std::uint32_t out = 0;         ///< of the pool: in its fill ring, or not yet home
+    std::uint64_t filled = 0;      ///< that were ever put into its fill ring
     std::uint32_t first_tail = 0;  ///< of its fill ring's consumer, when the context was given away
     bool originates = false;       ///< it has taken some
   };
@@ -79,6 +65,7 @@ class TxThread {
   std::array<Fresh, kMaxContexts> fresh_;
   std::vector<TxPortCounters> counters_;
   DropCounters drops_;
+  Returns returns_;
 };
 
 }  // namespace hb

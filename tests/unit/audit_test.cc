@@ -220,14 +220,14 @@ TEST_F(AuditTest, IsNotQuiescedWhileAnNfIsInsideABurst) {
   EXPECT_TRUE(audit().quiesced);
 }
 
-TEST_F(AuditTest, APacketThatTheTxThreadIsTakingIsNotInTwoPlaces) {
+TEST_F(AuditTest, APacketThatIsBeingTakenBackIsNotInTwoPlaces) {
   put(ring(), receive());
   platform_->book->take_home(number(out_.back()));  // and the ring's slot is not given back yet
-  platform_->flow.tx.bursts = 7;
+  platform_->flow.returns[0].bursts = 7;
   AuditReport report = audit();
   EXPECT_FALSE(report.quiesced);
   EXPECT_TRUE(report.ok);
-  platform_->flow.tx.bursts = 8;
+  platform_->flow.returns[0].bursts = 8;
   report = audit();
   EXPECT_TRUE(report.quiesced);
   EXPECT_EQ(report.duplicate, 1u);

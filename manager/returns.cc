@@ -1,0 +1,96 @@
+#include "manager/returns.h"
+
+#include <rte_mempool.h>
+
+namespace hb {
+
+bool Returns::reclaim(ContextShare share) noexcept {
+  return drain_endpoint(kReclaimer.value, share, [this](rte_mbuf** packets, std::uint32_t n) {
+    for (std::uint32_t i = 0; i < n; ++i) count_drop(packet_meta(packets[i]));
+    give_back(packets, n);
+  });
+}
+
+std::uint32_t Returns::take(const Window& window, rte_mbuf** out) noexcept {
+  std::uint32_t n = 0;
+  std::uint64_t received = 0;
+  std::uint64_t filled = 0;
+  // Packets of a burst nearly always have one version.
+  std::uint8_t version = 0;
+  std::uint64_t of_version = 0;
+  const auto count_version = [&] {
+    if (of_version == 0) return;
+    std::atomic<std::uint64_t>& returned = words_.returned[version];
+    // Release: pairs with outstanding(): a packet counted here has been counted as stamped.
+    returned.store(returned.load(std::memory_order_relaxed) + of_version,
+                   std::memory_order_release);
+    of_version = 0;
+  };
+  for (std::uint32_t i = 0; i < window.n; ++i) {
+    rte_mbuf* const mbuf = window.packets[i];
+    const std::uint32_t number = view_.check.number(mbuf);
+    if (number == PacketCheck::kNotAPacket) {
+      add_to(words_.bad_pointers, 1);
+      continue;
+    }
+    const BookEntry was = book_->entry(number);
+    switch (was.state) {
+      case PacketState::kHome:
+      case PacketState::kWaits:  // an RX thread has it
+        add_to(words_.double_returns, 1);
+        continue;
+      case PacketState::kRx:
+        if (was.version != version) {
+          count_version();
+          version = was.version;
+        }
+        ++of_version;
+        ++received;
+        break;
+      case PacketState::kFilled:
+        ++filled;
+        add_to(words_.fresh[was.version], 1);
+        break;
+    }
+    book_->take_home(number);
+    pool_->rebuild_header(mbuf);
+    out[n++] = mbuf;
+  }
+  count_version();
+  // Release: pairs with in_flight(): a packet counted as returned has been counted as received.
+  words_.received.store(words_.received.load(std::memory_order_relaxed) + received,
+                        std::memory_order_release);
+  words_.filled.store(words_.filled.load(std::memory_order_relaxed) + filled,
+                      std::memory_order_release);
+  return n;
+}
+
+/// Any NF may have written the reason, or over it: what names nobody, or nothing that the one it
+/// names has declared, is the platform's `bad_verdict`, so that every drop is counted somewhere.
+void Returns::count_drop(const PacketMeta& meta) noexcept {
+  const Registry& registry = *view_.registry;
+  const std::uint32_t reason = meta.drop_reason;
+  const std::uint32_t who = meta.drop_service;
+  // Acquire: pairs with the control thread's release store.
+  const bool is_instance = who < flow_->n_instances.load(std::memory_order_acquire);
+  bool makes_sense = false;
+  if (reason >= kNfReasons)
+    makes_sense = is_instance && reason - kNfReasons <
+                                     registry.services[registry.instances[who].service].n_reasons;
+  else if (is_nf_reason(reason) || reason == static_cast<std::uint32_t>(DropReason::kLostInCrash))
+    makes_sense = is_instance;
+  else
+    makes_sense = reason != 0 && reason < static_cast<std::uint32_t>(DropReason::kCount) &&
+                  who <= kMaxServices;
+  if (makes_sense)
+    drops_.add(who, reason);
+  else
+    drops_.add(is_instance ? who : kMaxServices,
+               static_cast<std::uint32_t>(DropReason::kBadVerdict));
+}
+
+void Returns::give_back(rte_mbuf** packets, std::uint32_t n) noexcept {
+  rte_mempool_put_bulk(pool_->mempool(), reinterpret_cast<void* const*>(packets), n);
+}
+
+}  // namespace hb
