@@ -38,7 +38,8 @@ int node_of_ports(const std::vector<PortSpec>& specs) {
 Result<CpuPlan> CpuPlan::make(const ManagerOptions& options, const std::vector<PortSpec>& specs) {
   const Result<std::vector<int>> allowed = parse_cpu_list(options.cores);
   if (!allowed) return allowed.error();
-  return CpuPlan(cpus_on_node(*allowed, node_of_ports(specs)), options.n_rx_threads, options.busy);
+  return CpuPlan(cpus_on_node(*allowed, node_of_ports(specs)), options.n_tx_threads,
+                 options.n_rx_threads, options.busy);
 }
 
 std::string CpuPlan::lcores() const {
@@ -52,8 +53,8 @@ std::string CpuPlan::lcores() const {
 }
 
 int CpuPlan::cpu_of(std::uint32_t context) const noexcept {
-  // Context 0 is the TX thread's, those of the RX threads follow it.
-  const std::size_t at = std::size_t{1} + context;
+  // Context 0 is the TX threads', those of the RX threads follow it.
+  const std::size_t at = std::size_t{n_tx_threads_} + context;
   if (!busy_ || at < n_threads_ || at >= cpus_.size()) return -1;
   return cpus_[at];
 }

@@ -1,7 +1,8 @@
-// The words by which the control thread, RX threads and the TX thread keep count of packets on
+// The words by which the control thread, RX threads and TX threads keep count of packets on
 // their way, change what RX does, and see the end of the input.
 #pragma once
 
+#include <algorithm>
 #include <array>
 #include <atomic>
 #include <cstdint>
@@ -14,6 +15,7 @@ namespace hb {
 class Classifier;
 
 inline constexpr std::uint32_t kMaxRxThreads = 16;
+inline constexpr std::uint32_t kMaxTxThreads = 8;
 
 /// What an RX thread does with packets. The control thread makes one for each change; an RX thread
 /// takes up a new one between two bursts.
@@ -46,6 +48,7 @@ struct alignas(kFalseSharingRange) RxWords {
 struct alignas(kFalseSharingRange) ReturnWords {
   std::atomic<std::uint64_t> received{0};        ///< packets that had come in at a port
   std::atomic<std::uint64_t> filled{0};          ///< packets that had been put into a fill ring
+  std::atomic<std::uint64_t> given{0};           ///< packets that a TX thread put into fill rings
   std::atomic<std::uint64_t> double_returns{0};  ///< refused
   std::atomic<std::uint64_t> bad_pointers{0};    ///< ring entries that named no packet
   /// Odd while packets go from a ring to the pool or a port, or from the pool to a ring: the book
@@ -61,10 +64,12 @@ static_assert(kMaxContexts <= 256);
 /// Written as said at each word; read by all manager threads.
 struct FlowControl {
   std::array<RxWords, kMaxRxThreads> rx;
-  /// The TX thread's, then the RX threads'.
-  std::array<ReturnWords, 1 + kMaxRxThreads> returns;
-  std::atomic<std::uint64_t> filled{0};  ///< packets put into fill rings; the TX thread's
-  std::uint32_t n_rx_threads = 1;        ///< constant once threads run
+  std::array<ReturnWords, kMaxTxThreads> tx_returns;
+  std::array<ReturnWords, kMaxRxThreads> rx_returns;
+  /// Bit c: the TX threads keep packets in context c's fill ring. Control thread writes (release).
+  std::array<std::atomic<std::uint64_t>, kMaxContexts / 64> fill_contexts{};
+  std::uint32_t n_tx_threads = 1;  ///< constant once threads run
+  std::uint32_t n_rx_threads = 1;  ///< constant once threads run
   /// Bound of packets on their way that a lossless port's RX keeps; constant once threads run.
   std::uint32_t lossless_bound = 0;
   /// Bound of fresh packets out of the pool, of all contexts together; constant once threads run.
@@ -89,8 +94,10 @@ struct FlowControl {
   template <typename F>
   [[nodiscard]] std::uint64_t returned(F&& word) const noexcept {
     std::uint64_t n = 0;
-    for (std::uint32_t i = 0; i <= n_rx_threads; ++i)
-      n += word(returns[i]).load(std::memory_order_acquire);
+    for (std::uint32_t i = 0; i < n_tx_threads; ++i)
+      n += word(tx_returns[i]).load(std::memory_order_acquire);
+    for (std::uint32_t i = 0; i < n_rx_threads; ++i)
+      n += word(rx_returns[i]).load(std::memory_order_acquire);
     return n;
   }
   /// Received packets that are not home. The returned count is read first, so that a packet can't
@@ -106,7 +113,7 @@ struct FlowControl {
   /// Packets put into fill rings that are not home. In the same order.
   [[nodiscard]] std::uint64_t filled_out() const noexcept {
     const std::uint64_t back = filled_back();
-    return filled.load(std::memory_order_acquire) - back;
+    return returned([](const ReturnWords& words) -> const auto& { return words.given; }) - back;
   }
   [[nodiscard]] std::uint64_t filled_back() const noexcept {
     return returned([](const ReturnWords& words) -> const auto& { return words.filled; });
@@ -114,9 +121,11 @@ struct FlowControl {
   /// Each thread that takes packets back is between two bursts. Acquire: pairs with its release
   /// store.
   [[nodiscard]] bool returns_rest() const noexcept {
-    for (std::uint32_t i = 0; i <= n_rx_threads; ++i)
-      if (returns[i].bursts.load(std::memory_order_acquire) % 2 != 0) return false;
-    return true;
+    const auto rests = [](const ReturnWords& words) {
+      return words.bursts.load(std::memory_order_acquire) % 2 == 0;
+    };
+    return std::all_of(tx_returns.begin(), tx_returns.begin() + n_tx_threads, rests) &&
+           std::all_of(rx_returns.begin(), rx_returns.begin() + n_rx_threads, rests);
   }
   /// Changes with each burst of any of them.
   [[nodiscard]] std::uint64_t return_bursts() const noexcept {

@@ -100,8 +100,11 @@ std::uint64_t LatencyHistogram::quantile_ns(double part) const noexcept {
   return upper_edge(kBuckets - 1);
 }
 
-void LatencyHistogram::clear() noexcept {
-  for (auto& bucket : buckets_) bucket.store(0, std::memory_order_relaxed);
+void LatencyHistogram::add_all(const LatencyHistogram& other) noexcept {
+  for (std::size_t i = 0; i < kBuckets; ++i)
+    buckets_[i].store(buckets_[i].load(std::memory_order_relaxed) +
+                          other.buckets_[i].load(std::memory_order_relaxed),
+                      std::memory_order_relaxed);
 }
 
 GeneratorQueue::GeneratorQueue(const GeneratorSpec& spec, const std::vector<std::uint8_t>& payload,
@@ -179,7 +182,8 @@ void GeneratorQueue::write(std::uint8_t* packet, std::uint32_t size) noexcept {
 }
 
 Result<std::shared_ptr<Generator>> Generator::make(const GeneratorSpec& spec,
-                                                   std::uint32_t n_queues) {
+                                                   std::uint32_t n_queues,
+                                                   std::uint32_t n_tx_queues) {
   std::shared_ptr<Generator> generator(new Generator);
   if (!spec.payload_file.empty()) {
     Result<std::vector<std::uint8_t>> payload = load_payloads(spec.payload_file);
@@ -193,6 +197,8 @@ Result<std::shared_ptr<Generator>> Generator::make(const GeneratorSpec& spec,
   for (std::uint32_t queue = 0; queue < n_queues; ++queue)
     generator->queues_.push_back(
         {std::make_unique<GeneratorQueue>(spec, generator->payload_, queue, n_queues), nullptr});
+  for (std::uint32_t queue = 0; queue < n_tx_queues; ++queue)
+    generator->sinks_.push_back({std::make_unique<LatencyHistogram>(), nullptr});
   return generator;
 }
 
@@ -203,8 +209,11 @@ Result<void> Generator::attach(std::uint16_t port_id) {
         rte_eth_add_rx_callback(port_id, static_cast<std::uint16_t>(queue), on_rx, this);
     if (queues_[queue].callback == nullptr) return Error{"DPDK takes no callback", ""};
   }
-  tx_callback_ = rte_eth_add_tx_callback(port_id, 0, on_tx, this);
-  if (tx_callback_ == nullptr) return Error{"DPDK takes no callback", ""};
+  for (std::size_t queue = 0; queue < sinks_.size(); ++queue) {
+    sinks_[queue].callback =
+        rte_eth_add_tx_callback(port_id, static_cast<std::uint16_t>(queue), on_tx, this);
+    if (sinks_[queue].callback == nullptr) return Error{"DPDK takes no callback", ""};
+  }
   return {};
 }
 
@@ -214,9 +223,10 @@ void Generator::detach() noexcept {
     if (queues_[queue].callback != nullptr)
       rte_eth_remove_rx_callback(port_id_, static_cast<std::uint16_t>(queue),
                                  static_cast<Callback>(queues_[queue].callback));
-  if (tx_callback_ != nullptr)
-    rte_eth_remove_tx_callback(port_id_, 0, static_cast<Callback>(tx_callback_));
-  tx_callback_ = nullptr;
+  for (std::size_t queue = 0; queue < sinks_.size(); ++queue)
+    if (sinks_[queue].callback != nullptr)
+      rte_eth_remove_tx_callback(port_id_, static_cast<std::uint16_t>(queue),
+                                 static_cast<Callback>(sinks_[queue].callback));
 }
 
 std::uint16_t Generator::on_rx(std::uint16_t, std::uint16_t queue, rte_mbuf** burst,
@@ -228,9 +238,9 @@ std::uint16_t Generator::on_rx(std::uint16_t, std::uint16_t queue, rte_mbuf** bu
   return static_cast<std::uint16_t>(made);
 }
 
-std::uint16_t Generator::on_tx(std::uint16_t, std::uint16_t, rte_mbuf** burst, std::uint16_t n,
-                               void* generator) noexcept {
-  LatencyHistogram& latency = static_cast<Generator*>(generator)->latency_;
+std::uint16_t Generator::on_tx(std::uint16_t, std::uint16_t queue, rte_mbuf** burst,
+                               std::uint16_t n, void* generator) noexcept {
+  LatencyHistogram& latency = *static_cast<Generator*>(generator)->sinks_[queue].latency;
   if (packet_meta_offset < 0) return n;  // no platform around it
   const std::uint64_t now = wall_clock_ns();
   for (std::uint16_t i = 0; i < n; ++i) {

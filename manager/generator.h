@@ -48,8 +48,8 @@ class LatencyHistogram {
   /// The upper edge of the bucket that holds this part of all values; 0 without any.
   /// @param part  0..1
   [[nodiscard]] std::uint64_t quantile_ns(double part) const noexcept;
-  /// Forgets all; values added meanwhile may be lost.
-  void clear() noexcept;
+  /// Adds all of another one's.
+  void add_all(const LatencyHistogram& other) noexcept;
 
   [[nodiscard]] static std::size_t index(std::uint64_t ns) noexcept;
   [[nodiscard]] static std::uint64_t upper_edge(std::size_t bucket) noexcept;
@@ -95,14 +95,17 @@ class GeneratorQueue {
 /// A gen: port's generator and sink.
 class Generator {
  public:
-  static Result<std::shared_ptr<Generator>> make(const GeneratorSpec& spec, std::uint32_t n_queues);
+  static Result<std::shared_ptr<Generator>> make(const GeneratorSpec& spec, std::uint32_t n_queues,
+                                                 std::uint32_t n_tx_queues);
 
   /// Puts itself on a net_null port that has not been started. Once.
   Result<void> attach(std::uint16_t port_id);
   /// Before the port stops; RX and TX threads have ended.
   void detach() noexcept;
 
-  [[nodiscard]] const LatencyHistogram& latency() const noexcept { return latency_; }
+  void add_latency_to(LatencyHistogram& sum) const noexcept {
+    for (const Sink& sink : sinks_) sum.add_all(*sink.latency);
+  }
 
  private:
   Generator() = default;
@@ -118,8 +121,11 @@ class Generator {
   std::uint16_t port_id_ = 0;
   std::vector<std::uint8_t> payload_;
   std::vector<Queue> queues_;
-  const void* tx_callback_ = nullptr;
-  LatencyHistogram latency_;  ///< the TX thread adds
+  struct Sink {
+    std::unique_ptr<LatencyHistogram> latency;  ///< the queue's TX thread adds
+    const void* callback = nullptr;
+  };
+  std::vector<Sink> sinks_;  ///< by TX queue
 };
 
 }  // namespace hb

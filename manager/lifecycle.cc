@@ -94,7 +94,7 @@ bool Controller::advance_one(Instance& instance) {
 void Controller::release(Instance& instance) {
   fold_counts(instance);
   if (std::exchange(instance.has_context, false)) {
-    auto& word = p_.tx_thread->fill_contexts[instance.context.value / 64];
+    auto& word = p_.flow.fill_contexts[instance.context.value / 64];
     word.fetch_and(~(std::uint64_t{1} << (instance.context.value % 64)), std::memory_order_release);
     resources_.free_context(instance.context);
     if (instance.page) instance.counters.fold(instance.page->page());

@@ -41,12 +41,13 @@ void launch_threads(Platform& p) {
     rte_eal_remote_launch(function, argument, lcore);
     lcore = rte_get_next_lcore(lcore, 1, 0);
   };
-  launch(
-      [](void* thread) {
-        static_cast<TxThread*>(thread)->run();
-        return 0;
-      },
-      p.tx_thread.get());
+  for (const auto& tx : p.tx_threads)
+    launch(
+        [](void* thread) {
+          static_cast<TxThread*>(thread)->run();
+          return 0;
+        },
+        tx.get());
   for (const auto& rx : p.rx_threads)
     launch(
         [](void* thread) {
@@ -69,7 +70,7 @@ Result<void> write_statistics(const nlohmann::json& statistics, const std::strin
 int finish(Platform& p, int status) {
   p.flow.quit.store(true, std::memory_order_release);  // pairs with the threads' acquire loads
   rte_eal_mp_wait_lcore();
-  p.tx_thread->empty_fill_rings();
+  for (const auto& tx : p.tx_threads) tx->empty_fill_rings();
   const nlohmann::json before_close = statistics(p, nullptr);  // devices forget theirs when closed
   if (const Result<void> closed = close_ports(p.ports); !closed) status = fail(closed.error());
   const AuditReport audit = audit_packets(p, true);

@@ -7,6 +7,7 @@
 #include <utility>
 #include <vector>
 
+#include "manager/flow_control.h"
 #include "nf_lib/control_socket.h"
 #include "nf_lib/limits.h"
 
@@ -82,7 +83,11 @@ ParsedOptions parse_options(int argc, char** argv) {
       ->capture_default_str();
   app.add_flag("--elastic", o.elastic, "move work-groups between GPU NFs, to where packets wait");
   app.add_option("--rx-threads", o.n_rx_threads, "RX threads")
-      ->check(CLI::Range(1, 16))
+      ->check(CLI::Range(1u, kMaxRxThreads))
+      ->capture_default_str();
+  app.add_option("--tx-threads", o.n_tx_threads,
+                 "TX threads; each NF's packets leave through one of them")
+      ->check(CLI::Range(1u, kMaxTxThreads))
       ->capture_default_str();
   app.add_option("--cores", o.cores, "CPUs to run on, like 0-3,8 (default: all that are allowed)");
   app.add_option("--pool", o.pool_size, "packets in the pool")

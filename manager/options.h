@@ -25,6 +25,7 @@ struct ManagerOptions {
   std::uint32_t n_syncers = 1;
   bool elastic = false;  ///< gpu_host moves work-groups by backlog
   std::uint32_t n_rx_threads = 1;
+  std::uint32_t n_tx_threads = 1;
   std::string cores;
   std::uint32_t pool_size = 16384;
   std::uint32_t mbuf_bytes = 2048;

@@ -69,7 +69,7 @@ struct Platform {
   PlatformView view;
   FlowControl flow;
   std::vector<std::unique_ptr<RxThread>> rx_threads;
-  std::unique_ptr<TxThread> tx_thread;
+  std::vector<std::unique_ptr<TxThread>> tx_threads;
   std::unique_ptr<RingTotals> totals;
   std::vector<std::unique_ptr<Service>> services;    ///< by id
   std::vector<std::unique_ptr<Instance>> instances;  ///< by id

@@ -57,7 +57,13 @@ Result<void> start_port(Port& port, const PortOptions& options) {
   const std::uint16_t most = port.driver == "net_tap" ? std::uint16_t{1} : info.max_rx_queues;
   port.n_rx_queues = std::min(std::max<std::uint16_t>(options.n_rx_queues, 1), most);
   const rte_eth_conf config = device_config(options, info, port.n_rx_queues);
-  if (const int status = rte_eth_dev_configure(port.id, port.n_rx_queues, 1, &config); status != 0)
+  // A file has one order, and a kernel's interface one queue worth having.
+  const bool parallel = port.spec.kind == PortKind::kPci || port.spec.kind == PortKind::kGen ||
+                        port.spec.kind == PortKind::kNull;
+  if (parallel && info.max_tx_queues >= options.n_tx_queues) port.n_tx_queues = options.n_tx_queues;
+  if (const int status =
+          rte_eth_dev_configure(port.id, port.n_rx_queues, port.n_tx_queues, &config);
+      status != 0)
     return failed(port.spec, "configuring it", status);
   port.n_rx_desc = options.n_rx_desc;
   port.n_tx_desc = options.n_tx_desc;
@@ -72,12 +78,14 @@ Result<void> start_port(Port& port, const PortOptions& options) {
         status != 0)
       return failed(port.spec, "setting up an RX queue", status);
   }
-  if (const int status = rte_eth_tx_queue_setup(port.id, 0, port.n_tx_desc, node, nullptr);
-      status != 0)
-    return failed(port.spec, "setting up the TX queue", status);
+  for (std::uint16_t queue = 0; queue < port.n_tx_queues; ++queue) {
+    if (const int status = rte_eth_tx_queue_setup(port.id, queue, port.n_tx_desc, node, nullptr);
+        status != 0)
+      return failed(port.spec, "setting up a TX queue", status);
+  }
   if (port.spec.kind == PortKind::kGen) {
     Result<std::shared_ptr<Generator>> generator =
-        Generator::make(port.spec.generator, port.n_rx_queues);
+        Generator::make(port.spec.generator, port.n_rx_queues, port.n_tx_queues);
     if (!generator)
       return Error{fmt::format("--port '{}': {}", port.spec.text, generator.error().what),
                    generator.error().fix};

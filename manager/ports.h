@@ -37,6 +37,7 @@ namespace hb {
 /// What all ports are opened with.
 struct PortOptions {
   std::uint16_t n_rx_queues = 1;  ///< RX threads; a device with fewer queues gets as many as it has
+  std::uint16_t n_tx_queues = 1;  ///< TX threads; only devices that send in parallel get as many
   std::uint16_t n_rx_desc = 1024;
   std::uint16_t n_tx_desc = 1024;
   std::uint32_t max_packet_bytes = 2048;  ///< --mbuf-size; above 2048 the MTU is raised to fit
@@ -49,6 +50,7 @@ struct Port {
   PortSpec spec;
   int socket = 0;                 ///< NUMA node of the device, or SOCKET_ID_ANY
   std::uint16_t n_rx_queues = 1;  ///< 1..PortOptions::n_rx_queues
+  std::uint16_t n_tx_queues = 1;  ///< 1 or PortOptions::n_tx_queues
   std::uint16_t n_rx_desc = 0;    ///< of each queue, after the driver's adjustment
   std::uint16_t n_tx_desc = 0;
   std::uint16_t mtu = 0;
@@ -57,7 +59,7 @@ struct Port {
   std::shared_ptr<Generator> generator;  ///< of a gen: port, else null
 };
 
-/// Configures and starts the port of each spec: one TX queue, promiscuous, link up.
+/// Configures and starts the port of each spec: promiscuous, link up.
 /// On an error, the ports opened so far are closed again. Control thread only.
 Result<std::vector<Port>> open_ports(const std::vector<PortSpec>& specs,
                                      const PortOptions& options);

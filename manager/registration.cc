@@ -287,7 +287,7 @@ Result<void> Controller::give_cpu_place(Instance& instance) {
   instance.left_base = p_.totals->produced_by(*context);
   instance.originated_base = p_.totals->originated_by(*context);
   if (instance.originates) {
-    auto& word = p_.tx_thread->fill_contexts[context->value / 64];
+    auto& word = p_.flow.fill_contexts[context->value / 64];
     word.fetch_or(std::uint64_t{1} << (context->value % 64), std::memory_order_release);
   }
   return {};

@@ -11,21 +11,8 @@ bool Returns::reclaim(ContextShare share) noexcept {
   });
 }
 
-std::uint32_t Returns::take(const Window& window, rte_mbuf** out) noexcept {
+std::uint32_t Returns::take(const Window& window, rte_mbuf** out, Taken& taken) noexcept {
   std::uint32_t n = 0;
-  std::uint64_t received = 0;
-  std::uint64_t filled = 0;
-  // Packets of a burst nearly always have one version.
-  std::uint8_t version = 0;
-  std::uint64_t of_version = 0;
-  const auto count_version = [&] {
-    if (of_version == 0) return;
-    std::atomic<std::uint64_t>& returned = words_.returned[version];
-    // Release: pairs with outstanding(): a packet counted here has been counted as stamped.
-    returned.store(returned.load(std::memory_order_relaxed) + of_version,
-                   std::memory_order_release);
-    of_version = 0;
-  };
   for (std::uint32_t i = 0; i < window.n; ++i) {
     rte_mbuf* const mbuf = window.packets[i];
     const std::uint32_t number = view_.check.number(mbuf);
@@ -40,29 +27,36 @@ std::uint32_t Returns::take(const Window& window, rte_mbuf** out) noexcept {
         add_to(words_.double_returns, 1);
         continue;
       case PacketState::kRx:
-        if (was.version != version) {
-          count_version();
-          version = was.version;
-        }
-        ++of_version;
-        ++received;
+        ++taken.received;
         break;
       case PacketState::kFilled:
-        ++filled;
-        add_to(words_.fresh[was.version], 1);
+        ++taken.filled;
         break;
     }
     book_->take_home(number);
     pool_->rebuild_header(mbuf);
+    taken.was[n] = was;
     out[n++] = mbuf;
   }
-  count_version();
-  // Release: pairs with in_flight(): a packet counted as returned has been counted as received.
-  words_.received.store(words_.received.load(std::memory_order_relaxed) + received,
-                        std::memory_order_release);
-  words_.filled.store(words_.filled.load(std::memory_order_relaxed) + filled,
-                      std::memory_order_release);
   return n;
+}
+
+void Returns::count(const Taken& taken) noexcept {
+  // Release, all: pairs with FlowControl::returned(): a packet counted here has been counted as
+  // received, stamped or given.
+  const auto add = [](std::atomic<std::uint64_t>& word, std::uint64_t n) {
+    if (n != 0) word.store(word.load(std::memory_order_relaxed) + n, std::memory_order_release);
+  };
+  const std::uint32_t n = taken.received + taken.filled;
+  for (std::uint32_t i = 0; i < n;) {
+    // Packets of a burst nearly always have one origin and one version.
+    const BookEntry was = taken.was[i];
+    const std::uint32_t first = i;
+    while (i < n && taken.was[i] == was) ++i;
+    add((was.state == PacketState::kRx ? words_.returned : words_.fresh)[was.version], i - first);
+  }
+  add(words_.received, taken.received);
+  add(words_.filled, taken.filled);
 }
 
 /// Any NF may have written the reason, or over it: what names nobody, or nothing that the one it

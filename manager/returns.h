@@ -81,9 +81,11 @@ class Returns {
         });
         std::array<rte_mbuf*, kMaxBurst> packets;
         const ReturnBurst burst(words_);
-        const std::uint32_t n = take(window, packets.data());
+        Taken taken;
+        const std::uint32_t n = take(window, packets.data(), taken);
         commit(ring, window);
         handle(packets.data(), n);
+        count(taken);
         worked = true;
       }
     }
@@ -93,8 +95,17 @@ class Returns {
   /// Takes dropped packets back, and counts why.
   bool reclaim(ContextShare share) noexcept;
 
+  /// What a burst's packets were, to be counted once they have gone where they go: who sees the
+  /// count may send packets that must not overtake them.
+  struct Taken {
+    std::uint32_t received = 0;
+    std::uint32_t filled = 0;
+    std::array<BookEntry, kMaxBurst> was;  ///< was[received + filled]
+  };
+
   /// Copies the window's packets that are really packets and out; the rest is counted and left.
-  std::uint32_t take(const Window& window, rte_mbuf** out) noexcept;
+  std::uint32_t take(const Window& window, rte_mbuf** out, Taken& taken) noexcept;
+  void count(const Taken& taken) noexcept;
 
   /// Into the pool.
   void give_back(rte_mbuf** packets, std::uint32_t n) noexcept;

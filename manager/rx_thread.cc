@@ -54,8 +54,8 @@ RxThread::RxThread(const RxSetup& setup)
       counters_(setup.ports->size()),
       ended_(setup.ports->size(), false),
       words_(setup.flow->rx[setup.thread]),
-      returns_(setup.view, setup.pool, setup.book, setup.flow,
-               setup.flow->returns[1 + setup.thread], drops_),
+      returns_(setup.view, setup.pool, setup.book, setup.flow, setup.flow->rx_returns[setup.thread],
+               drops_),
       hold_(setup.hold_capacity),
       congestion_(setup.view) {}
 

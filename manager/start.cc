@@ -86,15 +86,25 @@ Result<void> check_hugepages(const ManagerOptions& o, const HugepageMount& mount
       "reserve more with scripts/setup.sh --pages N, or use a smaller --pool"};
 }
 
+/// Packets that a port's device may keep.
+std::uint64_t descriptors_of(const Port& port) {
+  return std::uint64_t{port.n_rx_queues} * port.n_rx_desc +
+         std::uint64_t{port.n_tx_queues} * port.n_tx_desc;
+}
+
+/// Packets that the caches of the control thread, TX and RX threads may keep.
+std::uint64_t in_caches(const ManagerOptions& options) {
+  return (1 + options.n_tx_threads + options.n_rx_threads) * std::uint64_t{kPoolCache} * 3 / 2;
+}
+
 /// A lossless port must never fail to get a packet: everything that can hold one must fit the pool.
 Result<void> check_pool(const Platform& p, bool lossless) {
   if (!lossless) return {};
   const RegionLayout& layout = p.view.region.layout();
   std::uint64_t descriptors = 0;
   for (const Port& port : p.ports)
-    if (!port.spec.lossless)
-      descriptors += std::uint64_t{port.n_rx_queues} * port.n_rx_desc + port.n_tx_desc;
-  const std::uint64_t caches = (2 + p.options.n_rx_threads) * std::uint64_t{kPoolCache} * 3 / 2;
+    if (!port.spec.lossless) descriptors += descriptors_of(port);
+  const std::uint64_t caches = in_caches(p.options);
   // A captured packet that is larger than a packet of the pool takes several for a moment.
   const std::uint64_t chained =
       std::uint64_t{kMaxBurst} * (kMaxRecordBytes / p.options.mbuf_bytes + 1);
@@ -151,15 +161,15 @@ Result<void> make_classifiers(Platform& p) {
 /// no cache keeps are for fresh ones.
 std::uint32_t fresh_bound(const Platform& p, bool lossless) {
   if (lossless) return p.view.region.layout().ring_size / 2;
-  std::uint64_t kept = (2 + p.options.n_rx_threads) * std::uint64_t{kPoolCache} * 3 / 2;
-  for (const Port& port : p.ports)
-    kept += std::uint64_t{port.n_rx_queues} * port.n_rx_desc + port.n_tx_desc;
+  std::uint64_t kept = in_caches(p.options);
+  for (const Port& port : p.ports) kept += descriptors_of(port);
   const std::uint64_t rest = p.options.pool_size > kept ? p.options.pool_size - kept : 0;
   return static_cast<std::uint32_t>(std::max<std::uint64_t>(rest / 2, kMaxBurst));
 }
 
 void make_threads(Platform& p, bool lossless) {
   p.flow.n_rx_threads = p.options.n_rx_threads;
+  p.flow.n_tx_threads = p.options.n_tx_threads;
   // Half a ring, since originated packets may fill the other; less a burst, which an NF may have
   // passed on before it gives the slots of its input ring back.
   p.flow.lossless_bound = p.view.region.layout().ring_size / 2 - 1 - kMaxBurst;
@@ -171,12 +181,15 @@ void make_threads(Platform& p, bool lossless) {
   if (const int bit = rte_mbuf_dynflag_lookup(RTE_MBUF_DYNFLAG_RX_TIMESTAMP_NAME, nullptr);
       bit >= 0)
     flag = std::uint64_t{1} << bit;
-  p.tx_thread = std::make_unique<TxThread>(TxSetup{.view = p.view,
-                                                   .ports = &p.ports,
-                                                   .pool = p.pool.get(),
-                                                   .book = p.book.get(),
-                                                   .flow = &p.flow,
-                                                   .busy = p.options.busy});
+  for (std::uint32_t i = 0; i < p.options.n_tx_threads; ++i) {
+    p.tx_threads.push_back(std::make_unique<TxThread>(TxSetup{.thread = i,
+                                                              .view = p.view,
+                                                              .ports = &p.ports,
+                                                              .pool = p.pool.get(),
+                                                              .book = p.book.get(),
+                                                              .flow = &p.flow,
+                                                              .busy = p.options.busy}));
+  }
   for (std::uint32_t i = 0; i < p.options.n_rx_threads; ++i) {
     p.rx_threads.push_back(
         std::make_unique<RxThread>(RxSetup{.thread = i,
@@ -268,6 +281,7 @@ Result<void> make_platform(Platform& p) {
   for (auto& service : p.endpoint_service) service.store(kMaxServices, std::memory_order_relaxed);
   PortOptions port_options;
   port_options.n_rx_queues = static_cast<std::uint16_t>(o.n_rx_threads);
+  port_options.n_tx_queues = static_cast<std::uint16_t>(o.n_tx_threads);
   port_options.max_packet_bytes = o.mbuf_bytes;
   port_options.pool = p.pool->mempool();
   auto ports = open_ports(*specs, port_options);

@@ -20,7 +20,8 @@ std::uint64_t get(const std::atomic<std::uint64_t>& counter) {
 
 /// Drops that a service (or kMaxServices, the manager) caused, whichever thread freed the packets.
 std::uint64_t drops(const Platform& p, std::uint32_t service, std::uint32_t reason) {
-  std::uint64_t n = p.tx_thread->drops().get(service, reason);
+  std::uint64_t n = 0;
+  for (const auto& tx : p.tx_threads) n += tx->drops().get(service, reason);
   for (const auto& rx : p.rx_threads) n += rx->drops().get(service, reason);
   return n;
 }
@@ -40,19 +41,27 @@ json ports_json(const Platform& p) {
     }
     rte_eth_stats device{};
     rte_eth_stats_get(p.ports[i].id, &device);
-    const TxPortCounters& tx = p.tx_thread->counters(i);
+    std::uint64_t sent = 0;
+    std::uint64_t sent_bytes = 0;
+    std::uint64_t not_sent = 0;
+    for (const auto& tx : p.tx_threads) {
+      sent += get(tx->counters(i).packets);
+      sent_bytes += get(tx->counters(i).bytes);
+      not_sent += get(tx->counters(i).dropped);
+    }
     ports.push_back({{"id", i},
                      {"spec", p.ports[i].spec.text},
                      {"mac", fmt::format("{:02x}", fmt::join(p.ports[i].mac.addr_bytes, ":"))},
                      {"rx_packets", packets},
                      {"rx_bytes", bytes},
-                     {"tx_packets", get(tx.packets)},
-                     {"tx_bytes", get(tx.bytes)},
+                     {"tx_packets", sent},
+                     {"tx_bytes", sent_bytes},
                      {"rx_missed", device.imissed + device.rx_nombuf + device.ierrors},
-                     {"tx_dropped", get(tx.dropped)}});
+                     {"tx_dropped", not_sent}});
     if (p.ports[i].generator == nullptr) continue;
     // Nobody may take this for traffic that came in from outside.
-    const LatencyHistogram& latency = p.ports[i].generator->latency();
+    LatencyHistogram latency;
+    p.ports[i].generator->add_latency_to(latency);
     ports.back()["generator"] = true;
     ports.back()["latency"] = {{"n", latency.count()},
                                {"p50_ns", latency.quantile_ns(0.5)},
@@ -184,7 +193,7 @@ void add_platform_drops(const Platform& p, json& out) {
   }
   std::uint64_t not_sent = 0;  // by port in ports[].tx_dropped
   for (std::size_t port = 0; port < p.ports.size(); ++port)
-    not_sent += get(p.tx_thread->counters(port).dropped);
+    for (const auto& tx : p.tx_threads) not_sent += get(tx->counters(port).dropped);
   if (not_sent != 0) total["tx_dropped"] = not_sent;
   out["drops"] = std::move(total);
   out["missing_nf"] = std::move(missing);

@@ -27,8 +27,9 @@ constexpr int kTxRetries = 64;
 TxThread::TxThread(const TxSetup& setup)
     : setup_(setup),
       idle_(setup.busy),
+      words_(setup.flow->tx_returns[setup.thread]),
       counters_(setup.ports->size()),
-      returns_(setup.view, setup.pool, setup.book, setup.flow, setup.flow->returns[0], drops_) {}
+      returns_(setup.view, setup.pool, setup.book, setup.flow, words_, drops_) {}
 
 void TxThread::run() noexcept {
   for (;;) {
@@ -48,14 +49,21 @@ bool TxThread::poll_once() noexcept {
   bool worked = false;
   const Registry& registry = *setup_.view.registry;
   for (std::size_t port = 0; port < setup_.ports->size(); ++port) {
+    const std::uint32_t n_queues = (*setup_.ports)[port].n_tx_queues;
+    if (setup_.thread >= n_queues) continue;
     worked |= returns_.drain_endpoint(
-        registry.ports[port].endpoint, {},
+        registry.ports[port].endpoint, share(n_queues),
         [&](rte_mbuf** packets, std::uint32_t n) { send(port, packets, n); });
   }
-  if (setup_.flow->n_rx_threads == 0) worked |= returns_.reclaim({});
-  for (std::uint32_t word = 0; word < fill_contexts.size(); ++word) {
+  const ContextShare own = share(setup_.flow->n_tx_threads);
+  if (setup_.flow->n_rx_threads == 0) worked |= returns_.reclaim(own);
+  for (std::uint32_t word = 0; word < filling_.size(); ++word) {
     // Acquire: pairs with the control thread's release store, made once the context is set up.
-    std::uint64_t wanted = fill_contexts[word].load(std::memory_order_acquire);
+    std::uint64_t wanted = setup_.flow->fill_contexts[word].load(std::memory_order_acquire);
+    for (std::uint64_t rest = wanted; rest != 0; rest &= rest - 1)
+      if (const int bit = std::countr_zero(rest);
+          !own.has(ContextId(word * 64 + static_cast<std::uint32_t>(bit))))
+        wanted &= ~(std::uint64_t{1} << bit);
     for (std::uint64_t given = wanted & ~filling_[word]; given != 0; given &= given - 1)
       begin_filling(ContextId(word * 64 + static_cast<std::uint32_t>(std::countr_zero(given))));
     filling_[word] = wanted;
@@ -81,9 +89,11 @@ void TxThread::send(std::size_t port, rte_mbuf** packets, std::uint32_t n) noexc
     }
   }
   const std::uint16_t id = (*setup_.ports)[port].id;
+  const auto queue = static_cast<std::uint16_t>(setup_.thread);
   std::uint32_t sent = 0;
   for (int tries = 0; sent < n_good && tries < kTxRetries; ++tries)
-    sent += rte_eth_tx_burst(id, 0, good.data() + sent, static_cast<std::uint16_t>(n_good - sent));
+    sent +=
+        rte_eth_tx_burst(id, queue, good.data() + sent, static_cast<std::uint16_t>(n_good - sent));
   for (std::uint32_t i = sent; i < n_good; ++i) bytes -= good[i]->pkt_len;
   add_to(counters.packets, sent);
   add_to(counters.bytes, bytes);
@@ -115,7 +125,9 @@ std::uint32_t TxThread::n_to_fill(ContextId context, const rte_ring* ring,
   Fresh& fresh = fresh_[context.value];
   const std::uint32_t taken = __atomic_load_n(&ring->cons.tail, __ATOMIC_RELAXED);
   fresh.originates |= taken != fresh.first_tail;
-  const std::uint64_t out = setup_.flow->filled_out();
+  // Another TX thread may be about to give a burst as well.
+  const std::uint64_t out =
+      setup_.flow->filled_out() + std::uint64_t{kMaxBurst} * (setup_.flow->n_tx_threads - 1);
   const std::uint64_t left =
       setup_.flow->fresh_bound - std::min<std::uint64_t>(out, setup_.flow->fresh_bound);
   std::uint64_t n = kMaxBurst;
@@ -136,7 +148,7 @@ bool TxThread::fill(ContextId context) noexcept {
   if (n == 0 || rte_mempool_get_bulk(setup_.pool->mempool(),
                                      reinterpret_cast<void**>(packets.data()), n) != 0)
     return false;
-  const ReturnBurst burst(setup_.flow->returns[0]);
+  const ReturnBurst burst(words_);
   for (rte_mbuf* const mbuf : std::span(packets.data(), n)) {
     rte_pktmbuf_reset(mbuf);
     mbuf->port = 0;  // as if it had come in there, for routes that end in a paired port
@@ -145,23 +157,26 @@ bool TxThread::fill(ContextId context) noexcept {
   }
   fresh_[context.value].filled += n;
   // Release: pairs with filled_out().
-  setup_.flow->filled.store(setup_.flow->filled.load(std::memory_order_relaxed) + n,
-                            std::memory_order_release);
+  words_.given.store(words_.given.load(std::memory_order_relaxed) + n, std::memory_order_release);
   publish(ring, region.planned_size(id), packets.data(), n);
   return true;
 }
 
 void TxThread::empty_fill_rings() noexcept {
   const RegionView& region = setup_.view.region;
+  const ContextShare own = share(setup_.flow->n_tx_threads);
   for (std::uint32_t context = 0; context < region.layout().n_contexts; ++context) {
+    if (!own.has(ContextId(context))) continue;
     const RingId id = region.fill_ring_id(ContextId(context));
     rte_ring* const ring = region.ring(id);
     while (ring_is_usable(ring, region.planned_size(id))) {
       const Window window = peek(ring, region.planned_size(id));
       if (window.n == 0) break;
       std::array<rte_mbuf*, kMaxBurst> packets;
-      const std::uint32_t n = returns_.take(window, packets.data());
+      Returns::Taken taken;
+      const std::uint32_t n = returns_.take(window, packets.data(), taken);
       commit(ring, window);
+      returns_.count(taken);
       returns_.give_back(packets.data(), n);
     }
   }

@@ -1,4 +1,5 @@
-// The TX thread: sends what reaches the ports' TX endpoints, keeps packets in fill rings.
+// A TX thread: sends what its share of the contexts has for ports, keeps packets in their fill
+// rings.
 #pragma once
 
 #include <array>
@@ -18,6 +19,7 @@ struct alignas(kFalseSharingRange) TxPortCounters {
 };
 
 struct TxSetup {
+  std::uint32_t thread = 0;  ///< number of the thread, its queue on every port that has so many
   PlatformView view;
   const std::vector<Port>* ports = nullptr;
   const PacketPool* pool = nullptr;
@@ -36,14 +38,15 @@ class TxThread {
   [[nodiscard]] const TxPortCounters& counters(std::size_t port) const { return counters_[port]; }
   [[nodiscard]] const DropCounters& drops() const noexcept { return drops_; }
 
-  /// Bit c: keep packets in context c's fill ring. Control thread writes (release).
-  std::array<std::atomic<std::uint64_t>, kMaxContexts / 64> fill_contexts{};
-
-  /// Returns what lies in the fill rings to the pool. After run() has ended.
+  /// Returns what lies in the share's fill rings to the pool. After run() has ended.
   void empty_fill_rings() noexcept;
 
  private:
   bool poll_once() noexcept;
+  /// Contexts of this thread where so many share them.
+  [[nodiscard]] ContextShare share(std::uint32_t n_threads) const noexcept {
+    return {.thread = setup_.thread, .n_threads = n_threads};
+  }
   void send(std::size_t port, rte_mbuf** packets, std::uint32_t n) noexcept;
   /// The context has been given to an NF.
   void begin_filling(ContextId context) noexcept;
@@ -61,7 +64,9 @@ class TxThread {
 
   TxSetup setup_;
   Idle idle_;
-  std::array<std::uint64_t, kMaxContexts / 64> filling_{};  ///< fill_contexts as last seen
+  ReturnWords& words_;
+  std::array<std::uint64_t, kMaxContexts / 64>
+      filling_{};  ///< the share's fill_contexts, last seen
   std::array<Fresh, kMaxContexts> fresh_;
   std::vector<TxPortCounters> counters_;
   DropCounters drops_;

@@ -67,7 +67,7 @@ struct World {
     p.classifier = 0;
     p.last_switch = {};
     p.flow.n_instances.store(0);
-    for (auto& word : p.tx_thread->fill_contexts) word.store(0);
+    for (auto& word : p.flow.fill_contexts) word.store(0);
     std::memcpy(static_cast<void*>(&p.control->registry()), registry.data(), registry.size());
     for (const auto& entry : std::filesystem::directory_iterator(folder))
       if (entry.path().filename().string().rfind("surviving-", 0) == 0)

@@ -87,12 +87,12 @@ class FuzzPlatform {
     p.view.routes = &p.control->routes();
     p.flow.n_rx_threads = 0;
     p.flow.fresh_bound = layout.ring_size / 2;
-    p.tx_thread = std::make_unique<TxThread>(TxSetup{.view = p.view,
-                                                     .ports = &p.ports,
-                                                     .pool = p.pool.get(),
-                                                     .book = p.book.get(),
-                                                     .flow = &p.flow,
-                                                     .busy = true});
+    p.tx_threads.push_back(std::make_unique<TxThread>(TxSetup{.view = p.view,
+                                                              .ports = &p.ports,
+                                                              .pool = p.pool.get(),
+                                                              .book = p.book.get(),
+                                                              .flow = &p.flow,
+                                                              .busy = true}));
     p.totals = std::make_unique<RingTotals>(p.view.region);
   }
   /// libFuzzer ends its process without destructors: a child waits for that, and removes the files.

@@ -149,8 +149,8 @@ void run(const std::uint8_t* data, std::size_t size) {
     rte_pktmbuf_free_bulk(received.data(), received.size());
   }
   p.flow.quit.store(true);
-  p.tx_thread->run();  // until its rings are empty
-  p.tx_thread->empty_fill_rings();
+  p.tx_threads.front()->run();  // until its rings are empty
+  p.tx_threads.front()->empty_fill_rings();
   const AuditReport report = audit_packets(p, true);
   (void)statistics(p, &report);
 

@@ -223,11 +223,11 @@ TEST_F(AuditTest, IsNotQuiescedWhileAnNfIsInsideABurst) {
 TEST_F(AuditTest, APacketThatIsBeingTakenBackIsNotInTwoPlaces) {
   put(ring(), receive());
   platform_->book->take_home(number(out_.back()));  // and the ring's slot is not given back yet
-  platform_->flow.returns[0].bursts = 7;
+  platform_->flow.tx_returns[0].bursts = 7;
   AuditReport report = audit();
   EXPECT_FALSE(report.quiesced);
   EXPECT_TRUE(report.ok);
-  platform_->flow.returns[0].bursts = 8;
+  platform_->flow.tx_returns[0].bursts = 8;
   report = audit();
   EXPECT_TRUE(report.quiesced);
   EXPECT_EQ(report.duplicate, 1u);

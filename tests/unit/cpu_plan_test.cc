@@ -14,7 +14,7 @@ std::vector<int> cpus(int n) {
 }
 
 TEST(CpuPlan, ThreadsThatAlwaysPollShareNoCpu) {
-  const CpuPlan plan(cpus(8), 2, true);
+  const CpuPlan plan(cpus(8), 1, 2, true);
   EXPECT_EQ(plan.lcores(), "0@10,1@11,2@12,3@13");
   std::set<int> taken = {10, 11, 12, 13};
   for (std::uint32_t context = 3; context < 7; ++context)
@@ -25,18 +25,18 @@ TEST(CpuPlan, ThreadsThatAlwaysPollShareNoCpu) {
 }
 
 TEST(CpuPlan, TheManagersOwnThreadsAreEalsToPlace) {
-  const CpuPlan plan(cpus(8), 2, true);
+  const CpuPlan plan(cpus(8), 1, 2, true);
   for (std::uint32_t context = 0; context < 3; ++context) EXPECT_EQ(plan.cpu_of(context), -1);
 }
 
 TEST(CpuPlan, ThreadsThatNapFloat) {
-  const CpuPlan plan(cpus(8), 1, false);
+  const CpuPlan plan(cpus(8), 1, 1, false);
   EXPECT_EQ(plan.lcores(), "0@10,1@11,2@12");
   for (std::uint32_t context = 0; context < 16; ++context) EXPECT_EQ(plan.cpu_of(context), -1);
 }
 
 TEST(CpuPlan, WithTooFewCpusAllThreadsFloat) {
-  const CpuPlan plan(cpus(2), 1, true);
+  const CpuPlan plan(cpus(2), 1, 1, true);
   EXPECT_EQ(plan.lcores(), "0@(10,11),1@(10,11),2@(10,11)");
   for (std::uint32_t context = 0; context < 16; ++context) EXPECT_EQ(plan.cpu_of(context), -1);
 }
