@@ -21,6 +21,24 @@ def test_a_generated_packet_is_like_any_other(platform, threads):
                                                                   rel=0.01)
 
 
+def test_several_tx_threads_share_what_nfs_send(platform):
+    """Each instance's packets leave through a thread of its own, whatever it does with them."""
+    rules = platform.write("drop.rules", 'drop udp 10.0.0.0/25 any -> any any (msg:"odd"; sid:1;)\n')
+    platform.start_manager("--port", "gen:size=64,flows=200", "--port", "null:size=100",
+                           "--tx-threads", 3, "--rx-threads", 2)
+    for _ in range(3):
+        platform.start_nf("nids", "--rules", rules, "--alerts", "/dev/null")
+    platform.wait_for(lambda status: len(platform.instances("nids", status)) == 3
+                      and all(nf["tx"] >= 20000 for nf in platform.instances("nids", status).values()),
+                      "packets of all three")
+    stats = platform.stop()
+    assert_exact(stats)
+    port = stats["ports"][0]
+    assert port["latency"]["n"] == port["tx_packets"] > 0
+    for nf in platform.instances("nids", stats).values():
+        assert sum(nf["drops"].values()) > 0
+
+
 def test_the_rate_is_never_exceeded(platform):
     platform.start_manager("--port", "gen:size=64,rate=30000")
     platform.start_nf("forward")
