@@ -10,10 +10,13 @@
 namespace hb::test {
 namespace {
 
-#if defined(__SANITIZE_THREAD__)
+#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
+// Work-items are threads there, which wait for one another at each barrier.
 constexpr std::uint32_t kRoundsEach = 2;
+constexpr std::uint32_t kLengthStep = 37;
 #else
 constexpr std::uint32_t kRoundsEach = 40;
+constexpr std::uint32_t kLengthStep = 1;
 #endif
 
 void run_together(const NidsRounds& rounds, const u8* table, std::size_t table_bytes) {
@@ -73,12 +76,7 @@ TEST(NidsRounds, EveryLengthAtEveryOffset) {
   for (const auto& bytes : {narrow, widened(narrow)}) {
     const std::vector<NidsLine> lines = nids_aligned(bytes);
     const auto* const data = reinterpret_cast<const u8*>(lines.data());
-#if defined(__SANITIZE_THREAD__)
-    constexpr std::uint32_t kStep = 37;
-#else
-    constexpr std::uint32_t kStep = 1;
-#endif
-    for (std::uint32_t length = 6; length < 300; length += kStep) {
+    for (std::uint32_t length = 6; length < 300; length += kLengthStep) {
       for (std::uint32_t lane = 0; lane < kLanes; ++lane) {
         const u64 base = view.layout().packets + lane * kStride;
         const std::uint32_t offset = kNidsFirst + lane;
