@@ -63,7 +63,9 @@ SelfTest nids_self_test() {
   std::memcpy(test.table.data(), &table, kBytes);
   test.cases = {unchanged("xxaABxx", HB_RESULT_COPY_TO_CPU), unchanged("ba a b", 0),
                 unchanged("ab", HB_RESULT_COPY_TO_CPU), unchanged("", 0),
-                unchanged(std::string(1000, 'a') + "b", HB_RESULT_COPY_TO_CPU)};
+                unchanged(std::string(1000, 'a') + "b", HB_RESULT_COPY_TO_CPU),
+                // From the last byte of what a group moves at a time to the first of what follows.
+                unchanged(std::string(113, 'x') + "ab", HB_RESULT_COPY_TO_CPU)};
   return test;
 }
 

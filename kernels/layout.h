@@ -114,9 +114,9 @@ typedef struct HbLaunch {
 } HbLaunch;
 
 /// Words of local memory that a work-group's NF has for itself during a round; of those that come
-/// with the platform one needs more.
+/// with the platform some need more.
 #define HB_SCRATCH_WORDS 2048u
-#define HB_GROUP_WORDS 10576u
+#define HB_GROUP_WORDS 10832u
 
 /// What a collective round function gets. Every work-item of the group has the same values but for
 /// `lane`. One slot and one result per lane. kernels/packet.h has the accessors: an NF uses those,

@@ -16,8 +16,9 @@
 /// Bytes of each packet that a tile holds at a time: one line of an NVIDIA L2 cache.
 #define HB_CHUNK_BYTES 128u
 #define HB_CHUNK_LINES (HB_CHUNK_BYTES / HB_LINE16)
-/// Words of a tile's row: a chunk, and one line so that rows start in different banks.
-#define HB_TILE_ROW_WORDS (HB_CHUNK_BYTES / 4u + 4u)
+/// Words of a tile's row: a chunk, a line of the one before, and one more. The odd number puts the
+/// same word of 32 rows into 32 banks.
+#define HB_TILE_ROW_WORDS (HB_CHUNK_BYTES / 4u + 4u + 1u)
 /// Words of local memory that a tile needs.
 #define HB_TILE_WORDS(n_lanes) ((n_lanes)*HB_TILE_ROW_WORDS)
 
@@ -51,6 +52,25 @@ DEVICE u64 hb_moved_slot(LOCAL const u32* moved, u32 packet) {
 DEVICE void hb_set_moved_slot(LOCAL u32* moved, u32 packet, u64 slot) {
   moved[2 * packet] = (u32)slot;
   moved[2 * packet + 1] = (u32)(slot >> 32);
+}
+
+/// The highest of all work-items' values. Called by all; holds two barriers, which order what they
+/// wrote before as well.
+/// @param values  n_lanes words of local memory, of any content
+DEVICE u32 hb_group_max(const HbRound* round, LOCAL u32* values, u32 own) {
+  // In two steps of some 16 reads each: first of those that share the remainder by n_parts.
+  const u32 n_parts = round->n_lanes < 16u ? round->n_lanes : 16u;
+  values[round->lane] = own;
+  GROUP_BARRIER();
+  u32 highest = 0;
+  if (round->lane < n_parts) {
+    for (u32 i = round->lane; i < round->n_lanes; i += n_parts)
+      highest = values[i] > highest ? values[i] : highest;
+    values[round->lane] = highest;
+  }
+  GROUP_BARRIER();
+  for (u32 i = 0; i < n_parts; ++i) highest = values[i] > highest ? values[i] : highest;
+  return highest;
 }
 
 /// What one work-item carries of the next chunk while the group still works on this one: a line of

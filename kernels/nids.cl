@@ -7,95 +7,69 @@
 #define HB_KERNELS_NIDS_CL
 
 #include "layout.h"
+#include "movement.h"
+#include "nids_headers.h"
 #include "nids_table.h"
 #include "packet.h"
 
-/// 1 when a pattern of the table lies in bytes[0 .. length-1], upper and lower case being equal.
-/// table: checked by nids_table_valid, 64-byte aligned.
-DEVICE u32 hb_nids_found(GLOBAL const u8* bytes, u32 length, GLOBAL const u8* table) {
+/// What a step of the automaton needs.
+typedef struct HbNidsAutomaton {
+  GLOBAL const u8* transitions;
+  u32 n_columns;
+  u32 is_wide;
+} HbNidsAutomaton;
+
+/// table: checked by nids_table_valid, 64-byte aligned; of any other block nothing may be walked.
+DEVICE HbNidsAutomaton hb_nids_automaton(GLOBAL const u8* table) {
   GLOBAL const HbNidsTable* header = (GLOBAL const HbNidsTable*)table;
-  GLOBAL const u8* columns = header->columns;
+  HbNidsAutomaton automaton;
+  automaton.transitions = table + header->transitions_offset;
+  automaton.n_columns = header->n_columns;
+  automaton.is_wide = (header->flags & HB_NIDS_WIDE) != 0;
+  return automaton;
+}
+
+/// The state after one more byte, or HB_NIDS_FOUND(is_wide), from which there is no further step.
+/// Starts from 0. is_wide is a parameter so that loops are compiled for each width.
+DEVICE u32 hb_nids_step(const HbNidsAutomaton* automaton, u32 is_wide, u32 state, u32 column) {
+  if (is_wide != 0) return ((GLOBAL const u32*)automaton->transitions)[state + column];
+  return ((GLOBAL const u16*)automaton->transitions)[state * automaton->n_columns + column];
+}
+#define HB_NIDS_FOUND(is_wide) ((is_wide) != 0 ? HB_NIDS_FOUND_32 : HB_NIDS_FOUND_16)
+
+DEVICE u32 hb_nids_walk(GLOBAL const u8* bytes, u32 length, GLOBAL const u8* columns,
+                        const HbNidsAutomaton* automaton, u32 is_wide) {
   u32 state = 0;
-  if ((header->flags & HB_NIDS_WIDE) != 0) {
-    GLOBAL const u32* next = (GLOBAL const u32*)(table + header->transitions_offset);
-    for (u32 i = 0; i < length; ++i) {
-      state = next[state + columns[bytes[i]]];
-      if (state == HB_NIDS_FOUND_32) return 1;
-    }
-  } else {
-    GLOBAL const u16* next = (GLOBAL const u16*)(table + header->transitions_offset);
-    const u32 n_columns = header->n_columns;
-    for (u32 i = 0; i < length; ++i) {
-      state = next[state * n_columns + columns[bytes[i]]];
-      if (state == HB_NIDS_FOUND_16) return 1;
-    }
+  for (u32 i = 0; i < length; ++i) {
+    state = hb_nids_step(automaton, is_wide, state, columns[bytes[i]]);
+    if (state == HB_NIDS_FOUND(is_wide)) return 1;
   }
   return 0;
 }
 
-DEVICE u32 hb_nids_bit(GLOBAL const u32* bits, u32 i) { return (bits[i >> 5] >> (i & 31)) & 1; }
-
-/// 1 when a rule without a content may match a packet whose TCP, UDP or ICMP header starts at `at`.
-DEVICE u32 hb_nids_l4_marked(HbPacket* packet, u32 at, u32 protocol, u32 icmp_protocol,
-                             GLOBAL const HbNidsHeaders* marks) {
-  const u32 length = hb_length(packet);
-  if (protocol == icmp_protocol) return (marks->protocols & HB_NIDS_ICMP) != 0;
-  if (at + 8 > length) return 0;
-  const u32 source = hb_load16(packet, at);
-  const u32 destination = hb_load16(packet, at + 2);
-  if (protocol == 17) {
-    return (marks->protocols & HB_NIDS_UDP) != 0 &&
-           hb_nids_bit(marks->ports[HB_NIDS_UDP_SOURCE], source) &&
-           hb_nids_bit(marks->ports[HB_NIDS_UDP_DESTINATION], destination);
-  }
-  if (protocol != 6 || at + 20 > length) return 0;
-  return (marks->protocols & HB_NIDS_TCP) != 0 &&
-         hb_nids_bit(marks->tcp_flags, hb_load8(packet, at + 13)) &&
-         hb_nids_bit(marks->ports[HB_NIDS_TCP_SOURCE], source) &&
-         hb_nids_bit(marks->ports[HB_NIDS_TCP_DESTINATION], destination);
+/// 1 when a pattern of the table lies in bytes[0 .. length-1], upper and lower case being equal.
+DEVICE u32 hb_nids_found(GLOBAL const u8* bytes, u32 length, GLOBAL const u8* table) {
+  GLOBAL const u8* columns = ((GLOBAL const HbNidsTable*)table)->columns;
+  const HbNidsAutomaton automaton = hb_nids_automaton(table);
+  return automaton.is_wide != 0 ? hb_nids_walk(bytes, length, columns, &automaton, 1)
+                                : hb_nids_walk(bytes, length, columns, &automaton, 0);
 }
 
-/// 1 when a rule without a content may match the packet, by its headers: a superset of what
-/// nf_lib/decode.h says. IPv6 with extension headers is left to the control process. Lengths are
-/// looked at before each load: a short packet is no reason to drop it.
-DEVICE u32 hb_nids_headers_marked(HbPacket* packet, GLOBAL const u8* table) {
-  const u32 length = hb_length(packet);
-  const u64 offset = ((GLOBAL const HbNidsTable*)table)->headers_offset;
-  if (offset == 0 || length < 14) return 0;
-  GLOBAL const HbNidsHeaders* marks = (GLOBAL const HbNidsHeaders*)(table + offset);
-  u32 at = 12;
-  u32 ethertype = hb_load16(packet, at);
-  for (u32 tag = 0; tag < 2; ++tag) {
-    if (ethertype != 0x8100 && ethertype != 0x88a8 && ethertype != 0x9100) break;
-    if (at + 6 > length) return 0;
-    at += 4;
-    ethertype = hb_load16(packet, at);
-  }
-  at += 2;
-  if (ethertype == 0x0800) {
-    if (at + 20 > length) return 0;
-    if ((hb_load16(packet, at + 6) & 0x3fff) != 0) return 0;  // a fragment: `ip` rules only
-    return hb_nids_l4_marked(packet, at + (hb_load8(packet, at) & 15u) * 4,
-                             hb_load8(packet, at + 9), 1, marks);
-  }
-  if (ethertype == 0x86dd) {
-    if (at + 40 > length) return 0;
-    const u32 next = hb_load8(packet, at + 6);
-    if (next == 6 || next == 17 || next == 58) {
-      return hb_nids_l4_marked(packet, at + 40, next, 58, marks);
-    }
-    return marks->protocols != 0;
-  }
-  return 0;
-}
-
-/// 1 when the control process must see the packet. A block that is no nids table (none was loaded)
-/// says nothing about the packet, so all are seen.
-DEVICE u32 hb_nids_suspect(HbPacket* packet, GLOBAL const u8* table) {
+/// 1 when the control process must see every packet: a rule wants it, or the block is no nids table
+/// (none was loaded) and says nothing about packets.
+DEVICE u32 hb_nids_copies_all(GLOBAL const u8* table) {
   GLOBAL const HbNidsTable* header = (GLOBAL const HbNidsTable*)table;
-  if (header->magic != HB_NIDS_TABLE_MAGIC || header->version != HB_NIDS_TABLE_VERSION) return 1;
-  if ((header->flags & HB_NIDS_COPY_ALL) != 0) return 1;
-  if (hb_nids_headers_marked(packet, table)) return 1;
+  return header->magic != HB_NIDS_TABLE_MAGIC || header->version != HB_NIDS_TABLE_VERSION ||
+         (header->flags & HB_NIDS_COPY_ALL) != 0;
+}
+
+/// 1 when the control process must see the packet.
+DEVICE u32 hb_nids_suspect(HbPacket* packet, GLOBAL const u8* table) {
+  if (hb_nids_copies_all(table)) return 1;
+  HbNidsHead head;
+  head.packet = packet;
+  head.moved = 0;
+  if (hb_nids_headers_marked(&head, table)) return 1;
   const HbBytes payload = hb_bytes(packet, HB_NIDS_SCAN_OFFSET);
   return hb_nids_found(payload.bytes, payload.length, table);
 }
@@ -106,13 +80,144 @@ DEVICE u32 hb_nids_asks(GLOBAL const u8* table) {
   return header->magic == HB_NIDS_TABLE_MAGIC && (header->flags & HB_NIDS_ASK) != 0;
 }
 
-/// One round of nids. Called by all work-items of the group; holds no barrier.
-DEVICE void hb_round_nids(const HbRound* round) {
-  HbPacket packet = hb_packet(round, round->lane);
+DEVICE void hb_nids_answer(const HbRound* round, const HbPacket* packet, u32 is_suspect) {
   u32 flags = 0;
-  if (hb_is_packet(&packet) && hb_nids_suspect(&packet, round->table))
+  if (is_suspect != 0)
     flags = hb_nids_asks(round->table) ? HB_RESULT_ASK_CPU : HB_RESULT_COPY_TO_CPU;
-  hb_answer_full(round, round->lane, &packet, HB_VERDICT_NEXT, 0, flags, 0);
+  hb_answer_full(round, round->lane, packet, HB_VERDICT_NEXT, 0, flags, 0);
+}
+
+/// One round in which each work-item reads its own packet where it lies. Holds no barrier.
+DEVICE void hb_round_nids_alone(const HbRound* round) {
+  HbPacket packet = hb_packet(round, round->lane);
+  hb_nids_answer(round, &packet, hb_is_packet(&packet) && hb_nids_suspect(&packet, round->table));
+}
+
+/// The automaton over bytes [from, to) of a row, from `state` on.
+/// @param columns  HbNidsTable's, in local memory
+DEVICE u32 hb_nids_walk_bytes(const HbNidsAutomaton* automaton, u32 is_wide,
+                              LOCAL const u8* columns, LOCAL const u8* bytes, u32 from, u32 to,
+                              u32 state) {
+  for (; from < to && state != HB_NIDS_FOUND(is_wide); ++from)
+    state = hb_nids_step(automaton, is_wide, state, columns[bytes[from]]);
+  return state;
+}
+/// The same, four bytes at a time where it can.
+DEVICE u32 hb_nids_walk_row(const HbNidsAutomaton* automaton, u32 is_wide, LOCAL const u8* columns,
+                            LOCAL const u32* row, u32 from, u32 to, u32 state) {
+  LOCAL const u8* bytes = (LOCAL const u8*)row;
+  u32 at = (from + 3u) & ~3u;
+  if (at > to) at = to;
+  state = hb_nids_walk_bytes(automaton, is_wide, columns, bytes, from, at, state);
+  for (; at + 4u <= to && state != HB_NIDS_FOUND(is_wide); at += 4u) {
+    // The columns first: only the states depend on one another.
+    const u32 word = row[at / 4u];
+    const u32 a = columns[word & 255u];
+    const u32 b = columns[(word >> 8) & 255u];
+    const u32 c = columns[(word >> 16) & 255u];
+    const u32 d = columns[word >> 24];
+    state = hb_nids_step(automaton, is_wide, state, a);
+    if (state != HB_NIDS_FOUND(is_wide)) state = hb_nids_step(automaton, is_wide, state, b);
+    if (state != HB_NIDS_FOUND(is_wide)) state = hb_nids_step(automaton, is_wide, state, c);
+    if (state != HB_NIDS_FOUND(is_wide)) state = hb_nids_step(automaton, is_wide, state, d);
+  }
+  return hb_nids_walk_bytes(automaton, is_wide, columns, bytes, at, to, state);
+}
+
+/// One work-item's packet while the group moves it.
+typedef struct HbNidsLane {
+  HbPacket packet;
+  u32 is_open;     ///< 1 while nothing is found and not all is read
+  u32 is_suspect;  ///< 1 once something is found
+  u32 skip;        ///< bytes of the first line before the packet
+  u32 end;         ///< of the packet, from the first line's start
+  u32 state;       ///< of the automaton
+} HbNidsLane;
+
+/// All of the packet that is in this chunk.
+DEVICE void hb_nids_chunk(const HbRound* round, HbNidsLane* me, const HbNidsAutomaton* automaton,
+                          LOCAL const u8* columns, LOCAL const u32* row, u32 chunk) {
+  const u32 start = chunk * HB_CHUNK_BYTES;
+  const u32 from = chunk == 0 ? me->skip + HB_NIDS_SCAN_OFFSET : 0;
+  const u32 to = me->end - start < HB_CHUNK_BYTES ? me->end - start : HB_CHUNK_BYTES;
+  if (chunk == 0) {
+    HbNidsHead head;
+    head.packet = &me->packet;
+    head.moved = (LOCAL const u8*)row + me->skip;
+    me->is_suspect = hb_nids_headers_marked(&head, round->table);
+  }
+  if (me->is_suspect == 0) {
+    const u32 is_wide = automaton->is_wide;
+    me->state = is_wide ? hb_nids_walk_row(automaton, 1, columns, row, from, to, me->state)
+                        : hb_nids_walk_row(automaton, 0, columns, row, from, to, me->state);
+    me->is_suspect = me->state == HB_NIDS_FOUND(is_wide);
+  }
+  me->is_open = me->is_suspect == 0 && start + to < me->end;
+}
+
+/// Local memory: a row for each packet, where to move what, how many chunks, the columns.
+#define HB_NIDS_COLUMN_WORDS 64u
+#define HB_NIDS_GROUP_WORDS(n_lanes) \
+  (HB_TILE_WORDS(n_lanes) + 3u * (n_lanes) + HB_NIDS_COLUMN_WORDS)
+HB_STATIC_ASSERT(HB_NIDS_GROUP_WORDS(256u) <= HB_GROUP_WORDS, nids_fits_local_memory);
+
+/// Whether a work-group of that size can do hb_round_nids_together.
+DEVICE u32 hb_nids_fits(u32 n_lanes) {
+  return n_lanes % HB_CHUNK_LINES == 0 && HB_NIDS_GROUP_WORDS(n_lanes) <= HB_GROUP_WORDS;
+}
+
+/// One round in which the group moves its packets through local memory, 128 bytes of each at a
+/// time; each work-item walks its own row. Called by all work-items of the group, and holds
+/// barriers. n_lanes fits.
+DEVICE void hb_round_nids_together(const HbRound* round) {
+  LOCAL u32* tile = round->scratch;
+  LOCAL u32* moved = tile + HB_TILE_WORDS(round->n_lanes);
+  LOCAL u32* counts = moved + 2 * round->n_lanes;
+  LOCAL u32* columns = counts + round->n_lanes;
+  LOCAL const u32* row = tile + round->lane * HB_TILE_ROW_WORDS;
+  const u32 copies_all = hb_nids_copies_all(round->table);
+  const HbNidsAutomaton automaton = hb_nids_automaton(round->table);
+  HbNidsLane me;
+  me.packet = hb_packet(round, round->lane);
+  me.is_suspect = hb_is_packet(&me.packet) && copies_all;
+  me.is_open =
+      hb_is_packet(&me.packet) && !copies_all && hb_length(&me.packet) > HB_NIDS_SCAN_OFFSET;
+  const u64 slot = me.is_open != 0 ? round->slots[round->lane] : 0;
+  const HbWindow window = hb_window(round, slot);
+  me.skip = window.skip;
+  me.end = window.skip + hb_length(&me.packet);
+  me.state = 0;
+  hb_set_moved_slot(moved, round->lane, slot);
+  if (copies_all == 0) {
+    GLOBAL const u32* source =
+        (GLOBAL const u32*)((GLOBAL const HbNidsTable*)round->table)->columns;
+    for (u32 i = round->lane; i < HB_NIDS_COLUMN_WORDS; i += round->n_lanes) columns[i] = source[i];
+  }
+  const u32 n_chunks =
+      hb_group_max(round, counts, (window.n_lines + HB_CHUNK_LINES - 1u) / HB_CHUNK_LINES);
+
+  HbCarried carried;
+  hb_chunk_fetch(round, moved, 0, &carried);
+  for (u32 chunk = 0; chunk < n_chunks; ++chunk) {
+    hb_chunk_put(round, tile, 0, &carried);
+    hb_chunk_fetch(round, moved, (chunk + 1) * HB_CHUNK_LINES, &carried);
+    GROUP_BARRIER();
+    if (me.is_open != 0) {
+      hb_nids_chunk(round, &me, &automaton, (LOCAL const u8*)columns, row, chunk);
+      // Nobody looks at `moved` before the next barrier: from there on nothing more of it is read.
+      if (me.is_open == 0) hb_set_moved_slot(moved, round->lane, 0);
+    }
+    GROUP_BARRIER();
+  }
+  hb_nids_answer(round, &me.packet, me.is_suspect);
+}
+
+/// One round of nids. Called by all work-items of the group: on GPUs it holds barriers.
+DEVICE void hb_round_nids(const HbRound* round) {
+  if (HB_COALESCES != 0 && hb_nids_fits(round->n_lanes))
+    hb_round_nids_together(round);
+  else
+    hb_round_nids_alone(round);
 }
 
 #endif  // HB_KERNELS_NIDS_CL

@@ -18,6 +18,11 @@ typedef ulong u64;
 #ifndef HB_SVM_SCOPE
 #define HB_SVM_SCOPE memory_scope_device
 #endif
+/// 1 where packets come faster when neighbouring work-items read neighbouring lines: on GPUs. The
+/// host defines it as 0 for a CPU, whose work-items run one after another.
+#ifndef HB_COALESCES
+#define HB_COALESCES 1
+#endif
 /// Pairs with a release store of the same word by the host or by another work-group.
 #define ATOMIC_LOAD_ACQUIRE(word) \
   atomic_load_explicit((volatile GLOBAL atomic_uint*)(word), memory_order_acquire, HB_SVM_SCOPE)
@@ -50,6 +55,7 @@ typedef unsigned long long u64;
 #define GLOBAL
 #define LOCAL
 #define DEVICE static __device__ inline
+#define HB_COALESCES 1
 #define KERNEL extern "C" __global__
 #define HB_STATIC_ASSERT(condition, text) static_assert(condition, #text)
 static __device__ inline u32 hb_load_acquire(const volatile u32* word) {
@@ -95,6 +101,7 @@ typedef std::uint64_t u64;
 #define GLOBAL
 #define LOCAL
 #define DEVICE static inline
+#define HB_COALESCES 0
 #define HB_STATIC_ASSERT(condition, text) static_assert(condition, #text)
 #ifdef HB_KERNEL_ON_HOST  // defined by a translation unit that compiles a kernel, not just a layout
 #define KERNEL [[maybe_unused]] static
@@ -107,7 +114,7 @@ struct HbHostItem {
   void* state;
   u32* local;  ///< the group's local memory, kHostLocalWords words
 };
-inline constexpr u32 kHostLocalWords = 10592;
+inline constexpr u32 kHostLocalWords = 10848;
 inline thread_local HbHostItem hb_host_item{};
 #define ATOMIC_LOAD_ACQUIRE(word) \
   std::atomic_ref<u32>(*const_cast<u32*>(word)).load(std::memory_order_acquire)

@@ -23,8 +23,9 @@ Result<Program> build_variant(const Session& session, const std::string& source,
   cl_int code = CL_SUCCESS;
   Program program(clCreateProgramWithSource(session.context.get(), 1, &text, nullptr, &code));
   if (code != CL_SUCCESS) return cl_error("take the program's source", code);
-  code = clBuildProgram(program.get(), 1, &session.device.id, kBuildVariants[variant], nullptr,
-                        nullptr);
+  std::string options = kBuildVariants[variant];
+  if (session.device.info.is_cpu) options += " -DHB_COALESCES=0";
+  code = clBuildProgram(program.get(), 1, &session.device.id, options.c_str(), nullptr, nullptr);
   if (code == CL_SUCCESS) return program;
   std::size_t bytes = 0;
   clGetProgramBuildInfo(program.get(), session.device.id, CL_PROGRAM_BUILD_LOG, 0, nullptr, &bytes);
@@ -33,7 +34,7 @@ Result<Program> build_variant(const Session& session, const std::string& source,
                         nullptr);
   log = log.substr(0, std::min(log.find('\0'), kShownLog));
   return Error{fmt::format("the kernels can't be compiled for '{}' ({}, {}):\n{}",
-                           session.device.info.name, code_name(code), kBuildVariants[variant], log),
+                           session.device.info.name, code_name(code), options, log),
                ""};
 }
 

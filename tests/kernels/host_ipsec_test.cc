@@ -3,11 +3,11 @@
 #include "tests/kernels/host_device.h"  // first: it decides how kernels/platform.h reads
 
 #include <gtest/gtest.h>
-#include <ucontext.h>
 
 #include <cstdlib>
 
 #include "tests/kernels/ipsec_twins.h"
+#include "tests/kernels/run_group.h"
 
 namespace hb::test {
 namespace {
@@ -18,75 +18,6 @@ constexpr std::uint32_t kLanes = 16;
 constexpr std::uint64_t kPackets = 320;
 #else
 constexpr std::uint64_t kPackets = 10000;
-#endif
-
-#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
-// Sanitizers know threads.
-template <typename Body>
-void run_group(std::uint32_t n_lanes, Body body) {
-  run_work_groups(1, n_lanes, body);
-}
-#else
-/// One work-group on this thread: its work-items take turns, each until it comes to a barrier. A
-/// hundred times as fast as threads that wait for one another.
-class TurnTaking {
- public:
-  explicit TurnTaking(std::uint32_t n_lanes) : stacks_(n_lanes), items_(n_lanes) {}
-
-  template <typename Body>
-  void run(Body& body) {
-    body_ = [](void* b) { (*static_cast<Body*>(b))(); };
-    argument_ = &body;
-    n_left_ = static_cast<std::uint32_t>(items_.size());
-    for (std::uint32_t lane = 0; lane < items_.size(); ++lane) prepare(lane);
-    for (current_ = this; n_left_ != 0;)
-      for (lane_ = 0; lane_ < items_.size() && n_left_ != 0; ++lane_) turn();
-  }
-
- private:
-  static constexpr std::size_t kStackBytes = 256 << 10;
-
-  void prepare(std::uint32_t lane) {
-    getcontext(&items_[lane]);
-    stacks_[lane].resize(kStackBytes);
-    items_[lane].uc_stack = {.ss_sp = stacks_[lane].data(), .ss_flags = 0, .ss_size = kStackBytes};
-    items_[lane].uc_link = &scheduler_;
-    makecontext(
-        &items_[lane], [] { current_->enter(); }, 0);
-  }
-
-  /// All work-items come to the same barriers, so all end in the same pass.
-  void turn() {
-    hb_host_item = {.group_id = 0,
-                    .local_id = lane_,
-                    .local_size = static_cast<u32>(items_.size()),
-                    .barrier = [](void*) { current_->yield(); },
-                    .state = nullptr,
-                    .local = local_.data()};
-    swapcontext(&scheduler_, &items_[lane_]);
-  }
-  void yield() { swapcontext(&items_[lane_], &scheduler_); }
-  void enter() {
-    body_(argument_);
-    --n_left_;
-  }
-
-  static inline TurnTaking* current_ = nullptr;
-  ucontext_t scheduler_{};
-  std::vector<std::vector<std::byte> > stacks_;
-  std::vector<ucontext_t> items_;
-  std::array<u32, kHostLocalWords> local_{};
-  void (*body_)(void*) = nullptr;
-  void* argument_ = nullptr;
-  std::uint32_t lane_ = 0;
-  std::uint32_t n_left_ = 0;
-};
-
-template <typename Body>
-void run_group(std::uint32_t n_lanes, Body body) {
-  static TurnTaking group(n_lanes);
-  group.run(body);
-}
 #endif
 
 /// Runs one round of the kernel.

@@ -196,7 +196,7 @@ std::vector<u64> run_round(const std::vector<Frame>& frames, Table& table,
     round.packet_limit = 0xffff;
     round.lane = lane;
     round.n_lanes = static_cast<u32>(slots.size());
-    hb_round_nids(&round);
+    hb_round_nids_alone(&round);
   }
   return results;
 }
