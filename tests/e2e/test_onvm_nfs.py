@@ -298,8 +298,8 @@ def test_what_keeps_fresh_packets_from_an_nf_is_said(platform):
     start(platform, "generator", "-c", "600", service=1)
     platform.wait_works("generator", 10_000)
     nf = start(platform, "speed", "-c", "512", service=2, wait=False)
-    nf.expected_status = None  # its rte_exit takes EAL away from under the library's other thread
-    nf.wait()
+    nf.expected_status = 1  # by rte_exit
+    nf.expect(1)
     assert "with file ports all NFs together have 1024 fresh ones" in nf.stderr, nf.report()
     platform.assert_audit()
     platform.stop()
