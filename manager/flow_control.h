@@ -45,9 +45,9 @@ struct alignas(kFalseSharingRange) RxWords {
 struct alignas(kFalseSharingRange) TxWords {
   std::atomic<std::uint64_t> returned_rx{0};      ///< received packets sent or reclaimed
   std::atomic<std::uint64_t> returned_filled{0};  ///< originated packets sent or reclaimed
-  std::atomic<std::uint64_t> filled{0};           ///< packets put into fill rings
-  std::atomic<std::uint64_t> double_returns{0};   ///< refused
-  std::atomic<std::uint64_t> bad_pointers{0};     ///< ring entries that named no packet
+  std::atomic<std::uint64_t> filled{0};  ///< packets put into fill rings, less those taken back
+  std::atomic<std::uint64_t> double_returns{0};  ///< refused
+  std::atomic<std::uint64_t> bad_pointers{0};    ///< ring entries that named no packet
   /// Odd while packets go from a ring to the pool or a port, or from the pool to a ring: the book
   /// says one thing then, the ring another. The audit's.
   std::atomic<std::uint64_t> bursts{0};

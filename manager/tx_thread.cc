@@ -23,6 +23,11 @@ constexpr std::uint32_t kFreshOfContext = kHeldSlots + kMaxBurst;
 /// A device whose queue is full is asked this often again before its packets are dropped.
 constexpr int kTxRetries = 64;
 
+/// The context of the lowest bit that is set in a word of a set of contexts.
+ContextId context_of(std::uint32_t word, std::uint64_t bits) noexcept {
+  return ContextId(word * 64 + static_cast<std::uint32_t>(std::countr_zero(bits)));
+}
+
 /// Around each burst of the TX thread.
 class TxBurst {
  public:
@@ -73,11 +78,15 @@ bool TxThread::poll_once() noexcept {
   for (std::uint32_t word = 0; word < fill_contexts.size(); ++word) {
     // Acquire: pairs with the control thread's release store, made once the context is set up.
     std::uint64_t wanted = fill_contexts[word].load(std::memory_order_acquire);
-    for (std::uint64_t given = wanted & ~filling_[word]; given != 0; given &= given - 1)
-      begin_filling(ContextId(word * 64 + static_cast<std::uint32_t>(std::countr_zero(given))));
-    filling_[word] = wanted;
-    for (; wanted != 0; wanted &= wanted - 1)
-      worked |= fill(ContextId(word * 64 + static_cast<std::uint32_t>(std::countr_zero(wanted))));
+    const std::uint64_t filled = filling_[word].load(std::memory_order_relaxed);
+    if (wanted != filled) {
+      for (std::uint64_t given = wanted & ~filled; given != 0; given &= given - 1)
+        begin_filling(context_of(word, given));
+      for (std::uint64_t back = filled & ~wanted; back != 0; back &= back - 1)
+        empty_fill_ring(context_of(word, back));
+      filling_[word].store(wanted, std::memory_order_release);  // pairs with filling()
+    }
+    for (; wanted != 0; wanted &= wanted - 1) worked |= fill(context_of(word, wanted));
   }
   return worked;
 }
@@ -91,7 +100,7 @@ bool TxThread::drain_endpoint(std::uint32_t endpoint, F&& handle) noexcept {
     // Acquire: pairs with the control thread's release store when it lets a context produce.
     std::uint64_t active = entry.producers[word].load(std::memory_order_acquire);
     for (; active != 0; active &= active - 1) {
-      const ContextId from(word * 64 + static_cast<std::uint32_t>(std::countr_zero(active)));
+      const ContextId from = context_of(word, active);
       const RingId id = region.ring_id(EndpointId(endpoint), from);
       rte_ring* const ring = region.ring(id);
       // An NF can write here; a ring that it broke is left alone, the manager goes on.
@@ -106,19 +115,22 @@ bool TxThread::drain_endpoint(std::uint32_t endpoint, F&& handle) noexcept {
       });
       std::array<rte_mbuf*, kMaxBurst> packets;
       const TxBurst burst(setup_.flow->tx.bursts);
-      const std::uint32_t n = take(window, packets.data());
+      const Taken taken = take(window, packets.data());
+      // Before the slots are given back: what has returned is missing from no count.
+      std::atomic<std::uint64_t>& returned = setup_.flow->tx.returned_filled;
+      returned.store(returned.load(std::memory_order_relaxed) + taken.fresh,
+                     std::memory_order_release);
       commit(ring, window);
-      handle(packets.data(), n);
+      handle(packets.data(), taken.n);
       worked = true;
     }
   }
   return worked;
 }
 
-std::uint32_t TxThread::take(const Window& window, rte_mbuf** out) noexcept {
-  std::uint32_t n = 0;
+TxThread::Taken TxThread::take(const Window& window, rte_mbuf** out) noexcept {
+  Taken taken;
   std::uint64_t received = 0;
-  std::uint64_t filled = 0;
   TxWords& words = setup_.flow->tx;
   // Packets of a burst nearly always have one version.
   std::uint8_t version = 0;
@@ -153,21 +165,19 @@ std::uint32_t TxThread::take(const Window& window, rte_mbuf** out) noexcept {
         ++received;
         break;
       case PacketState::kFilled:
-        ++filled;
+        ++taken.fresh;
         --fresh_[was.version].out;
         break;
     }
     setup_.book->take_home(number);
     setup_.pool->rebuild_header(mbuf);
-    out[n++] = mbuf;
+    out[taken.n++] = mbuf;
   }
   count_version();
   // Release: pairs with in_flight(): a packet counted as returned has been counted as received.
   words.returned_rx.store(words.returned_rx.load(std::memory_order_relaxed) + received,
                           std::memory_order_release);
-  words.returned_filled.store(words.returned_filled.load(std::memory_order_relaxed) + filled,
-                              std::memory_order_release);
-  return n;
+  return taken;
 }
 
 void TxThread::send(std::size_t port, rte_mbuf** packets, std::uint32_t n) noexcept {
@@ -281,20 +291,29 @@ bool TxThread::fill(ContextId context) noexcept {
   return true;
 }
 
-void TxThread::empty_fill_rings() noexcept {
+void TxThread::empty_fill_ring(ContextId context) noexcept {
   const RegionView& region = setup_.view.region;
-  for (std::uint32_t context = 0; context < region.layout().n_contexts; ++context) {
-    const RingId id = region.fill_ring_id(ContextId(context));
-    rte_ring* const ring = region.ring(id);
-    while (ring_is_usable(ring, region.planned_size(id))) {
-      const Window window = peek(ring, region.planned_size(id));
-      if (window.n == 0) break;
-      std::array<rte_mbuf*, kMaxBurst> packets;
-      const std::uint32_t n = take(window, packets.data());
-      commit(ring, window);
-      give_back(packets.data(), n);
-    }
+  const RingId id = region.fill_ring_id(context);
+  rte_ring* const ring = region.ring(id);
+  TxWords& words = setup_.flow->tx;
+  while (ring_is_usable(ring, region.planned_size(id))) {
+    const Window window = peek(ring, region.planned_size(id));
+    if (window.n == 0) break;
+    std::array<rte_mbuf*, kMaxBurst> packets;
+    const TxBurst burst(words.bursts);
+    const Taken taken = take(window, packets.data());
+    commit(ring, window);
+    // Nobody has originated them. Release: pairs with originated_in_flight(): whoever sees that
+    // they are not out any more sees that they don't wait in the ring either.
+    words.filled.store(words.filled.load(std::memory_order_relaxed) - taken.fresh,
+                       std::memory_order_release);
+    give_back(packets.data(), taken.n);
   }
+}
+
+void TxThread::empty_fill_rings() noexcept {
+  for (std::uint32_t context = 0; context < setup_.view.region.layout().n_contexts; ++context)
+    empty_fill_ring(ContextId(context));
 }
 
 }  // namespace hb
