@@ -21,7 +21,6 @@ namespace {
 using hb::Error;
 using hb::onvm::free_init_cfg;
 using hb::onvm::Instance;
-using hb::onvm::InstanceConfig;
 using hb::onvm::Process;
 
 /// A parent waits so long for its children before it ends without them.
