@@ -6,6 +6,8 @@
 #include <unistd.h>
 
 #include <CLI/CLI.hpp>
+#include <cstdio>
+#include <exception>
 #include <span>
 
 #include "gpu_host/backends.h"
@@ -149,10 +151,7 @@ int serve(Options& options, std::span<const hb::BackendEntry> backends) {
   _exit(fail(served.error()));
 }
 
-}  // namespace
-
-int main(int argc, char** argv) {
-  use_stderr_logger();
+int run(int argc, char** argv) {
   Options options;
   options.service.kernel_dir = hb::default_kernel_dir();
   CLI::App app("Runs network functions on a GPU. Started by the manager.", "gpu_host");
@@ -173,4 +172,17 @@ int main(int argc, char** argv) {
   if (options.list_devices) return list_devices(*backends);
   if (options.build_program) return build_program(*backends->front().make(), options);
   return serve(options, *backends);
+}
+
+}  // namespace
+
+int main(int argc, char** argv) {
+  try {
+    use_stderr_logger();
+    return run(argc, argv);
+  } catch (const std::exception& error) {
+    // Not by the logger: it may be what failed.
+    std::fprintf(stderr, "error: gpu_host: %s\n", error.what());
+    return 1;
+  }
 }

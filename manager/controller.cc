@@ -85,7 +85,7 @@ int Controller::run() {
   while (!ending_) {
     const bool pending =
         routes_dirty_ || rolling_ || flow_reload_ || gpu_restart_at_ || switch_.rx_is_paused() ||
-        !switch_.idle() || p_.options.exit_when_drained ||
+        !switch_.idle() || p_.options.exit_when_drained || !closing_.empty() ||
         std::ranges::any_of(p_.instances, [](const auto& i) { return i->leaving || i->orphaned; });
     // A change of routes holds packets back: it is looked at more often while it is young.
     const bool urgent = !switch_.idle() && switch_.age() < kUrgentFor;
@@ -112,7 +112,8 @@ void Controller::turn(microseconds timeout) {
   poll_once(timeout);
   start_next_change();
   advance_leaving();
-  if (std::exchange(gpu_room_, false)) retry_waiting_registrations();
+  advance_closing();
+  if (std::exchange(room_, false)) retry_waiting_registrations();
   advance_rolling();
 }
 

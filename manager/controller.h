@@ -101,6 +101,7 @@ class Controller {
 
   // Registration of GPU NFs (gpu_registration.cc).
   [[nodiscard]] bool waits_for_gpu(const nlohmann::json& message);
+  [[nodiscard]] bool waits_for_room(const nlohmann::json& message);
   [[nodiscard]] std::uint32_t work_groups_wanted(std::uint32_t asked) const;
   void retry_waiting_registrations();
   Result<void> give_gpu_place(Instance& instance, std::uint32_t work_groups);
@@ -162,6 +163,8 @@ class Controller {
   void advance_leaving();
   bool advance_one(Instance& instance);
   void release(Instance& instance);
+  void close_context(ContextId context);
+  void advance_closing();
   void fold_counts(Instance& instance);
   void shutdown();
   bool settle_end(const Instance& instance, const std::function<bool()>& ended);
@@ -216,9 +219,11 @@ class Controller {
     std::string message;
     int pidfd;
   };
-  /// GPU NFs that came before gpu_host was ready, or before others had given back what they need.
+  /// NFs that came before others had given back what they need, or before gpu_host was ready.
   std::vector<Waiting> waiting_;
-  bool gpu_room_ = false;  ///< some has been given back
+  bool room_ = false;  ///< some has been given back
+  /// Contexts given back whose fill rings no TX thread has emptied yet: nobody's until then.
+  std::vector<ContextId> closing_;
 };
 
 }  // namespace hb

@@ -59,7 +59,9 @@ void Controller::on_nf_death(Instance& instance) {
                  : p_.options.missing_nf == MissingNf::kSkip ? "others skip it"
                                                              : "others are dropped");
   if (!waits) {
-    give_up(instance, ended_well ? InstanceState::kStopped : InstanceState::kFailed);
+    // One that was told to end because gpu_host has failed has failed, however well it ends.
+    const bool well = ended_well && instance.state != InstanceState::kFailed;
+    give_up(instance, well ? InstanceState::kStopped : InstanceState::kFailed);
     return;
   }
   if (instance.page) instance.counters.fold(instance.page->page());
@@ -293,8 +295,8 @@ void Controller::on_gpu_host_death() {
     if (instance->resize.at_work) on_slice_resized(*instance, {{"what", "gpu_host died"}});
     if (ending_ && instance->said_bye) continue;
     if (!instance->hung) instance->failure = fmt::format("gpu_host died ({})", how);
-    spdlog::warn("{} failed with gpu_host; {} packets on the device are lost", instance->name(),
-                 lost);
+    spdlog::warn("{} stands still without gpu_host; {} packets on the device are lost",
+                 instance->name(), lost);
     lose_slice(*instance, restart_in.has_value() && !instance->hung);
   }
   gpu_.release();
@@ -307,7 +309,7 @@ void Controller::lose_slice(Instance& instance, bool comes_back) {
   const bool was_starting = instance.state == InstanceState::kStarting;
   if (comes_back && instance.alive() && !instance.leaving) {
     // One that waits for its slice goes on waiting; one whose slice ran is done without meanwhile.
-    if (!was_starting) set_state(instance, InstanceState::kFailed);
+    if (!was_starting) set_state(instance, InstanceState::kRestarting);
     instance.slice_failed = true;
     instance.offers = false;
     instance.orphaned = true;
@@ -327,6 +329,11 @@ void Controller::restart_gpu_host() {
     p_.gpu.state = GpuStatus::State::kFailed;
     p_.gpu.why = started.error().line();
     spdlog::error("{}", p_.gpu.why);
+    for (const auto& instance : p_.instances) {
+      if (!instance->slice_failed || !instance->alive()) continue;
+      instance->failure = "gpu_host can't be started again";
+      lose_slice(*instance, false);
+    }
     retry_waiting_registrations();
   }
 }

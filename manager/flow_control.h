@@ -8,6 +8,7 @@
 #include <cstdint>
 
 #include "nf_lib/control_layout.h"
+#include "nf_lib/ids.h"
 #include "nf_lib/limits.h"
 
 namespace hb {
@@ -46,9 +47,9 @@ struct alignas(kFalseSharingRange) RxWords {
 
 /// What one thread has sent or reclaimed. It alone writes them.
 struct alignas(kFalseSharingRange) ReturnWords {
-  std::atomic<std::uint64_t> received{0};        ///< packets that had come in at a port
-  std::atomic<std::uint64_t> filled{0};          ///< packets that had been put into a fill ring
-  std::atomic<std::uint64_t> given{0};           ///< packets that a TX thread put into fill rings
+  std::atomic<std::uint64_t> received{0};  ///< packets that had come in at a port
+  std::atomic<std::uint64_t> filled{0};    ///< packets that had been put into a fill ring
+  std::atomic<std::uint64_t> given{0};     ///< packets put into fill rings, less those taken back
   std::atomic<std::uint64_t> double_returns{0};  ///< refused
   std::atomic<std::uint64_t> bad_pointers{0};    ///< ring entries that named no packet
   /// Odd while packets go from a ring to the pool or a port, or from the pool to a ring: the book
@@ -66,8 +67,11 @@ struct FlowControl {
   std::array<RxWords, kMaxRxThreads> rx;
   std::array<ReturnWords, kMaxTxThreads> tx_returns;
   std::array<ReturnWords, kMaxRxThreads> rx_returns;
-  /// Bit c: the TX threads keep packets in context c's fill ring. Control thread writes (release).
+  /// Bit c: keep packets in context c's fill ring. Control thread writes (release), and changes a
+  /// bit only while is_filling() says what it says: so none of its changes is missed.
   std::array<std::atomic<std::uint64_t>, kMaxContexts / 64> fill_contexts{};
+  /// What of that the TX threads follow, each for its share of the contexts.
+  std::array<std::atomic<std::uint64_t>, kMaxContexts / 64> filling{};
   std::uint32_t n_tx_threads = 1;  ///< constant once threads run
   std::uint32_t n_rx_threads = 1;  ///< constant once threads run
   /// Bound of packets on their way that a lossless port's RX keeps; constant once threads run.
@@ -117,6 +121,13 @@ struct FlowControl {
   }
   [[nodiscard]] std::uint64_t filled_back() const noexcept {
     return returned([](const ReturnWords& words) -> const auto& { return words.filled; });
+  }
+  /// Whether a TX thread fills the context's fill ring. Once none does, what lay there is home: the
+  /// context may be another NF's. Control thread.
+  [[nodiscard]] bool is_filling(ContextId context) const noexcept {
+    // Acquire: pairs with the TX thread's release: the ring has been emptied.
+    return (filling[context.value / 64].load(std::memory_order_acquire) >> context.value % 64 &
+            1) != 0;
   }
   /// Each thread that takes packets back is between two bursts. Acquire: pairs with its release
   /// store.

@@ -15,6 +15,14 @@ namespace hb {
 
 using nlohmann::json;
 
+/// Whether what it lacks is being given back. An NF's context is, while a TX thread empties its
+/// fill ring: for a pass of it.
+/// @param message  one that check_description() has found good
+bool Controller::waits_for_room(const json& message) {
+  return (!ending_ && !closing_.empty() && !resources_.has_free_context()) ||
+         waits_for_gpu(message);
+}
+
 /// A GPU NF waits while gpu_host starts, and while it lacks only what others are giving back: those
 /// that have died or been stopped, or are getting smaller.
 /// @param message  one that check_description() has found good
@@ -45,7 +53,7 @@ void Controller::retry_waiting_registrations() {
   waiting.swap(waiting_);
   for (Waiting& w : waiting) {
     const json message = json::parse(w.message);
-    if (waits_for_gpu(message)) {
+    if (waits_for_room(message)) {
       waiting_.push_back(std::move(w));
       continue;
     }

@@ -168,7 +168,7 @@ void Controller::on_slice_resized(Instance& instance, const json& message) {
     return std::ranges::find(given_back, g) != given_back.end();
   });
   resources_.free_work_groups(given_back);
-  gpu_room_ = true;
+  room_ = true;
   instance.pause_us = message.value("pause_us", 0.0);
   if (done.asker >= 0) {
     if (message.value("ok", false))

@@ -41,8 +41,10 @@ void Controller::leave(Instance& instance) {
   if (instance.leaving) return;
   // First its supervisor, so that it knows why the process ends.
   tell_supervisor(instance, "stopping");
-  if (instance.state == InstanceState::kRestarting) give_up(instance, InstanceState::kStopped);
-  if (!instance.alive()) return;
+  if (!instance.alive()) {
+    if (instance.state == InstanceState::kRestarting) give_up(instance, InstanceState::kStopped);
+    return;
+  }
   instance.leaving = true;
   // One that still loads its tables is not routed: it only has to be told.
   if (instance.state == InstanceState::kRunning) set_state(instance, InstanceState::kDraining);
@@ -94,9 +96,7 @@ bool Controller::advance_one(Instance& instance) {
 void Controller::release(Instance& instance) {
   fold_counts(instance);
   if (std::exchange(instance.has_context, false)) {
-    auto& word = p_.flow.fill_contexts[instance.context.value / 64];
-    word.fetch_and(~(std::uint64_t{1} << (instance.context.value % 64)), std::memory_order_release);
-    resources_.free_context(instance.context);
+    close_context(instance.context);
     if (instance.page) instance.counters.fold(instance.page->page());
     instance.page.reset();
   }
@@ -110,7 +110,7 @@ void Controller::release(Instance& instance) {
     instance.unevaluated_before = count_unevaluated(p_, instance);
     resources_.free_slice(instance.slice);
     resources_.free_work_groups(instance.work_groups);
-    gpu_room_ = true;
+    room_ = true;
     instance.slice = kMaxSlices;
     instance.work_groups.clear();
     instance.resize = {};
@@ -121,6 +121,30 @@ void Controller::release(Instance& instance) {
   instance.leaving = instance.offers = instance.handing_over = false;
   if (instance.state != InstanceState::kFailed && instance.state != InstanceState::kStopped)
     set_state(instance, InstanceState::kFree);
+}
+
+/// What lies in its fill ring is a TX thread's to take back, before the next owner comes. Nobody
+/// else takes any of it: the process is dead, or never had the context, and has been recovered.
+void Controller::close_context(ContextId context) {
+  closing_.push_back(context);
+  advance_closing();
+}
+
+void Controller::advance_closing() {
+  std::erase_if(closing_, [this](ContextId context) {
+    auto& word = p_.flow.fill_contexts[context.value / 64];
+    const std::uint64_t bit = std::uint64_t{1} << context.value % 64;
+    const bool wanted = (word.load(std::memory_order_relaxed) & bit) != 0;
+    if (wanted != p_.flow.is_filling(context)) return false;  // it has not seen the last change
+    if (wanted) {
+      // Release: pairs with the TX threads' acquire load: recovery is over.
+      word.fetch_and(~bit, std::memory_order_release);
+      return false;
+    }
+    resources_.free_context(context);
+    room_ = true;
+    return true;
+  });
 }
 
 void Controller::fold_counts(Instance& instance) {
@@ -190,7 +214,7 @@ void Controller::shutdown() {
   for (const SupervisorLink& supervisor : supervisors_)
     server_.send(supervisor.connection, {{"op", "stop"}});
   for (const auto& instance : p_.instances)
-    if (instance->state == InstanceState::kRestarting)
+    if (instance->state == InstanceState::kRestarting && !instance->alive())
       give_up(*instance, InstanceState::kStopped);
     else if (instance->is_waiting())
       instance->offers = false;  // what waits for it to be ready is not waited for any longer

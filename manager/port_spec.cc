@@ -5,10 +5,8 @@
 #include <linux/if_tun.h>
 #include <net/if.h>
 #include <net/if_arp.h>
-#include <pcap/pcap.h>
 #include <sys/ioctl.h>
 #include <sys/socket.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -23,6 +21,7 @@
 #include <system_error>
 
 #include "manager/csv.h"
+#include "manager/port_files.h"
 
 namespace hb {
 namespace {
@@ -63,53 +62,9 @@ bool survives_devargs(std::string_view text) {
   });
 }
 
-Result<void> check_rx_file(const PortSpec& spec) {
-  const std::string& path = spec.rx_file;
-  const auto refuse = [&](const std::string& why, const std::string& fix) {
-    return bad(spec, fmt::format("input file '{}' {}", path, why), fix);
-  };
-  struct stat info {};
-  if (::stat(path.c_str(), &info) != 0)
-    return refuse(fmt::format("can't be read: {}", std::strerror(errno)),
-                  "give the path of a capture file");
-  if (!S_ISREG(info.st_mode)) return refuse("is no regular file", "give a capture file");
-  std::array<char, PCAP_ERRBUF_SIZE> reason{};
-  pcap_t* const capture = pcap_open_offline(path.c_str(), reason.data());
-  if (capture == nullptr)
-    return refuse(fmt::format("is no readable capture: {}", reason.data()),
-                  "give a pcap or pcapng file");
-  const int link_type = pcap_datalink(capture);
-  pcap_close(capture);
-  if (link_type == DLT_EN10MB) return {};
-  const char* const name = pcap_datalink_val_to_name(link_type);
-  return refuse(fmt::format("has link type {}", name != nullptr ? name : std::to_string(link_type)),
-                "only Ethernet captures (EN10MB) can be played");
-}
-
-Result<void> check_tx_file(const PortSpec& spec) {
-  const std::string& path = spec.tx_file;
-  const auto refuse = [&](const std::string& why, const std::string& fix) {
-    return bad(spec, fmt::format("output file '{}' {}", path, why), fix);
-  };
-  std::error_code ignored;
-  if (fs::exists(path, ignored)) {
-    if (fs::is_directory(path, ignored)) return refuse("is a folder", "add a file name");
-    if (fs::equivalent(path, spec.rx_file, ignored))
-      return refuse("is the input file too", "writing would destroy it: give another path");
-    if (::access(path.c_str(), W_OK) != 0)
-      return refuse(fmt::format("can't be written: {}", std::strerror(errno)),
-                    "give another path, or change its mode");
-    return {};
-  }
-  fs::path folder = fs::path(path).parent_path();
-  if (folder.empty()) folder = ".";
-  if (!fs::is_directory(folder, ignored))
-    return refuse(fmt::format("can't be created: there is no folder '{}'", folder.string()),
-                  "create the folder first, or give another path");
-  if (::access(folder.c_str(), W_OK | X_OK) != 0)
-    return refuse(fmt::format("can't be created: {}", std::strerror(errno)),
-                  "give a path in a folder that you may write to");
-  return {};
+/// What is wrong with a file that the spec names, as the spec's error.
+Result<void> of_port(const PortSpec& spec, const Result<void>& file) {
+  return file ? file : bad(spec, file.error().what, file.error().fix);
 }
 
 /// net_pcap's arguments. Leading slashes fill the first one up to where the driver cuts the copy
@@ -143,9 +98,10 @@ Result<void> parse_pcap(std::string_view rest, unsigned index, PortSpec& spec) {
     rest.remove_prefix(comma + 1);
   }
   if (spec.rx_file.empty()) return bad(spec, "rx=FILE is missing", kForm);
-  if (const Result<void> check = check_rx_file(spec); !check) return check;
+  if (const auto good = of_port(spec, check_rx_file(spec.rx_file)); !good) return good;
   if (!spec.tx_file.empty()) {
-    if (const Result<void> check = check_tx_file(spec); !check) return check;
+    if (const auto good = of_port(spec, check_tx_file(spec.tx_file, spec.rx_file)); !good)
+      return good;
   }
   // Absolute, as libpcap takes "-" for standard input and output.
   const std::string rx_path = fs::absolute(spec.rx_file);
@@ -279,7 +235,7 @@ Result<void> parse_gen(std::string_view rest, unsigned index, std::uint32_t max_
       generator.rate_pps = number;
     } else if (key == "payload") {
       spec.rx_file = generator.payload_file = value;
-      if (const Result<void> check = check_rx_file(spec); !check) return check;
+      if (const auto good = of_port(spec, check_rx_file(spec.rx_file)); !good) return good;
     } else {
       return bad(spec, fmt::format("'{}' is no size=, flows=, payload= or rate=", part), kForm);
     }

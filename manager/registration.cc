@@ -112,7 +112,7 @@ void Controller::on_register(int connection, const json& message, std::vector<in
     server_.send(connection, refusal(good.error()));
     return;
   }
-  if (waits_for_gpu(message)) {
+  if (waits_for_room(message)) {
     if (std::ranges::count(waiting_, connection, &Waiting::connection) != 0) {
       server_.send(connection, refusal(Error{"a registration waits already", ""}));
       return;

@@ -47,6 +47,10 @@ std::optional<ContextId> Resources::take_context(ContextRole role, int pid,
   return ContextId(*context);
 }
 
+bool Resources::has_free_context() const {
+  return std::ranges::find(contexts_, false) != contexts_.end();
+}
+
 void Resources::free_context(ContextId context) {
   registry_.contexts[context.value].role.store(ContextRole::kFree, std::memory_order_release);
   contexts_[context.value] = false;

@@ -16,6 +16,7 @@ class Resources {
   /// @param n_ports  endpoints 1..n_ports are theirs for good
   Resources(Registry& registry, std::uint32_t n_ports);
 
+  [[nodiscard]] bool has_free_context() const;
   /// Takes a context and lets it produce for every endpoint.
   std::optional<ContextId> take_context(ContextRole role, int pid, std::uint32_t instance);
   /// Gives it back. Its rings may still hold packets; they stay polled.

@@ -11,8 +11,8 @@ bool Returns::reclaim(ContextShare share) noexcept {
   });
 }
 
-std::uint32_t Returns::take(const Window& window, rte_mbuf** out, Taken& taken) noexcept {
-  std::uint32_t n = 0;
+Returns::Taken Returns::take(const Window& window, rte_mbuf** out) noexcept {
+  Taken taken;
   for (std::uint32_t i = 0; i < window.n; ++i) {
     rte_mbuf* const mbuf = window.packets[i];
     const std::uint32_t number = view_.check.number(mbuf);
@@ -21,42 +21,28 @@ std::uint32_t Returns::take(const Window& window, rte_mbuf** out, Taken& taken) 
       continue;
     }
     const BookEntry was = book_->entry(number);
-    switch (was.state) {
-      case PacketState::kHome:
-      case PacketState::kWaits:  // an RX thread has it
-        add_to(words_.double_returns, 1);
-        continue;
-      case PacketState::kRx:
-        ++taken.received;
-        break;
-      case PacketState::kFilled:
-        ++taken.filled;
-        break;
+    if (was.state == PacketState::kHome || was.state == PacketState::kWaits) {
+      add_to(words_.double_returns, 1);  // it is home, or an RX thread has it
+      continue;
     }
     book_->take_home(number);
     pool_->rebuild_header(mbuf);
-    taken.was[n] = was;
-    out[n++] = mbuf;
+    taken.was[taken.n()] = was;
+    out[taken.n()] = mbuf;
+    ++(was.state == PacketState::kRx ? taken.received : taken.filled);
   }
-  return n;
+  return taken;
 }
 
 void Returns::count(const Taken& taken) noexcept {
-  // Release, all: pairs with FlowControl::returned(): a packet counted here has been counted as
-  // received, stamped or given.
-  const auto add = [](std::atomic<std::uint64_t>& word, std::uint64_t n) {
-    if (n != 0) word.store(word.load(std::memory_order_relaxed) + n, std::memory_order_release);
-  };
-  const std::uint32_t n = taken.received + taken.filled;
-  for (std::uint32_t i = 0; i < n;) {
+  for (std::uint32_t i = 0; i < taken.n();) {
     // Packets of a burst nearly always have one origin and one version.
     const BookEntry was = taken.was[i];
     const std::uint32_t first = i;
-    while (i < n && taken.was[i] == was) ++i;
+    while (i < taken.n() && taken.was[i] == was) ++i;
     add((was.state == PacketState::kRx ? words_.returned : words_.fresh)[was.version], i - first);
   }
   add(words_.received, taken.received);
-  add(words_.filled, taken.filled);
 }
 
 /// Any NF may have written the reason, or over it: what names nobody, or nothing that the one it

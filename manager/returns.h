@@ -81,11 +81,11 @@ class Returns {
         });
         std::array<rte_mbuf*, kMaxBurst> packets;
         const ReturnBurst burst(words_);
-        Taken taken;
-        const std::uint32_t n = take(window, packets.data(), taken);
+        const Taken taken = take(window, packets.data());
         commit(ring, window);
-        handle(packets.data(), n);
+        handle(packets.data(), taken.n());
         count(taken);
+        add(words_.filled, taken.filled);
         worked = true;
       }
     }
@@ -101,11 +101,18 @@ class Returns {
     std::uint32_t received = 0;
     std::uint32_t filled = 0;
     std::array<BookEntry, kMaxBurst> was;  ///< was[received + filled]
+    [[nodiscard]] std::uint32_t n() const noexcept { return received + filled; }
   };
 
   /// Copies the window's packets that are really packets and out; the rest is counted and left.
-  std::uint32_t take(const Window& window, rte_mbuf** out, Taken& taken) noexcept;
+  Taken take(const Window& window, rte_mbuf** out) noexcept;
+  /// All but ReturnWords::filled and given.
   void count(const Taken& taken) noexcept;
+  /// Release: pairs with FlowControl::returned(): what is counted here has been counted as
+  /// received, stamped or given.
+  static void add(std::atomic<std::uint64_t>& word, std::uint64_t n) noexcept {
+    if (n != 0) word.store(word.load(std::memory_order_relaxed) + n, std::memory_order_release);
+  }
 
   /// Into the pool.
   void give_back(rte_mbuf** packets, std::uint32_t n) noexcept;

@@ -19,6 +19,11 @@ constexpr std::uint64_t kLeastFirstFill = 8;
 /// Fresh packets of a context: all that it can hold, and a burst that lies ready.
 constexpr std::uint32_t kFreshOfContext = kHeldSlots + kMaxBurst;
 
+/// The context of the lowest bit that is set in a word of a set of contexts.
+ContextId context_of(std::uint32_t word, std::uint64_t bits) noexcept {
+  return ContextId(word * 64 + static_cast<std::uint32_t>(std::countr_zero(bits)));
+}
+
 /// A device whose queue is full is asked this often again before its packets are dropped.
 constexpr int kTxRetries = 64;
 
@@ -29,7 +34,11 @@ TxThread::TxThread(const TxSetup& setup)
       idle_(setup.busy),
       words_(setup.flow->tx_returns[setup.thread]),
       counters_(setup.ports->size()),
-      returns_(setup.view, setup.pool, setup.book, setup.flow, words_, drops_) {}
+      returns_(setup.view, setup.pool, setup.book, setup.flow, words_, drops_),
+      own_{.thread = setup.thread, .n_threads = setup.flow->n_tx_threads} {
+  for (std::uint32_t context = 0; context < kMaxContexts; ++context)
+    own_bits_[context / 64] |= std::uint64_t{own_.has(ContextId(context))} << context % 64;
+}
 
 void TxThread::run() noexcept {
   for (;;) {
@@ -52,23 +61,16 @@ bool TxThread::poll_once() noexcept {
     const std::uint32_t n_queues = (*setup_.ports)[port].n_tx_queues;
     if (setup_.thread >= n_queues) continue;
     worked |= returns_.drain_endpoint(
-        registry.ports[port].endpoint, share(n_queues),
+        registry.ports[port].endpoint, ContextShare{.thread = setup_.thread, .n_threads = n_queues},
         [&](rte_mbuf** packets, std::uint32_t n) { send(port, packets, n); });
   }
-  const ContextShare own = share(setup_.flow->n_tx_threads);
-  if (setup_.flow->n_rx_threads == 0) worked |= returns_.reclaim(own);
+  if (setup_.flow->n_rx_threads == 0) worked |= returns_.reclaim(own_);
   for (std::uint32_t word = 0; word < filling_.size(); ++word) {
     // Acquire: pairs with the control thread's release store, made once the context is set up.
-    std::uint64_t wanted = setup_.flow->fill_contexts[word].load(std::memory_order_acquire);
-    for (std::uint64_t rest = wanted; rest != 0; rest &= rest - 1)
-      if (const int bit = std::countr_zero(rest);
-          !own.has(ContextId(word * 64 + static_cast<std::uint32_t>(bit))))
-        wanted &= ~(std::uint64_t{1} << bit);
-    for (std::uint64_t given = wanted & ~filling_[word]; given != 0; given &= given - 1)
-      begin_filling(ContextId(word * 64 + static_cast<std::uint32_t>(std::countr_zero(given))));
-    filling_[word] = wanted;
-    for (; wanted != 0; wanted &= wanted - 1)
-      worked |= fill(ContextId(word * 64 + static_cast<std::uint32_t>(std::countr_zero(wanted))));
+    std::uint64_t wanted =
+        setup_.flow->fill_contexts[word].load(std::memory_order_acquire) & own_bits_[word];
+    if (wanted != filling_[word]) follow(word, wanted);
+    for (; wanted != 0; wanted &= wanted - 1) worked |= fill(context_of(word, wanted));
   }
   return worked;
 }
@@ -101,6 +103,17 @@ void TxThread::send(std::size_t port, rte_mbuf** packets, std::uint32_t n) noexc
     add_to(counters.dropped, n_good - sent);
     returns_.give_back(good.data() + sent, n_good - sent);
   }
+}
+
+/// Begins to fill, and empties, what the control thread wants.
+void TxThread::follow(std::uint32_t word, std::uint64_t wanted) noexcept {
+  for (std::uint64_t given = wanted & ~filling_[word]; given != 0; given &= given - 1)
+    begin_filling(context_of(word, given));
+  for (std::uint64_t back = filling_[word] & ~wanted; back != 0; back &= back - 1)
+    empty_fill_ring(context_of(word, back));
+  // Other TX threads have other bits of the word. Release: pairs with is_filling().
+  setup_.flow->filling[word].fetch_xor(filling_[word] ^ wanted, std::memory_order_release);
+  filling_[word] = wanted;
 }
 
 void TxThread::begin_filling(ContextId context) noexcept {
@@ -162,24 +175,29 @@ bool TxThread::fill(ContextId context) noexcept {
   return true;
 }
 
-void TxThread::empty_fill_rings() noexcept {
+void TxThread::empty_fill_ring(ContextId context) noexcept {
   const RegionView& region = setup_.view.region;
-  const ContextShare own = share(setup_.flow->n_tx_threads);
-  for (std::uint32_t context = 0; context < region.layout().n_contexts; ++context) {
-    if (!own.has(ContextId(context))) continue;
-    const RingId id = region.fill_ring_id(ContextId(context));
-    rte_ring* const ring = region.ring(id);
-    while (ring_is_usable(ring, region.planned_size(id))) {
-      const Window window = peek(ring, region.planned_size(id));
-      if (window.n == 0) break;
-      std::array<rte_mbuf*, kMaxBurst> packets;
-      Returns::Taken taken;
-      const std::uint32_t n = returns_.take(window, packets.data(), taken);
-      commit(ring, window);
-      returns_.count(taken);
-      returns_.give_back(packets.data(), n);
-    }
+  const RingId id = region.fill_ring_id(context);
+  rte_ring* const ring = region.ring(id);
+  while (ring_is_usable(ring, region.planned_size(id))) {
+    const Window window = peek(ring, region.planned_size(id));
+    if (window.n == 0) break;
+    std::array<rte_mbuf*, kMaxBurst> packets;
+    const ReturnBurst burst(words_);
+    const Returns::Taken taken = returns_.take(window, packets.data());
+    commit(ring, window);
+    // Nobody has originated them. Release: pairs with filled_out(): whoever sees that they are not
+    // out any more sees that they don't wait in the ring either.
+    words_.given.store(words_.given.load(std::memory_order_relaxed) - taken.filled,
+                       std::memory_order_release);
+    returns_.count(taken);
+    returns_.give_back(packets.data(), taken.n());
   }
+}
+
+void TxThread::empty_fill_rings() noexcept {
+  for (std::uint32_t context = 0; context < setup_.view.region.layout().n_contexts; ++context)
+    if (own_.has(ContextId(context))) empty_fill_ring(ContextId(context));
 }
 
 }  // namespace hb

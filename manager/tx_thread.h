@@ -43,13 +43,11 @@ class TxThread {
 
  private:
   bool poll_once() noexcept;
-  /// Contexts of this thread where so many share them.
-  [[nodiscard]] ContextShare share(std::uint32_t n_threads) const noexcept {
-    return {.thread = setup_.thread, .n_threads = n_threads};
-  }
   void send(std::size_t port, rte_mbuf** packets, std::uint32_t n) noexcept;
   /// The context has been given to an NF.
   void begin_filling(ContextId context) noexcept;
+  void empty_fill_ring(ContextId context) noexcept;
+  void follow(std::uint32_t word, std::uint64_t wanted) noexcept;
   bool fill(ContextId context) noexcept;
   [[nodiscard]] std::uint32_t n_to_fill(ContextId context, const rte_ring* ring,
                                         std::uint32_t size) noexcept;
@@ -71,6 +69,8 @@ class TxThread {
   std::vector<TxPortCounters> counters_;
   DropCounters drops_;
   Returns returns_;
+  ContextShare own_;  ///< contexts whose fill rings are this thread's
+  std::array<std::uint64_t, kMaxContexts / 64> own_bits_{};
 };
 
 }  // namespace hb

@@ -1,18 +1,15 @@
-// onvm_nflib.h.
+// onvm_nflib.h: an NF's life, and packets. scaling.cc and messages.cc have the rest.
 #include "onvm_compat/include/onvm_nflib.h"
 
 #include <fmt/format.h>
-#include <rte_errno.h>
-#include <rte_lpm.h>
 
 #include <csignal>
 #include <cstdlib>
-#include <memory>
-#include <new>
 #include <string>
 #include <thread>
 
 #include "nf_lib/nf_session.h"
+#include "onvm_compat/init_cfg.h"
 #include "onvm_compat/instance.h"
 #include "onvm_compat/process.h"
 #include "onvm_compat/statistics.h"
@@ -22,8 +19,8 @@ uint8_t ONVM_NF_SHARE_CORES __attribute__((weak)) = ONVM_NF_SHARE_CORES_DEFAULT;
 namespace {
 
 using hb::Error;
+using hb::onvm::free_init_cfg;
 using hb::onvm::Instance;
-using hb::onvm::InstanceConfig;
 using hb::onvm::Process;
 
 /// A parent waits so long for its children before it ends without them.
@@ -37,67 +34,6 @@ int fail(const Error& error) {
 std::string program_name(const char* path) {
   const std::string_view whole(path);
   return std::string(whole.substr(whole.rfind('/') + 1));
-}
-
-onvm_nf_init_cfg* new_cfg(const char* tag) {
-  auto* const cfg = static_cast<onvm_nf_init_cfg*>(rte_zmalloc("cfg", sizeof(onvm_nf_init_cfg), 0));
-  auto* const copy = static_cast<char*>(rte_zmalloc("tag", TAG_SIZE, 0));
-  if (cfg == nullptr || copy == nullptr) {
-    rte_free(cfg);
-    rte_free(copy);
-    return nullptr;
-  }
-  strncpy(copy, tag, TAG_SIZE - 1);
-  cfg->tag = copy;
-  cfg->instance_id = static_cast<uint16_t>(NF_NO_ID);
-  cfg->core = static_cast<uint16_t>(rte_lcore_id());
-  cfg->status = NF_WAITING_FOR_ID;
-  return cfg;
-}
-
-void free_cfg(onvm_nf_init_cfg* cfg) {
-  if (cfg == nullptr) return;
-  rte_free(cfg->tag);
-  rte_free(cfg);
-}
-
-/// @param cfg  becomes the result's, or is freed
-onvm_nf_scale_info* new_scale_info(onvm_nf* parent, onvm_nf_init_cfg* cfg) {
-  if (cfg == nullptr) return nullptr;
-  auto* const info =
-      static_cast<onvm_nf_scale_info*>(rte_zmalloc("scale", sizeof(onvm_nf_scale_info), 0));
-  if (info == nullptr) {
-    free_cfg(cfg);
-    return nullptr;
-  }
-  info->parent = parent;
-  info->nf_init_cfg = cfg;
-  return info;
-}
-
-/// What a scaled child's thread starts with. The function table is a copy: the caller's stays the
-/// caller's, which may give it to several children.
-struct Child {
-  onvm_nf_init_cfg* cfg;
-  onvm_nf* parent;
-  void* data;
-  onvm_nf_function_table functions;
-};
-
-void run_child(std::unique_ptr<Child> child) {
-  onvm_nf* const parent = child->parent;
-  onvm_nf_local_ctx* const ctx = onvm_nflib_init_nf_local_ctx();
-  if (onvm_nflib_start_nf(ctx, child->cfg) == 0) {
-    ctx->nf->function_table = onvm_nflib_init_nf_function_table();
-    *ctx->nf->function_table = child->functions;
-    ctx->nf->data = child->data;
-    ctx->nf->thread_info.parent = parent->instance_id;
-    onvm_nflib_thread_main_loop(ctx);
-    onvm_nflib_stop(ctx);
-  } else {
-    free(ctx);
-    rte_atomic16_dec(&parent->thread_info.children_cnt);
-  }
 }
 
 onvm_nf* find_nf(uint16_t instance_id) {
@@ -178,7 +114,7 @@ int onvm_nflib_init(int argc, char* argv[], const char* nf_tag, struct onvm_nf_l
   if (const auto attached = process.attach(*line, program_name(argv[0])); !attached)
     return fail(attached.error());
 
-  onvm_nf_init_cfg* const cfg = new_cfg(nf_tag);
+  onvm_nf_init_cfg* const cfg = onvm_nflib_init_nf_init_cfg(nf_tag);
   if (cfg == nullptr) return fail(Error{"there is no memory for an NF's configuration", ""});
   cfg->service_id = line->service;
   if (line->instance != 0) cfg->instance_id = line->instance;
@@ -199,7 +135,7 @@ int onvm_nflib_start_nf(struct onvm_nf_local_ctx* ctx, struct onvm_nf_init_cfg* 
   uint8_t flags = 0;
   if (ONVM_CHECK_BIT(cfg->init_options, MANUAL_CORE_ASSIGNMENT_BIT)) flags = 1;
   if (const int chosen = onvm_threading_get_core(&core, flags, nullptr); chosen != 0) {
-    free_cfg(cfg);
+    free_init_cfg(cfg);
     return -chosen;
   }
   const auto instance = Process::get().start_instance({.tag = cfg->tag,
@@ -208,7 +144,7 @@ int onvm_nflib_start_nf(struct onvm_nf_local_ctx* ctx, struct onvm_nf_init_cfg* 
                                                        .init_options = cfg->init_options,
                                                        .time_to_live = cfg->time_to_live,
                                                        .pkt_limit = cfg->pkt_limit});
-  free_cfg(cfg);
+  free_init_cfg(cfg);
   // From here on SIGINT and SIGTERM come to the listener's thread, in this thread's children too.
   hb::block_stop_signals();
   if (Process::get().main_is_ending()) return ONVM_SIGNAL_TERMINATION;
@@ -299,118 +235,8 @@ int onvm_nflib_return_pkt_bulk(struct onvm_nf* nf, struct rte_mbuf** pkts, uint1
   return 0;
 }
 
-// --- children ------------------------------------------------------------------------------------
-
-struct onvm_nf_init_cfg* onvm_nflib_init_nf_init_cfg(const char* tag) {
-  return new_cfg(tag);
-}
-
-struct onvm_nf_init_cfg* onvm_nflib_inherit_parent_init_cfg(struct onvm_nf* parent) {
-  onvm_nf_init_cfg* const cfg = new_cfg(parent->tag);
-  if (cfg == nullptr) return nullptr;
-  cfg->service_id = parent->service_id;
-  cfg->core = parent->thread_info.core;
-  cfg->init_options = parent->flags.init_options;
-  cfg->time_to_live = parent->flags.time_to_live;
-  cfg->pkt_limit = parent->flags.pkt_limit;
-  return cfg;
-}
-
-struct onvm_nf_scale_info* onvm_nflib_get_empty_scaling_config(struct onvm_nf* parent) {
-  return new_scale_info(parent, onvm_nflib_init_nf_init_cfg(parent->tag));
-}
-
-struct onvm_nf_scale_info* onvm_nflib_inherit_parent_config(struct onvm_nf* parent, void* data) {
-  onvm_nf_scale_info* const info =
-      new_scale_info(parent, onvm_nflib_inherit_parent_init_cfg(parent));
-  if (info == nullptr) return nullptr;
-  info->data = data;
-  info->function_table = parent->function_table;
-  return info;
-}
-
-int onvm_nflib_scale(struct onvm_nf_scale_info* info) {
-  if (info == nullptr || info->nf_init_cfg == nullptr || info->parent == nullptr ||
-      info->function_table == nullptr || info->function_table->pkt_handler == nullptr)
-    return -1;
-  auto child = std::make_unique<Child>(
-      Child{info->nf_init_cfg, info->parent, info->data, *info->function_table});
-  rte_atomic16_inc(&info->parent->thread_info.children_cnt);
-  rte_free(info);
-  std::thread(run_child, std::move(child)).detach();
-  return 0;
-}
-
-// --- messages and tables
-// ---------------------------------------------------------------------------
-
-int onvm_nflib_handle_msg(struct onvm_nf_msg* msg, struct onvm_nf_local_ctx* ctx) {
-  switch (msg->msg_type) {
-    case MSG_STOP:
-      rte_atomic16_set(&ctx->keep_running, 0);
-      break;
-    case MSG_SCALE:
-      onvm_nflib_scale(static_cast<onvm_nf_scale_info*>(msg->msg_data));
-      break;
-    case MSG_FROM_NF:
-      if (ctx->nf->function_table != nullptr && ctx->nf->function_table->msg_handler != nullptr)
-        ctx->nf->function_table->msg_handler(msg->msg_data, ctx);
-      break;
-    case MSG_CHANGE_CORE:
-      if (msg->msg_data != nullptr) {
-        ctx->nf->thread_info.core = *static_cast<uint16_t*>(msg->msg_data);
-        onvm_threading_core_affinitize(ctx->nf->thread_info.core);
-        rte_free(msg->msg_data);
-      }
-      break;
-    default:
-      break;
-  }
-  return 0;
-}
-
-int onvm_nflib_send_msg_to_nf(uint16_t destination_service, void* data) {
-  Process& process = Process::get();
-  if (Instance* const own = process.find_service(destination_service))
-    return own->post(MSG_FROM_NF, data);
-  const uint32_t service = process.service_of(destination_service);
-  if (service == hb::kMaxServices) return -ENOENT;
-  size_t bytes = 0;
-  if (data != nullptr && rte_malloc_validate(data, &bytes) != 0) return -EINVAL;
-  const hb::Registry& registry = process.attachment().registry();
-  Instance* sender = nullptr;
-  for (unsigned slot = 1; slot <= hb::kMaxInstances && sender == nullptr; ++slot)
-    sender = process.instance(static_cast<hb::onvm::Slot>(slot));
-  if (sender == nullptr) return -EINVAL;
-  const hb::InstanceEntry* first = nullptr;
-  for (const hb::InstanceEntry& entry : registry.instances)
-    if (entry.service == service &&
-        entry.state.load(std::memory_order_acquire) == hb::InstanceState::kRunning &&
-        (first == nullptr || entry.number < first->number))
-      first = &entry;
-  if (first == nullptr) return -ENOENT;
-  const int sent =
-      sender->send_foreign(static_cast<uint32_t>(first - registry.instances), data, bytes);
-  if (sent == 0) rte_free(data);
-  return sent;
-}
-
-int onvm_nflib_request_lpm(struct lpm_request* req) {
-  if (req == nullptr || memchr(req->name, '\0', sizeof(req->name)) == nullptr) return -EINVAL;
-  rte_lpm_config config{};
-  config.max_rules = req->max_num_rules;
-  config.number_tbl8s = req->num_tbl8s;
-  const bool made = rte_lpm_find_existing(req->name) != nullptr ||
-                    rte_lpm_create(req->name, SOCKET_ID_ANY, &config) != nullptr;
-  req->status = made ? 0 : -rte_errno;
-  return req->status;
-}
-
-int onvm_nflib_request_ft(struct rte_hash_parameters* params) {
-  if (params == nullptr || params->name == nullptr) return -EINVAL;
-  if (rte_hash_find_existing(params->name) != nullptr) return 0;
-  return rte_hash_create(params) != nullptr ? 0 : -rte_errno;
-}
+// --- what is the manager's there
+// ------------------------------------------------------------------
 
 struct onvm_service_chain* onvm_nflib_get_default_chain(void) {
   return default_chain;

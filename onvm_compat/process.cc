@@ -8,6 +8,7 @@
 
 #include <algorithm>
 #include <csignal>
+#include <cstdlib>
 #include <nlohmann/json.hpp>
 
 #include "nf_lib/clock.h"
@@ -62,8 +63,10 @@ Result<void> Process::attach(const CommandLine& line, const std::string& program
   if (const auto director = FlowDirector::get().open(line.prefix); !director) return director;
   refresh_ports();
   change_fd_ = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+  listener_pid_ = getpid();
   listener_ = std::thread([this] { listen(); });
-  listener_.detach();  // it ends with the process
+  // Whoever calls exit(), in whichever thread: behind what the NF registers later.
+  std::atexit([] { get().stop_listening(); });
   return {};
 }
 
@@ -108,7 +111,9 @@ void Process::end_instance(Instance* instance) {
   ended_.push_back(std::unique_ptr<Instance>(instance));
 }
 
-void Process::listen_to(Instance& /*instance*/) noexcept {
+void Process::listen_to(Instance& /*instance*/) noexcept { wake_listener(); }
+
+void Process::wake_listener() noexcept {
   const std::uint64_t one = 1;
   [[maybe_unused]] const ssize_t written = write(change_fd_, &one, sizeof(one));
 }
@@ -208,7 +213,7 @@ void Process::on_signal(int signal) noexcept {
 void Process::listen() {
   block_stop_signals(false);  // here, and nowhere else once the NF runs
   auto next_ports = std::chrono::steady_clock::now() + kPortsPeriod;
-  for (;;) {
+  while (must_listen()) {
     std::vector<pollfd> polled = {{change_fd_, POLLIN, 0}};
     std::vector<Instance*> of = {nullptr};
     bool full = false;
@@ -257,8 +262,25 @@ void Process::on_manager_gone() {
   for (std::size_t slot = 1; slot < instances_.size(); ++slot)
     if (Instance* const found = instance(static_cast<Slot>(slot))) found->post(MSG_STOP, nullptr);
   // A loop may be inside an NF that takes its time; nobody waits for it any more.
-  std::this_thread::sleep_for(kOrphanGrace);
-  _exit(1);
+  const auto deadline = std::chrono::steady_clock::now() + kOrphanGrace;
+  while (must_listen()) {
+    const auto left =
+        std::chrono::duration_cast<milliseconds>(deadline - std::chrono::steady_clock::now());
+    if (left <= milliseconds(0)) _exit(1);
+    pollfd change{change_fd_, POLLIN, 0};
+    std::uint64_t count = 0;
+    if (poll(&change, 1, static_cast<int>(left.count())) > 0) [[maybe_unused]]
+      const ssize_t got = read(change_fd_, &count, sizeof(count));
+  }
+}
+
+void Process::stop_listening() noexcept {
+  if (!listener_.joinable() || listener_pid_ != getpid() ||
+      listener_.get_id() == std::this_thread::get_id())
+    return;
+  stops_listening_.store(true, std::memory_order_relaxed);  // the join orders all else
+  wake_listener();
+  listener_.join();
 }
 
 // --- ports ---------------------------------------------------------------------------------------

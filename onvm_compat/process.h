@@ -75,10 +75,18 @@ class Process {
   /// Asks the manager for its statistics. @return false if it is gone. Any thread.
   bool refresh_ports();
 
+  /// The process is ending: waits until the listener touches nothing any more. Nothing in the
+  /// listener itself, which may have called exit() in an NF's signal handler, nor in a child.
+  void stop_listening() noexcept;
+
  private:
   Process() = default;
   Result<void> make_pools();
   void listen();
+  void wake_listener() noexcept;
+  [[nodiscard]] bool must_listen() const noexcept {
+    return !stops_listening_.load(std::memory_order_relaxed);
+  }
   void on_manager_gone();
 
   std::optional<Attachment> attachment_;
@@ -99,8 +107,10 @@ class Process {
   std::atomic<handle_signal_func> signal_handler_{nullptr};
   std::atomic<int> n_signals_{0};
   std::atomic<bool> orphaned_{false};
-  int change_fd_ = -1;  ///< wakes the listener: an instance has come or gone
+  int change_fd_ = -1;  ///< wakes the listener: an instance has come or gone, or the end has
   std::thread listener_;
+  int listener_pid_ = 0;  ///< the process that it runs in
+  std::atomic<bool> stops_listening_{false};
   std::mutex ports_change_;  ///< the listener's and rte_eth_stats_get's refreshes
   ControlSocket status_socket_;
 };

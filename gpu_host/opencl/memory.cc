@@ -84,8 +84,10 @@ Result<void> DeviceRegion::alias(const RegionFile& region) {
 DeviceRegion::~DeviceRegion() {
   if (allocated_ == nullptr) return;
   // The runtime gets back what it gave: private pages, not the region's.
-  if (pointer_ != nullptr)
-    mmap(pointer_, bytes_, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED, -1, 0);
+  // Without them the address range is not freed: its pages are the region's, not the runtime's.
+  if (pointer_ != nullptr && mmap(pointer_, bytes_, PROT_READ | PROT_WRITE,
+                                  MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED, -1, 0) == MAP_FAILED)
+    return;
   clSVMFree(session_.context.get(), allocated_);
 }
 

@@ -1,5 +1,5 @@
 /* Included before everything else (-include, in hummingbird-onvm.pc's Cflags): lets sources that
- * were written for DPDK 20.05 compile with 22.11, and sends what needs the manager's ports there.
+ * were written for DPDK 20.05 compile with 22.11, sends what needs the manager's ports there, and ends the process by exit() alone.
  */
 #ifndef ONVM_COMPAT_SHIM_H
 #define ONVM_COMPAT_SHIM_H
@@ -34,6 +34,7 @@ static_assert(sizeof(struct rte_ether_hdr) == 14, "an Ethernet header has 14 byt
 _Static_assert(sizeof(struct rte_ether_hdr) == 14, "an Ethernet header has 14 bytes");
 #endif
 
+#include "onvm_compat_exit.h"
 #include "onvm_compat_ports.h"
 
 #endif /* ONVM_COMPAT_SHIM_H */

@@ -272,39 +272,6 @@ def test_a_speed_tester_sends_its_packets_round_by_another_nf(platform):
     assert platform.nf("speed", stats)["originated"] == 200
 
 
-@pytest.mark.parametrize("lossless", [False, True])
-def test_nfs_that_allocate_nothing_leave_fresh_packets_to_others(platform, lossless):
-    rules = platform.write("routes.csv", "*, rx, drop\n*, simple, drop\n*, speed, tx:0\n"
-                                         "*, generator, tx:0\n")
-    port = f"pcap:rx={platform.capture('empty.pcap', [])}" if lossless else "null"
-    platform.start_manager("--port", port, "--routes", rules)
-    start(platform, "simple", "-d", "1", service=2)
-    for service in range(10, 17):
-        start(platform, "simple", service=service, onvm=("--service", f"idle{service}"))
-    if not lossless:
-        start(platform, "generator", "-c", "1024", service=3)
-        platform.wait_works("generator", 10_000)
-    nf = start(platform, "speed", "-d", "2", "-c", "512", "-n", "20000", wait=False)
-    nf.expect(0)
-    assert "packets 512, rounds 2" in nf.stdout and "gets no more" not in nf.stderr, nf.report()
-    platform.assert_audit()
-    platform.stop()
-
-
-def test_what_keeps_fresh_packets_from_an_nf_is_said(platform):
-    rules = platform.write("routes.csv", "*, rx, drop\n*, speed, drop\n*, generator, generator\n")
-    platform.start_manager("--port", f"pcap:rx={platform.capture('empty.pcap', [])}",
-                           "--routes", rules)
-    start(platform, "generator", "-c", "600", service=1)
-    platform.wait_works("generator", 10_000)
-    nf = start(platform, "speed", "-c", "512", service=2, wait=False)
-    nf.expected_status = None  # its rte_exit takes EAL away from under the library's other thread
-    nf.wait()
-    assert "with file ports all NFs together have 1024 fresh ones" in nf.stderr, nf.report()
-    platform.assert_audit()
-    platform.stop()
-
-
 def test_arp_requests_are_answered_with_packets_of_the_nfs_own(platform):
     macs = (b"\xff" * 6, CLIENT)
     frames = [arp(1, CLIENT, "10.0.0.9", bytes(6), f"10.0.0.{i % 4}", macs) for i in range(100)]

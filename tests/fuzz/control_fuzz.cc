@@ -68,10 +68,17 @@ struct World {
     p.last_switch = {};
     p.flow.n_instances.store(0);
     for (auto& word : p.flow.fill_contexts) word.store(0);
+    run_tx_thread();
     std::memcpy(static_cast<void*>(&p.control->registry()), registry.data(), registry.size());
     for (const auto& entry : std::filesystem::directory_iterator(folder))
       if (entry.path().filename().string().rfind("surviving-", 0) == 0)
         std::filesystem::remove(entry.path());
+  }
+  /// Until its rings are empty, and fill rings full.
+  void run_tx_thread() const {
+    p.flow.quit.store(true);
+    p.tx_threads.front()->run();
+    p.flow.quit.store(false);
   }
   Platform& p = FuzzPlatform::instance().p;
   std::string folder;
@@ -334,6 +341,7 @@ void run(const std::uint8_t* data, std::size_t size) {
           break;
       }
       controller.turn(std::chrono::microseconds(0));
+      world.run_tx_thread();
     }
     for (int n = 0; n < 4; ++n) controller.turn(std::chrono::microseconds(0));
     for (Client& client : clients) client.disconnect();

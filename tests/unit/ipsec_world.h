@@ -3,7 +3,9 @@
 
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <cstring>
+#include <iterator>
 #include <memory>
 #include <random>
 #include <string>
@@ -168,11 +170,11 @@ inline Bytes ip6_packet(std::size_t bytes, std::mt19937& rng, std::uint8_t tos =
 
 inline Bytes in_ethernet(const Bytes& packet, const Bytes& tags = {}) {
   Bytes frame(12, 0x02);
-  frame.insert(frame.end(), tags.begin(), tags.end());
+  std::ranges::copy(tags, std::back_inserter(frame));
   const bool is_4 = packet[0] >> 4 == 4;
   frame.push_back(is_4 ? 0x08 : 0x86);
   frame.push_back(is_4 ? 0x00 : 0xdd);
-  frame.insert(frame.end(), packet.begin(), packet.end());
+  std::ranges::copy(packet, std::back_inserter(frame));
   return frame;
 }
 

@@ -6,14 +6,13 @@
 #include <rte_mbuf.h>
 
 #include <algorithm>
+#include <cstdlib>
 #include <cstring>
 #include <memory>
 #include <vector>
 
-#include "nf_lib/control_layout.h"
-#include "nf_lib/packet_meta.h"
-#include "nf_lib/platform_view.h"
 #include "nf_lib/ring.h"
+#include "tests/unit/plain_region.h"
 
 namespace hb::test {
 
@@ -29,67 +28,23 @@ struct PlainOptions {
 /// Contexts: 0 the test as reclaimer, 1 and 2 producers, 3 and 4 CPUSyncers. Endpoints: 0 the
 /// reclaimer, 1 and 2 the GPU NFs', 3 and 4 ports 0 and 1. Services 5 and 6 are the GPU NFs, with
 /// instances 7 and 8; type t goes from both to port t % 2.
-class PlainPlatform {
+class PlainPlatform : public PlainRegion {
  public:
   static constexpr std::uint32_t kHeadroom = 128;
-  static constexpr std::uint32_t kDataRoom = 512;
-  static constexpr std::uint32_t kStride = 768;
-  static constexpr std::uint64_t kPage = 2u << 20;
 
-  explicit PlainPlatform(const PlainOptions& options = {}) {
-    pool_.stride_bytes = kStride;
-    pool_.per_page = static_cast<std::uint32_t>(kPage / kStride);
-    pool_.size = options.pool_size;
-    pool_.data_room = kDataRoom;
-    pool_.headroom = kHeadroom;
-    pool_.mbuf_bytes = sizeof(rte_mbuf);
-    RegionDemand demand;
-    demand.n_contexts = 5;
-    demand.n_endpoints = 5;
-    demand.ring_size = options.ring_size;
-    demand.fill_size = 8;
-    demand.pool_size = options.pool_size;
-    demand.n_work_groups = options.n_work_groups;
-    demand.work_group_size = options.work_group_size;
-    demand.n_rounds = options.n_rounds;
-    demand.n_copy_queues = 2;
-    demand.copy_records = options.copy_records;
-    demand.copy_bytes = 768;
-    demand.packet_bytes = (options.pool_size / pool_.per_page + 1) * kPage;
-    demand.page_bytes = kPage;
-    const RegionLayout layout = plan_region(demand);
-    bytes_ = layout.total_bytes;
-    base_ = static_cast<std::byte*>(std::aligned_alloc(kPage, bytes_));
-    std::memset(base_, 0, bytes_);
-    packet_meta_offset = offsetof(rte_mbuf, dynfield1) / 8 * 8 + 8;
-    carried_word_offset = offsetof(rte_mbuf, dynfield1);
-    view.region = RegionView(base_, layout);
-    view.region.format();
-    view.registry = registry.get();
-    view.routes = routes.get();
-    view.check = PacketCheck(layout, pool_, reinterpret_cast<std::uint64_t>(base_));
-    set_up_registry(layout);
-    for (std::uint32_t i = 0; i < options.pool_size; ++i) reset(packet(i));
+  explicit PlainPlatform(const PlainOptions& options = {})
+      : PlainRegion({.n = options.pool_size,
+                     .headroom = kHeadroom,
+                     .data_room = 512,
+                     .stride = 768,
+                     .page_bytes = kPage},
+                    demand_of(options), allocate) {
+    set_up_registry();
   }
-  ~PlainPlatform() { std::free(base_); }
-  PlainPlatform(const PlainPlatform&) = delete;
-  PlainPlatform& operator=(const PlainPlatform&) = delete;
+  ~PlainPlatform() { std::free(base()); }
 
-  [[nodiscard]] rte_mbuf* packet(std::uint32_t i) const {
-    return reinterpret_cast<rte_mbuf*>(base_ + view.region.layout().packets +
-                                       i / pool_.per_page * kPage + i % pool_.per_page * kStride);
-  }
   [[nodiscard]] std::uint8_t* data(rte_mbuf* mbuf) const {
     return reinterpret_cast<std::uint8_t*>(mbuf) + sizeof(rte_mbuf) + mbuf->data_off;
-  }
-  /// 64 bytes of data behind the headroom, type 0.
-  void reset(rte_mbuf* mbuf) const {
-    std::memset(mbuf, 0, sizeof(*mbuf));
-    mbuf->data_off = kHeadroom;
-    mbuf->data_len = 64;
-    mbuf->pkt_len = 64;
-    mbuf->nb_segs = 1;
-    rte_mbuf_refcnt_set(mbuf, 1);
   }
   /// @return false if the ring is full
   bool send(std::uint32_t producer, std::uint32_t endpoint, rte_mbuf* mbuf) const {
@@ -105,17 +60,30 @@ class PlainPlatform {
     return rte_ring_count(view.region.ring(EndpointId(endpoint), ContextId(from)));
   }
 
-  std::unique_ptr<Registry> registry = std::make_unique<Registry>();
-  std::unique_ptr<RouteTables> routes = std::make_unique<RouteTables>();
-  PlatformView view;
-
  private:
-  void set_up_registry(const RegionLayout& layout) {
-    registry->region = layout;
-    registry->pool = pool_;
+  static constexpr std::uint64_t kPage = 2u << 20;
+
+  static RegionDemand demand_of(const PlainOptions& options) {
+    RegionDemand demand;
+    demand.n_contexts = 5;
+    demand.n_endpoints = 5;
+    demand.ring_size = options.ring_size;
+    demand.fill_size = 8;
+    demand.n_work_groups = options.n_work_groups;
+    demand.work_group_size = options.work_group_size;
+    demand.n_rounds = options.n_rounds;
+    demand.n_copy_queues = 2;
+    demand.copy_records = options.copy_records;
+    demand.copy_bytes = 768;
+    return demand;
+  }
+  static std::byte* allocate(std::uint64_t bytes) {
+    void* const memory = std::aligned_alloc(kPage, bytes);
+    if (memory == nullptr) std::abort();
+    return static_cast<std::byte*>(std::memset(memory, 0, bytes));
+  }
+  void set_up_registry() {
     registry->n_ports = 2;
-    for (auto& service : registry->endpoint_service)
-      service.store(kMaxServices, std::memory_order_relaxed);
     registry->n_types = 4;
     for (const std::uint32_t instance : {7u, 8u})
       registry->instances[instance].state = InstanceState::kRunning;
@@ -130,10 +98,6 @@ class PlainPlatform {
       table.port_endpoint[1] = 4;
     }
   }
-
-  PoolLayout pool_{};
-  std::byte* base_ = nullptr;
-  std::size_t bytes_ = 0;
 };
 
 }  // namespace hb::test
