@@ -13,8 +13,7 @@ extern "C" {
 
 /** As rte_exit(): prints "exiting with code" if status is not 0, then the message, and ends the
  * process by exit(status). EAL stays as it is. Any thread. */
-__rte_noreturn void onvm_compat_exit(int status, const char *format, ...)
-    __rte_format_printf(2, 3);
+__rte_noreturn void onvm_compat_exit(int status, const char *format, ...) __rte_format_printf(2, 3);
 
 #ifdef __cplusplus
 }

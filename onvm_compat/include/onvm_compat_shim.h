@@ -1,5 +1,6 @@
 /* Included before everything else (-include, in hummingbird-onvm.pc's Cflags): lets sources that
- * were written for DPDK 20.05 compile with 22.11, sends what needs the manager's ports there, and ends the process by exit() alone.
+ * were written for DPDK 20.05 compile with 22.11, sends what needs the manager's ports there, and
+ * ends the process by exit() alone.
  */
 #ifndef ONVM_COMPAT_SHIM_H
 #define ONVM_COMPAT_SHIM_H
