@@ -46,10 +46,13 @@ DEVICE void hb_round_ipsec(const HbRound* round) {
   hb_set_moved_slot(moved, round->lane, me.moved);
   const u32 own_lines = hb_window(round, me.moved).n_lines;
   // A line is stored one line late: behind the chunk in which it came, or the one after.
-  const u32 own_chunks = own_lines == 0 ? 0 : own_lines / HB_CHUNK_LINES + 1;
+  counts[round->lane] = own_lines == 0 ? 0 : own_lines / HB_CHUNK_LINES + 1;
   if (table->magic == HB_ESP_TABLE_MAGIC)
     for (u32 i = round->lane; i < HB_ESP_CIPHER_WORDS; i += round->n_lanes) ciphers[i] = source[i];
-  const u32 n_chunks = hb_group_max(round, counts, own_chunks);
+  GROUP_BARRIER();
+  hb_fold_highest(round, counts);
+  GROUP_BARRIER();
+  const u32 n_chunks = hb_folded_highest(round, counts);
 
   HbCarried carried;
   u32 last_line[4];

@@ -54,22 +54,21 @@ DEVICE void hb_set_moved_slot(LOCAL u32* moved, u32 packet, u64 slot) {
   moved[2 * packet + 1] = (u32)(slot >> 32);
 }
 
-/// The highest of all work-items' values. Called by all; holds two barriers, which order what they
-/// wrote before as well.
-/// @param values  n_lanes words of local memory, of any content
-DEVICE u32 hb_group_max(const HbRound* round, LOCAL u32* values, u32 own) {
-  // In two steps of some 16 reads each: first of those that share the remainder by n_parts.
-  const u32 n_parts = round->n_lanes < 16u ? round->n_lanes : 16u;
-  values[round->lane] = own;
-  GROUP_BARRIER();
+/// The highest of n_lanes values in local memory, in two steps of some 16 reads each: all
+/// work-items fold the values, then each takes what is left. The barriers are the caller's: one
+/// before the first step (all have written theirs), one between the two.
+#define HB_FOLDED_VALUES 16u
+DEVICE void hb_fold_highest(const HbRound* round, LOCAL u32* values) {
+  if (round->lane >= HB_FOLDED_VALUES) return;
+  u32 highest = values[round->lane];
+  for (u32 i = round->lane + HB_FOLDED_VALUES; i < round->n_lanes; i += HB_FOLDED_VALUES)
+    highest = values[i] > highest ? values[i] : highest;
+  values[round->lane] = highest;
+}
+DEVICE u32 hb_folded_highest(const HbRound* round, LOCAL const u32* values) {
   u32 highest = 0;
-  if (round->lane < n_parts) {
-    for (u32 i = round->lane; i < round->n_lanes; i += n_parts)
-      highest = values[i] > highest ? values[i] : highest;
-    values[round->lane] = highest;
-  }
-  GROUP_BARRIER();
-  for (u32 i = 0; i < n_parts; ++i) highest = values[i] > highest ? values[i] : highest;
+  for (u32 i = 0; i < HB_FOLDED_VALUES && i < round->n_lanes; ++i)
+    highest = values[i] > highest ? values[i] : highest;
   return highest;
 }
 

@@ -193,8 +193,11 @@ DEVICE void hb_round_nids_together(const HbRound* round) {
         (GLOBAL const u32*)((GLOBAL const HbNidsTable*)round->table)->columns;
     for (u32 i = round->lane; i < HB_NIDS_COLUMN_WORDS; i += round->n_lanes) columns[i] = source[i];
   }
-  const u32 n_chunks =
-      hb_group_max(round, counts, (window.n_lines + HB_CHUNK_LINES - 1u) / HB_CHUNK_LINES);
+  counts[round->lane] = (window.n_lines + HB_CHUNK_LINES - 1u) / HB_CHUNK_LINES;
+  GROUP_BARRIER();
+  hb_fold_highest(round, counts);
+  GROUP_BARRIER();
+  const u32 n_chunks = hb_folded_highest(round, counts);
 
   HbCarried carried;
   hb_chunk_fetch(round, moved, 0, &carried);

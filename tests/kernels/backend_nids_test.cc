@@ -1,8 +1,7 @@
 // nids on the first device of every backend, staged, against the kernel as host C++: as the program
 // suits the device, and with the packets moved by the group even where the device is a CPU. No
 // gtest_main, as the program runs itself again as program builder.
-#define HB_KERNEL_ON_HOST
-#include "kernels/nids.cl"
+#include "tests/kernels/nids_rounds.h"  // first: it decides how kernels/platform.h reads
 
 #include <gtest/gtest.h>
 #include <unistd.h>
@@ -14,7 +13,6 @@
 
 #include "gpu_host/backends.h"
 #include "tests/kernels/kernel_dir.h"
-#include "tests/kernels/nids_rounds.h"
 
 namespace hb::test {
 namespace {

@@ -129,14 +129,17 @@ TEST(Movement, EveryByteOfEveryPacketPassesThroughTheTile) {
 TEST(Movement, AllWorkItemsLearnTheHighestValue) {
   for (const std::uint32_t n_lanes : {1u, 4u, 16u, 24u, 64u}) {
     for (std::uint32_t highest = 0; highest < n_lanes; ++highest) {
-      std::vector<u32> values(n_lanes, ~0u);  // what was there before is nobody's value
+      std::vector<u32> values(n_lanes);
       std::vector<u32> learnt(n_lanes);
       run_work_groups(1, n_lanes, [&] {
         HbRound round{};
         round.lane = LOCAL_ID();
         round.n_lanes = n_lanes;
-        const u32 own = round.lane == highest ? 7 : round.lane % 3;
-        learnt[round.lane] = hb_group_max(&round, values.data(), own);
+        values[round.lane] = round.lane == highest ? 7 : round.lane % 3;
+        GROUP_BARRIER();
+        hb_fold_highest(&round, values.data());
+        GROUP_BARRIER();
+        learnt[round.lane] = hb_folded_highest(&round, values.data());
       });
       EXPECT_EQ(learnt, std::vector<u32>(n_lanes, 7)) << n_lanes << " lanes, " << highest;
     }

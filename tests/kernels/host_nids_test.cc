@@ -1,10 +1,9 @@
 // The two ways of nids through a round, as host C++: packets moved by the group, and read by each
 // work-item where they lie. Same answers, packet for packet.
-#include "tests/kernels/host_device.h"  // first: it decides how kernels/platform.h reads
+#include "tests/kernels/nids_rounds.h"  // first: it decides how kernels/platform.h reads
 
 #include <gtest/gtest.h>
 
-#include "tests/kernels/nids_rounds.h"
 #include "tests/kernels/run_group.h"
 
 namespace hb::test {

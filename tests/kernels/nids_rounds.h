@@ -1,7 +1,9 @@
 // Rounds of nids over packets of every kind, and what each work-item alone says about them. The
 // kernel's search itself is compared with a plain one in tests/unit/nids_aho_corasick_test.cc.
-// Included after HB_KERNEL_ON_HOST is defined.
+// Included first in its translation unit, as tests/kernels/host_device.h.
 #pragma once
+
+#include "tests/kernels/host_device.h"
 
 #include <algorithm>
 #include <array>
@@ -11,7 +13,6 @@
 #include <string_view>
 #include <vector>
 
-#include "kernels/nids.cl"
 #include "nfs/nids/aho_corasick.h"
 #include "tests/kernels/queue_driver.h"
 
