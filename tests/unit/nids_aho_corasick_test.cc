@@ -1,3 +1,4 @@
+#define HB_KERNEL_ON_HOST  // first: it decides how kernels/platform.h reads
 #include "nfs/nids/aho_corasick.h"
 
 #include <gtest/gtest.h>
@@ -8,7 +9,6 @@
 #include <string>
 #include <vector>
 
-#define HB_KERNEL_ON_HOST
 #include "kernels/nids.cl"
 #include "nfs/nids/evaluator.h"
 #include "nfs/nids/rule_parser.h"
