@@ -116,7 +116,8 @@ def throughput(args, folder, setup):
 
 def setup_of(args, nfs, size, syncers=1, rx_threads=1, payload=None):
     on_gpu = any(nf[1] for nf in nfs)
-    manager = ["--rx-threads", str(rx_threads), "--pool", str(args.pool)]
+    manager = ["--rx-threads", str(rx_threads), "--tx-threads", str(args.tx), "--pool",
+               str(args.pool)]
     if on_gpu:
         manager += ["--syncers", str(syncers), "--workgroups", str(args.workgroups),
                     "--workgroup-size", str(args.workgroup_size)]
