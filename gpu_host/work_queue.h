@@ -31,8 +31,8 @@ class WorkQueue {
     const std::uint32_t used = (filled_ - drained_ + round_slots_ - 1) / round_slots_;
     return used < n_rounds_ ? n_rounds_ - used : 0;
   }
-  /// The device has nothing of this queue to do. Asks the device's word only while rounds of it have
-  /// not been taken back.
+  /// The device has nothing of this queue to do. Asks the device's word only while rounds of it
+  /// have not been taken back.
   [[nodiscard]] bool is_idle() const noexcept {
     return rounds_drained_ == published_ || completed() == published_;
   }

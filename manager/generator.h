@@ -60,7 +60,10 @@ class LatencyHistogram {
 };
 
 /// One RX queue's stream of packets. Flow f is 10.0.0.1 + f to 198.18.0.1, UDP 49152 to 9; a flow
-/// belongs to one queue, and its IPv4 identification counts the queue's packets.
+/// belongs to one queue, and its IPv4 identification counts the queue's packets. Each buffer has a
+/// piece of the payloads for good, which is written where four samples of 16 bytes, the ends among
+/// them, say that it is not there any more: writing 1,472 bytes that another core has had takes
+/// half a microsecond. So an NF that writes between the samples alone meets its own bytes again.
 class GeneratorQueue {
  public:
   /// @param payload  at least as long as the largest packet, or empty; outlives this
@@ -75,6 +78,7 @@ class GeneratorQueue {
  private:
   [[nodiscard]] std::uint32_t allowed(std::uint32_t n, std::uint64_t tsc) noexcept;
   void write(std::uint8_t* packet, std::uint32_t size) noexcept;
+  void write_payload(std::uint8_t* at, std::uint32_t bytes) const noexcept;
 
   const std::vector<std::uint16_t> sizes_;
   const std::vector<std::uint8_t>& payload_;
@@ -89,7 +93,7 @@ class GeneratorQueue {
   std::uint32_t flow_;
   std::uint32_t size_idx_ = 0;
   std::uint16_t number_ = 0;
-  std::size_t payload_at_ = 0;
+  std::size_t n_starts_ = 0;  ///< places in the payloads where a packet's may begin
 };
 
 /// A gen: port's generator and sink.
