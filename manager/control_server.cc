@@ -6,8 +6,11 @@
 #include <sys/un.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cerrno>
+#include <cstdint>
 #include <cstring>
+#include <limits>
 #include <nlohmann/json.hpp>
 
 namespace hb {
@@ -17,6 +20,15 @@ namespace {
 constexpr std::size_t kMostForeign = 8;
 /// Connections in all: descriptors must be left for pages, tables and processes.
 constexpr std::size_t kMostConnections = 512;
+
+/// Numbers with a fraction are times; where one stands for a count it must be one that fits.
+bool numbers_fit(const nlohmann::json& value) {
+  if (value.is_number_float()) {
+    const auto number = value.get<double>();
+    return number >= 0 && number <= std::numeric_limits<std::int32_t>::max();
+  }
+  return !value.is_structured() || std::all_of(value.begin(), value.end(), numbers_fit);
+}
 
 }  // namespace
 
@@ -81,11 +93,15 @@ bool ControlServer::receive_one(int connection) {
     connections_.erase(at);
     return false;
   }
-  if (received) {
+  if (received && numbers_fit(**received)) {
     on_message_(connection, **received, fds);
     return true;
   }
   for (const int fd : fds) ::close(fd);
+  if (received) {
+    send(connection, refusal(Error{"a number in the message is out of range", ""}));
+    return true;
+  }
   connections_.erase(at);
   on_close_(connection);
   return false;

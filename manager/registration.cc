@@ -70,7 +70,8 @@ Result<void> check_description(const json& message) {
         fmt::format("no service can have more than {} bytes that survive", kMaxSurvivingBytes),
         "declare fewer"};
   if (message.value("choice", 0) < 0 || message.value("choice", 0) > 3 ||
-      message.value("key_bytes", 0) < 0 || message.value("key_bytes", 0) > 16)
+      message.value("key_bytes", 0) < 0 || message.value("key_bytes", 0) > 16 ||
+      message.value("key_offset", 0) < 0 || message.value("key_offset", 0) > 0xffff)
     return Error{"the instance choice is out of range",
                  "see InstanceChoice in nf_lib/control_layout.h"};
   if (message.value("number", 0u) > kMaxServiceNumber)

@@ -40,8 +40,9 @@ def test_a_client_that_never_reads_keeps_nobody_waiting(running):
 
 @pytest.mark.parametrize("message", [
     b'{"op":"change","what":' + b"[" * 90_000 + b"]" * 90_000 + b"}",
+    b'{"op":"register","build":{"x":[2.34e302]}}', b'{"op":"status","n":-0.5}',
     b"[" * 190_000, b'{"a":' * 30_000, b"\0\xff", b"null", b'{"op":{}}', b"x" * 190_000,
-], ids=["deep-list", "open-lists", "open-objects", "bytes", "null", "wrong-type", "long"])
+], ids=["deep-list", "huge-number", "negative-fraction", "open-lists", "open-objects", "bytes", "null", "wrong-type", "long"])
 def test_a_message_that_makes_no_sense_is_refused(running, message):
     with connect(running) as client:
         client.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 1 << 20)
