@@ -59,9 +59,7 @@ void Controller::on_nf_death(Instance& instance) {
                  : p_.options.missing_nf == MissingNf::kSkip ? "others skip it"
                                                              : "others are dropped");
   if (!waits) {
-    // One that was told to end because gpu_host has failed has failed, however well it ends.
-    const bool well = ended_well && instance.state != InstanceState::kFailed;
-    give_up(instance, well ? InstanceState::kStopped : InstanceState::kFailed);
+    give_up(instance, ended_well ? InstanceState::kStopped : InstanceState::kFailed);
     return;
   }
   if (instance.page) instance.counters.fold(instance.page->page());
@@ -309,12 +307,13 @@ void Controller::lose_slice(Instance& instance, bool comes_back) {
   const bool was_starting = instance.state == InstanceState::kStarting;
   if (comes_back && instance.alive() && !instance.leaving) {
     // One that waits for its slice goes on waiting; one whose slice ran is done without meanwhile.
-    if (!was_starting) set_state(instance, InstanceState::kRestarting);
+    if (!was_starting) set_state(instance, InstanceState::kFailed);
     instance.slice_failed = true;
     instance.offers = false;
     instance.orphaned = true;
     return;
   }
+  instance.slice_failed = false;  // it waits for none: however well it ends, it has failed
   give_up(instance, InstanceState::kFailed);
   if (instance.connection >= 0)
     server_.send(instance.connection,

@@ -41,10 +41,8 @@ void Controller::leave(Instance& instance) {
   if (instance.leaving) return;
   // First its supervisor, so that it knows why the process ends.
   tell_supervisor(instance, "stopping");
-  if (!instance.alive()) {
-    if (instance.state == InstanceState::kRestarting) give_up(instance, InstanceState::kStopped);
-    return;
-  }
+  if (instance.state == InstanceState::kRestarting) give_up(instance, InstanceState::kStopped);
+  if (!instance.alive()) return;
   instance.leaving = true;
   // One that still loads its tables is not routed: it only has to be told.
   if (instance.state == InstanceState::kRunning) set_state(instance, InstanceState::kDraining);
@@ -214,7 +212,7 @@ void Controller::shutdown() {
   for (const SupervisorLink& supervisor : supervisors_)
     server_.send(supervisor.connection, {{"op", "stop"}});
   for (const auto& instance : p_.instances)
-    if (instance->state == InstanceState::kRestarting && !instance->alive())
+    if (instance->state == InstanceState::kRestarting)
       give_up(*instance, InstanceState::kStopped);
     else if (instance->is_waiting())
       instance->offers = false;  // what waits for it to be ready is not waited for any longer

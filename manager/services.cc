@@ -90,7 +90,7 @@ Instance* Controller::dead_one_for(const Service& service, const json& message) 
     return nullptr;
   Instance* found = nullptr;
   for (Instance* const instance : service.instances) {
-    if (instance->alive() || instance->state != InstanceState::kRestarting) continue;
+    if (instance->state != InstanceState::kRestarting) continue;
     if (instance->supervisor == message.value("supervisor", 0)) return instance;
     if (found == nullptr) found = instance;
   }

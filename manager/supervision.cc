@@ -71,7 +71,7 @@ void Controller::on_supervisor_gone(const SupervisorLink& supervisor) {
     end_rolling(rolling_->old_pid, "its supervisor is gone");
   for (const auto& instance : p_.instances) {
     if (instance->supervisor != supervisor.pid) continue;
-    if (instance->alive() || instance->state != InstanceState::kRestarting) continue;
+    if (instance->state != InstanceState::kRestarting) continue;
     spdlog::warn("{} is not started again: its supervisor is gone", instance->name());
     give_up(*instance, InstanceState::kFailed);
   }

@@ -47,7 +47,7 @@ enum class InstanceState : std::uint32_t {
   kStarting,  ///< registered, loading its tables
   kRunning,
   kDraining,    ///< no longer routed to; finishing what is in its rings
-  kRestarting,  ///< dead, or a GPU NF whose gpu_host is: its successor, or the next one, is to come
+  kRestarting,  ///< dead; its packets wait for a successor
   kStopped,
   kFailed
 };

@@ -102,7 +102,7 @@ def test_the_control_process_of_a_gpu_nf_is_killed(platform):
 
 @pytest.mark.parametrize("missing", ["drop", "skip"])
 def test_gpu_host_is_killed(platform, missing):
-    """Packets for GPU NFs follow --missing-nf; then they run again in a new gpu_host."""
+    """GPU NFs fail, packets for them follow --missing-nf; then they run again in a new gpu_host."""
     routes = platform.write("routes.csv", "*, rx, nids\n*, nids, forward\n*, forward, tx\n")
     platform.start_manager("--port", "null", "--routes", routes, "--missing-nf", missing,
                            gpu="opencl")
@@ -112,7 +112,7 @@ def test_gpu_host_is_killed(platform, missing):
         platform.wait_works("nids", 1000)
         old = pid_of_gpu_host(platform)
         os.kill(old, signal.SIGKILL)
-        platform.wait_state("nids", "restarting")
+        platform.wait_state("nids", "failed")
         if missing == "skip":
             platform.wait_works("forward", 1000)
         platform.wait_for(lambda status: platform.nf("nids", status)["state"] == "running"
@@ -170,7 +170,7 @@ def test_a_gpu_nf_that_waits_for_gpu_host_can_be_stopped(platform):
     nids = platform.start_nf("nids", *nids_options(platform), gpu=True)
     platform.wait_works("nids", 1000)
     os.kill(pid_of_gpu_host(platform), signal.SIGKILL)
-    platform.wait_state("nids", "restarting")
+    platform.wait_state("nids", "failed")
     platform.hbctl("stop", "nids")
     nids.expect(0)
     platform.wait_state("nids", "stopped")

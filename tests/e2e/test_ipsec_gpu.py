@@ -88,7 +88,7 @@ def test_no_iv_comes_twice_over_kills(platform, tmp_path, victim):
         platform.wait_works("ipsec", 500)
         if victim == "gpu_host":
             os.kill(pid_of_gpu_host(platform), signal.SIGKILL)
-            platform.wait_state("ipsec", "restarting")
+            platform.wait_state("ipsec", "failed")
             platform.wait_running("ipsec", ipsec)
         else:
             ipsec.kill()
