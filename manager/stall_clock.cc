@@ -5,7 +5,6 @@
 
 #include <algorithm>
 #include <fstream>
-#include <iterator>
 #include <sstream>
 #include <string>
 
@@ -13,7 +12,9 @@ namespace hb {
 
 std::optional<TaskLook> look_at_task(int pid) {
   std::ifstream file(fmt::format("/proc/{}/task/{}/stat", pid, pid));
-  const std::string text(std::istreambuf_iterator<char>(file), {});
+  // Not by the stream's buffer: that throws when the process goes between opening and reading.
+  std::string text;
+  std::getline(file, text, '\0');
   // The name is in parentheses, and may hold anything.
   const std::size_t name_end = text.rfind(')');
   if (name_end == std::string::npos) return std::nullopt;

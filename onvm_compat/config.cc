@@ -6,7 +6,6 @@
 #include <cstdlib>
 #include <cstring>
 #include <fstream>
-#include <iterator>
 #include <string>
 #include <vector>
 
@@ -65,7 +64,12 @@ cJSON* onvm_config_parse_file(const char* filename) {
     printf("'%s' can't be opened\n", filename != nullptr ? filename : "");
     return nullptr;
   }
-  const std::string text{std::istreambuf_iterator<char>(file), std::istreambuf_iterator<char>()};
+  std::string text;
+  std::getline(file, text, '\0');
+  if (file.bad()) {
+    printf("'%s' can't be read\n", filename);
+    return nullptr;
+  }
   const char* end = nullptr;
   cJSON* const document = cJSON_ParseWithOpts(text.c_str(), &end, 0);
   if (document == nullptr) {

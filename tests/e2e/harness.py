@@ -299,7 +299,8 @@ class Platform:
 
     def audit(self):
         reply = self.ask("audit")
-        assert reply and reply.get("ok"), reply
+        if not reply or not reply.get("ok"):
+            raise Failure(f"no audit but {reply}\n{self.report()}")
         return reply["audit"]
 
     def assert_audit(self):

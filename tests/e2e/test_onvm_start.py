@@ -153,6 +153,7 @@ def test_a_parent_with_children_is_restarted_with_them(platform):
     (NFS / "simple", ["--prefix"], "--prefix"),
     (NFS / "simple", ["--restart", "sometimes"], "sometimes"),
     (NFS / "simple", ["-F", "nowhere.json"], "nowhere.json"),
+    (NFS / "simple", ["-F", "/"], "can't be read"),
     (NFS / "simple", ["-F", "routes.csv"], "routes.csv"),
     (NFS / "simple", ["--prefix", "nobody-has-this"], "no manager is running"),
 ])

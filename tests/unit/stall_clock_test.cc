@@ -1,7 +1,10 @@
 #include "manager/stall_clock.h"
 
 #include <gtest/gtest.h>
+#include <sys/wait.h>
 #include <unistd.h>
+
+#include <thread>
 
 namespace hb {
 namespace {
@@ -54,6 +57,17 @@ TEST(LookAtTask, SeesThisProcess) {
   ASSERT_TRUE(look);
   EXPECT_EQ(look->state, 'R');
   EXPECT_FALSE(look_at_task(0x7ffffff0));
+}
+
+TEST(LookAtTask, AProcessMayGoWhileItIsLookedAt) {
+  for (int process = 0; process < 200; ++process) {
+    const pid_t pid = fork();
+    ASSERT_GE(pid, 0);
+    if (pid == 0) _exit(0);
+    const std::jthread reaper([pid] { waitpid(pid, nullptr, 0); });
+    while (look_at_task(pid)) {
+    }
+  }
 }
 
 }  // namespace

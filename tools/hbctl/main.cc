@@ -8,7 +8,6 @@
 #include <exception>
 #include <filesystem>
 #include <fstream>
-#include <iterator>
 #include <nlohmann/json.hpp>
 #include <thread>
 
@@ -48,9 +47,11 @@ void print(const json& object) { fmt::print("{}\n", object.dump(2)); }
 
 Result<json> read_statistics(const std::string& path) {
   std::ifstream in(path);
-  if (!in)
+  std::string text;
+  std::getline(in, text, '\0');
+  if (!in.eof())
     return Error{fmt::format("'{}' can't be read", path), "name a file that --stats has written"};
-  json object = json::parse(in, nullptr, false);
+  json object = json::parse(text, nullptr, false);
   if (!object.is_object())
     return Error{fmt::format("'{}' is not a statistics file", path),
                  "name a file that --stats has written"};
