@@ -137,7 +137,7 @@ void Controller::poll_once(microseconds timeout) {
     for (const auto& instance : p_.instances)
       if (instance->alive() && is_ready(instance->pidfd))
         dead.emplace_back(instance.get(), instance->pid);
-    const bool gpu_host_died = gpu_.alive() && is_ready(gpu_.pidfd());
+    const int dead_gpu_host = gpu_.alive() && is_ready(gpu_.pidfd()) ? gpu_.pid() : 0;
     const bool signalled = is_ready(signal_fd_);
     server_.dispatch(polled);
     // What the dead said last counts: a process that says bye and ends at once has ended well.
@@ -147,7 +147,8 @@ void Controller::poll_once(microseconds timeout) {
       server_.drain(instance->connection);
       on_nf_death(*instance);
     }
-    if (gpu_host_died) {
+    // A message may have made this poll again, and that have seen to it.
+    if (dead_gpu_host != 0 && gpu_.alive() && gpu_.pid() == dead_gpu_host) {
       server_.drain(gpu_.connection());
       on_gpu_host_death();
     }

@@ -70,6 +70,7 @@ class Controller {
   void check_waits();
   void check_hangs();
   void check_gpu_host_hangs();
+  static bool owes_an_answer(const Instance& instance);
   [[nodiscard]] Load load_of(const Instance& instance) const;
   void on_gpu_host_death();
   void lose_slice(Instance& instance, bool comes_back);

@@ -27,6 +27,7 @@ constexpr milliseconds kLookPeriod{50};
 }  // namespace
 
 void Controller::on_nf_death(Instance& instance) {
+  if (!instance.alive()) return;  // its last message has brought this about already
   close(instance.pidfd);
   instance.pidfd = -1;
   p_.control->registry().instances[instance.id].pid = 0;
@@ -181,31 +182,49 @@ void Controller::check_hangs() {
   const milliseconds nf_limit(p_.options.nf_timeout_ms);
   const milliseconds drain_limit(p_.options.drain_timeout_ms);
   for (const auto& instance : p_.instances) {
-    if (!instance->alive() || !instance->in_use() || instance->hung || instance->sets_up) continue;
-    if (instance->state != InstanceState::kRunning && instance->state != InstanceState::kDraining)
+    if (!instance->alive() || !instance->in_use() || instance->hung) continue;
+    if (instance->state != InstanceState::kRunning && instance->state != InstanceState::kDraining &&
+        !instance->stop_sent)
       continue;
     const Load load = load_of(*instance);
     // What a GPU NF has is in gpu_host's hands; its control process can't let go of it.
     const bool keeps_change =
         instance->service->compute == Compute::kCpu && switch_.is_kept_by(*instance);
-    if (!instance->stall.is_stalled(load.progress, load.waits || keeps_change)) continue;
+    const bool waits = load.waits || keeps_change;
+    const bool owes = owes_an_answer(*instance);
+    if (!instance->stall.is_stalled(load.progress, waits || owes)) continue;
     const milliseconds limit = keeps_change ? std::min(nf_limit, drain_limit) : nf_limit;
-    const std::optional<TaskLook> task = look_at_task(instance->pid);
+    const std::optional<TaskLook> task = look_at_task(
+        instance->pid,
+        instance->page ? instance->page->page().loop_thread.load(std::memory_order_relaxed) : 0);
     if (!task) continue;
-    if (p_.options.debug_nf && (task->state == 'T' || task->state == 't')) {
+    if (!task->is_stopped() && (!waits || instance->sets_up)) {
+      instance->stall.reset();  // it is at work on what it owes
+      continue;
+    }
+    if (p_.options.debug_nf && task->is_stopped()) {
       if (!std::exchange(instance->said_stopped, true))
         spdlog::info("{} (pid {}) is stopped or in a debugger: it is left alone (--debug-nf)",
                      instance->name(), instance->pid);
       continue;
     }
     if (instance->stall.add(kLookPeriod, *task) < limit) continue;
-    spdlog::error("{} (pid {}) is hung: packets wait and nothing has moved for {} ms; killing it",
-                  instance->name(), instance->pid, limit.count());
+    spdlog::error("{} (pid {}) is hung: {} and nothing has moved for {} ms; killing it",
+                  instance->name(), instance->pid, waits ? "packets wait" : "it is to end",
+                  limit.count());
     instance->hung = true;
     instance->failure = fmt::format("hung: no progress for {} ms", limit.count());
     syscall(SYS_pidfd_send_signal, instance->pidfd, SIGKILL, nullptr, 0);
   }
   check_gpu_host_hangs();
+}
+
+/// Whether others wait for it though no packet does: for its end, its flush, or its set-up.
+bool Controller::owes_an_answer(const Instance& instance) {
+  if (instance.stop_sent || instance.handing_over || instance.sets_up) return true;
+  // Acquire: pairs with the release store in BurstLoop::flush.
+  return instance.page && instance.flush_request != 0 &&
+         instance.page->page().flushed.load(std::memory_order_acquire) != instance.flush_request;
 }
 
 Controller::Load Controller::load_of(const Instance& instance) const {
@@ -228,8 +247,11 @@ Controller::Load Controller::load_of(const Instance& instance) const {
 }
 
 void Controller::check_gpu_host_hangs() {
-  if (!gpu_.alive() || p_.options.debug_nf || p_.syncers.empty()) return;
+  if (!gpu_.alive() || p_.options.debug_nf) return;
+  const std::optional<TaskLook> task = look_at_task(gpu_.pid());
+  if (!task) return;
   Load load;
+  load.waits = task->is_stopped();  // whoever asks it for something waits for its answer
   for (const SyncerContext& syncer : p_.syncers)
     load.progress += syncer.page->page().bursts.load(std::memory_order_relaxed);
   for (const auto& instance : p_.instances) {
@@ -238,18 +260,14 @@ void Controller::check_gpu_host_hangs() {
                                       [this](EndpointId e) { return !recovery_.is_empty(e); });
   }
   if (!gpu_stall_.is_stalled(load.progress, load.waits)) return;
-  const std::optional<TaskLook> task = look_at_task(gpu_.pid());
-  if (!task) return;
   // One that runs finds out by itself which kernel it is that hangs, and says so: it goes first.
-  const bool is_stopped = task->state == 'T' || task->state == 't';
-  const milliseconds limit = is_stopped ? milliseconds(p_.options.nf_timeout_ms)
-                                        : GpuSupervisor::round_limit(p_.options) * 2;
+  const milliseconds limit = task->is_stopped() ? milliseconds(p_.options.nf_timeout_ms)
+                                                : GpuSupervisor::round_limit(p_.options) * 2;
   // Its main thread only listens; the others are as many as the device wants.
   if (gpu_stall_.add(kLookPeriod, TaskLook{.state = 'S', .cpu = {}}) < limit) return;
   gpu_stall_.reset();
-  spdlog::error(
-      "gpu_host (pid {}) is hung: packets wait and nothing has moved for {} ms; killing it",
-      gpu_.pid(), limit.count());
+  spdlog::error("gpu_host (pid {}) is hung: {} and nothing has moved for {} ms; killing it",
+                gpu_.pid(), task->is_stopped() ? "it is stopped" : "packets wait", limit.count());
   gpu_.kill();
 }
 

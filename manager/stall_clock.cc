@@ -7,11 +7,13 @@
 #include <fstream>
 #include <sstream>
 #include <string>
+#include <utility>
 
 namespace hb {
 
-std::optional<TaskLook> look_at_task(int pid) {
-  std::ifstream file(fmt::format("/proc/{}/task/{}/stat", pid, pid));
+std::optional<TaskLook> look_at_task(int pid, int thread) {
+  std::ifstream file(fmt::format("/proc/{}/task/{}/stat", pid, thread != 0 ? thread : pid));
+  if (!file && thread != 0) return look_at_task(pid);
   // Not by the stream's buffer: that throws when the process goes between opening and reading.
   std::string text;
   std::getline(file, text, '\0');
@@ -32,7 +34,9 @@ std::optional<TaskLook> look_at_task(int pid) {
 }
 
 bool StallClock::is_stalled(std::uint64_t progress, bool waits) noexcept {
-  if (waits && progress == progress_) return true;
+  // What has come since the last look may have come just now.
+  const bool waited = std::exchange(waited_, waits);
+  if (waits && waited && progress == progress_) return true;
   progress_ = progress;
   stalled_ = Duration{0};
   cpu_.reset();

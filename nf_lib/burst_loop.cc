@@ -1,5 +1,7 @@
 #include "nf_lib/burst_loop.h"
 
+#include <unistd.h>
+
 #include <algorithm>
 #include <array>
 #include <bit>
@@ -22,6 +24,10 @@ BurstLoop::BurstLoop(const PlatformView& view, ContextPage* page, ContextId cont
       publisher_(view.region, context, &page->ledger, view.registry->endpoint_service),
       held_(page, view.check),
       fill_ring_(view.region.fill_ring_id(context)) {}
+
+void BurstLoop::runs_on_this_thread() noexcept {
+  page_->loop_thread.store(gettid(), std::memory_order_relaxed);
+}
 
 std::uint32_t BurstLoop::poll(NetworkFunction& nf) noexcept {
   std::uint32_t bursts = 0;

@@ -29,6 +29,9 @@ class BurstLoop final : public NfContext {
   /// @param request  the InstanceEntry::flush that asked for it
   void flush(NetworkFunction& nf, std::uint32_t request) noexcept;
 
+  /// Tells the manager which thread it is that could be hung, where that is not the main thread.
+  void runs_on_this_thread() noexcept;
+
   [[nodiscard]] std::optional<ServiceId> find_service(std::string_view name) const override;
   [[nodiscard]] std::optional<std::uint8_t> find_type(std::string_view name) const override;
   [[nodiscard]] std::uint32_t n_ports() const override { return view_.registry->n_ports; }

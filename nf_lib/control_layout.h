@@ -18,7 +18,7 @@ namespace hb {
 inline constexpr std::uint64_t kRegistryMagic = 0x3152'4745'5242'4848;  // "HHBREGR1"
 inline constexpr std::uint64_t kRoutesMagic = 0x3154'554f'5242'4848;
 inline constexpr std::uint64_t kContextMagic = 0x3154'5843'5842'4848;
-inline constexpr std::uint32_t kControlVersion = 4;
+inline constexpr std::uint32_t kControlVersion = 5;
 
 /// First bytes of every control file. A reader refuses another magic, version or hash.
 struct ControlHeader {
@@ -216,6 +216,9 @@ struct ContextPage {
   alignas(kFalseSharingRange) std::atomic<std::uint64_t> bursts;
   /// The last InstanceEntry::flush that has been carried out. Owner writes (release).
   std::atomic<std::uint32_t> flushed;
+  /// The kernel's number of the thread that serves the rings, 0 for the process' main thread. Owner
+  /// writes (relaxed).
+  std::atomic<std::int32_t> loop_thread;
   /// Moves on while the owner waits for somebody to take its output: with `bursts` a second
   /// heartbeat. Owner writes (relaxed).
   std::atomic<std::uint64_t> output_waits;

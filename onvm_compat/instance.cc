@@ -145,6 +145,7 @@ void Instance::wait_until_routed() const {
 
 Result<void> Instance::run(onvm_nf_local_ctx* ctx) {
   current_instance = this;
+  loop_->runs_on_this_thread();
   if (const Result<void> ready = become_ready(ctx); !ready) {
     current_instance = nullptr;
     return ready;
@@ -172,6 +173,7 @@ Result<void> Instance::start_pump(onvm_nf_local_ctx* ctx) {
   (void)socket_.send({{"op", "set_up"}}).ok();
   pump_ = std::thread([this] {
     current_instance = this;
+    loop_->runs_on_this_thread();
     Idle idle(process_.attachment().registry().busy_polling != 0);
     // The NF's own loop may end long before the manager lets it go: what comes until then is
     // waiting in rx_q, and is let go of with it.

@@ -4,6 +4,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include <future>
 #include <thread>
 
 namespace hb {
@@ -18,6 +19,8 @@ TEST(StallClock, OnlyCountsWhilePacketsWaitAndNothingMoves) {
   EXPECT_FALSE(clock.is_stalled(7, true)) << "it has moved since the start";
   EXPECT_TRUE(clock.is_stalled(7, true));
   EXPECT_FALSE(clock.is_stalled(7, false));
+  EXPECT_FALSE(clock.is_stalled(7, true)) << "what waits now may have come just now";
+  EXPECT_TRUE(clock.is_stalled(7, true));
   EXPECT_FALSE(clock.is_stalled(8, true));
 }
 
@@ -57,6 +60,20 @@ TEST(LookAtTask, SeesThisProcess) {
   ASSERT_TRUE(look);
   EXPECT_EQ(look->state, 'R');
   EXPECT_FALSE(look_at_task(0x7ffffff0));
+}
+
+TEST(LookAtTask, SeesTheThreadThatIsNamed) {
+  std::promise<int> number;
+  std::promise<void> end;
+  const std::jthread sleeper([&] {
+    number.set_value(gettid());
+    end.get_future().wait();
+  });
+  const int thread = number.get_future().get();
+  while (look_at_task(getpid(), thread)->state != 'S') {
+  }
+  EXPECT_EQ(look_at_task(getpid(), 0x7ffffff0)->state, 'R') << "no such thread: the main one";
+  end.set_value();
 }
 
 TEST(LookAtTask, AProcessMayGoWhileItIsLookedAt) {
