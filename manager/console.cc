@@ -1,10 +1,10 @@
 #include "manager/console.h"
 
-#include <fmt/format.h>
 #include <unistd.h>
 
 #include <cstdio>
 #include <nlohmann/json.hpp>
+#include <string>
 
 #include "manager/statistics.h"
 #include "nf_lib/text_table.h"
@@ -28,11 +28,12 @@ void Console::tick(Platform& platform) {
   auto status = std::make_unique<nlohmann::json>(statistics(platform, nullptr));
   const double seconds = std::chrono::duration<double>(since).count();
   EarlierStatus earlier{before_ ? *before_ : *status, before_ ? seconds : 0};
-  if (terminal_)
-    fmt::print("\033[H\033[J{}", status_text(*status, &earlier));  // home, clear below
-  else
-    fmt::print("{}\n", status_line(*status, &earlier));
-  std::fflush(stdout);
+  const std::string text =
+      terminal_ ? "\033[H\033[J" + status_text(*status, &earlier)  // home, clear below
+                : status_line(*status, &earlier) + "\n";
+  // Nobody may be there to read it, and its disk be full: that is no reason to end.
+  (void)std::fwrite(text.data(), 1, text.size(), stdout);
+  (void)std::fflush(stdout);
   before_ = std::move(status);
 }
 

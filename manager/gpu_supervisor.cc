@@ -68,6 +68,13 @@ Result<void> GpuSupervisor::start() {
                  "build it, or use --gpu none"};
   started_ = std::chrono::steady_clock::now();
   pidfd_ = static_cast<int>(syscall(SYS_pidfd_open, pid_, 0));
+  if (pidfd_ < 0) {
+    const int reason = errno;
+    ::kill(pid_, SIGKILL);
+    waitpid(pid_, nullptr, 0);
+    return Error{fmt::format("gpu_host can't be watched: {}", std::strerror(reason)),
+                 "allow the manager more open files"};
+  }
   platform_.gpu.state = GpuStatus::State::kStarting;
   return {};
 }

@@ -91,6 +91,9 @@ bool Controller::take_request(const Change& change) {
     applied = in_force ? apply(request) : begin_flows(request.value("path", ""), change.connection);
   } catch (const json::exception& error) {
     applied = Error{"a field of the message has the wrong type", error.what()};
+  } catch (const std::system_error& error) {  // no thread can be had
+    flow_reload_.reset();
+    applied = Error{fmt::format("the flows can't be loaded: {}", error.what()), "try again later"};
   }
   if (!applied) {
     server_.send(change.connection, refusal(applied.error()));
@@ -203,7 +206,11 @@ Result<void> Controller::begin_flows(const std::string& path, int connection) {
 }
 
 Result<void> Controller::finish_flows(FlowReload& reload) {
-  if (const Result<void> done = reload.done.get(); !done) return done;
+  try {
+    if (const Result<void> done = reload.done.get(); !done) return done;
+  } catch (const std::exception& error) {
+    return Error{fmt::format("the flows can't be loaded: {}", error.what()), "try again later"};
+  }
   p_.types = std::move(reload.types);
   publish_type_names(p_.control->registry(), p_.types);
   if (p_.flows) p_.classifier ^= 1;

@@ -59,7 +59,7 @@ void launch_threads(Platform& p) {
 
 Result<void> write_statistics(const nlohmann::json& statistics, const std::string& path) {
   std::ofstream file(path);
-  file << statistics.dump(2) << '\n';
+  file << statistics.dump(2, ' ', false, nlohmann::json::error_handler_t::replace) << '\n';
   file.close();
   if (!file)
     return Error{fmt::format("statistics can't be written to '{}'", path), "check the path"};
@@ -101,6 +101,7 @@ int main(int argc, char** argv) {
   sigaddset(&stop, SIGINT);
   sigaddset(&stop, SIGTERM);
   sigprocmask(SIG_BLOCK, &stop, nullptr);
+  signal(SIGPIPE, SIG_IGN);  // who reads the output may go; gpu_host inherits it
   auto logger = spdlog::stderr_color_mt("manager");
   logger->set_pattern("%H:%M:%S.%e %n %^%l%$ %v");
   spdlog::set_default_logger(logger);

@@ -63,6 +63,7 @@ Result<void> check_description(const json& message) {
   if (!is_valid_name(service) || is_reserved_name(service))
     return Error{fmt::format("'{}' can't be a service's name", service),
                  "use up to 31 letters, digits, '_', '.' and '-', and not rx, tx or drop"};
+  (void)message.value("counters", std::vector<std::string>{});
   if (message.value("reasons", std::vector<std::string>{}).size() > kMaxNfReasons)
     return Error{fmt::format("an NF can have {} drop reasons", kMaxNfReasons), "declare fewer"};
   if (message.value("surviving_bytes", std::uint64_t{0}) > kMaxSurvivingBytes)
@@ -113,6 +114,10 @@ void Controller::on_register(int connection, const json& message, std::vector<in
     server_.send(connection, refusal(good.error()));
     return;
   }
+  // A successor may be here before the word of the one before it has been read.
+  if (const SupervisorLink* const supervisor = supervisor_by_pid(message.value("supervisor", 0));
+      supervisor != nullptr)
+    server_.drain(supervisor->connection);
   if (waits_for_room(message)) {
     if (std::ranges::count(waiting_, connection, &Waiting::connection) != 0) {
       server_.send(connection, refusal(Error{"a registration waits already", ""}));

@@ -234,6 +234,10 @@ Result<void> make_platform(Platform& p) {
     if (!routes) return routes.error();
     for (const std::string& name : routes->unreachable)
       spdlog::warn("{}: '{}' can't be reached from rx", o.routes, name);
+    if (const std::size_t n = routes->services.size() + routes->unreachable.size();
+        n > kMaxServices)
+      return Error{fmt::format("{}: {} services are named, {} can be", o.routes, n, kMaxServices),
+                   "name fewer"};
     p.routes = std::move(*routes);
   }
   if (!o.flows.empty()) {
