@@ -11,10 +11,6 @@ DEVICE void hb_put_be16(GLOBAL u8* p, u32 v) {
   p[0] = (u8)(v >> 8);
   p[1] = (u8)v;
 }
-DEVICE void hb_put_be32(GLOBAL u8* p, u32 v) {
-  hb_put_be16(p, v >> 16);
-  hb_put_be16(p + 2, v);
-}
 
 /// RFC 1071 over an IPv4 header, as its checksum field wants it when that field is 0; 0 over a
 /// header whose checksum is right.
@@ -95,45 +91,49 @@ DEVICE u32 hb_esp_bytes(GLOBAL const HbEspSa* sa, u32 sealed_bytes) {
   return HB_ESP_HEADER_BYTES + sa->iv_bytes + sealed_bytes + sa->icv_bytes;
 }
 
-/// Makes the outer header: sa->outer_bytes of it, as numbers of 32 bits.
+/// The words of an outer header that differ from packet to packet, as numbers of 32 bits: three of
+/// an IPv4 header, two of an IPv6 header. The rest is the template's.
+typedef struct HbEspOuter {
+  u32 first;
+  u32 second;
+  u32 third;
+} HbEspOuter;
+
 /// @param inner_tos  of the packet's own IP header
 /// @param inner_df   0x40 if its DF is set or it is IPv6, which knows no fragmentation on the way
 /// @param id         identification, used when the packet may be fragmented (RFC 6864 section 4.1)
-DEVICE void hb_esp_outer_words(u32* words, GLOBAL const HbEspSa* sa, u32 inner_tos, u32 inner_df,
-                               u32 esp_bytes, u32 id) {
+DEVICE HbEspOuter hb_esp_outer(GLOBAL const HbEspSa* sa, u32 inner_tos, u32 inner_df, u32 esp_bytes,
+                               u32 id) {
   const u32 tos = ((sa->flags & HB_ESP_ZERO_DSCP) != 0 ? 0 : inner_tos & 0xfcu) |
                   ((sa->flags & HB_ESP_NOECN) != 0 ? 0 : inner_tos & 3u);
-  for (u32 i = 0; i < 5; ++i) words[i] = hb_be32(sa->outer + 4 * i);
+  HbEspOuter outer;
+  outer.third = hb_be32(sa->outer + 8);
   if (sa->outer_bytes == 20) {
     const u32 df = (sa->flags & HB_ESP_CLEAR_DF) != 0 ? 0 : inner_df;  // RFC 4301 section 8.1
-    words[0] |= (tos << 16) | (20 + esp_bytes);
-    words[1] = df != 0 ? df << 8 : id << 16;
-    // The template's checksum has the rest. Not over the words: a sum of what was just written
-    // piece by piece waits for it.
-    u32 sum = (~words[2] & 0xffffu) + tos + (20 + esp_bytes) + (df != 0 ? df << 8 : id);
+    outer.first = 0x45000000u | (tos << 16) | (20 + esp_bytes);
+    outer.second = df != 0 ? df << 8 : id << 16;
+    // The template's checksum has the rest.
+    u32 sum = (~outer.third & 0xffffu) + tos + (20 + esp_bytes) + (df != 0 ? df << 8 : id);
     sum = (sum & 0xffffu) + (sum >> 16);
     sum = (sum & 0xffffu) + (sum >> 16);
-    words[2] = (words[2] & 0xffff0000u) | (~sum & 0xffffu);
+    outer.third = (outer.third & 0xffff0000u) | (~sum & 0xffffu);
   } else {
-    for (u32 i = 5; i < 10; ++i) words[i] = hb_be32(sa->outer + 4 * i);
-    words[0] = 0x60000000u | (tos << 20);
-    words[1] |= esp_bytes << 16;
+    outer.first = 0x60000000u | (tos << 20);
+    outer.second = (esp_bytes << 16) | hb_be16(sa->outer + 6);
   }
+  return outer;
 }
 
-/// Writes the outer header.
-/// @param inner  the packet's own IP header
-DEVICE void hb_esp_write_outer(GLOBAL u8* out, GLOBAL const HbEspSa* sa, GLOBAL const u8* inner,
+/// Makes the outer header: sa->outer_bytes of it, likewise. Parameters as above.
+DEVICE void hb_esp_outer_words(u32* words, GLOBAL const HbEspSa* sa, u32 inner_tos, u32 inner_df,
                                u32 esp_bytes, u32 id) {
-  u32 words[10];
-  const u32 inner_df = (inner[0] >> 4) == 4 ? inner[6] & 0x40u : 0x40u;
-  hb_esp_outer_words(words, sa, hb_ip_tos(inner), inner_df, esp_bytes, id);
-  for (u32 i = 0; i < sa->outer_bytes / 4; ++i) hb_put_be32(out + 4 * i, words[i]);
-}
-
-DEVICE void hb_esp_write_header(GLOBAL u8* esp, GLOBAL const HbEspSa* sa, u64 sequence) {
-  hb_put_be32(esp, sa->spi);
-  hb_put_be32(esp + 4, (u32)sequence);
+  const HbEspOuter outer = hb_esp_outer(sa, inner_tos, inner_df, esp_bytes, id);
+  words[0] = outer.first;
+  words[1] = outer.second;
+  words[2] = outer.third;
+  for (u32 i = 3; i < 5; ++i) words[i] = hb_be32(sa->outer + 4 * i);
+  if (sa->outer_bytes == 20) return;
+  for (u32 i = 5; i < 10; ++i) words[i] = hb_be32(sa->outer + 4 * i);
 }
 
 /// Padding 1, 2, 3, ... (RFC 4303 section 2.4), its length, next header: 4 or 41.

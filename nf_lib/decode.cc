@@ -43,38 +43,41 @@ bool is_skippable_extension(std::uint8_t next_header) noexcept {
 }
 
 /// Fills the L4 fields from the IP payload; leaves l4 kNone when the header does not fit in it.
-void decode_l4(std::span<const std::uint8_t> frame, DecodedPacket& packet) noexcept {
-  const std::uint32_t start = packet.ip_payload_offset;
-  const std::uint32_t available = packet.ip_payload_length;
+/// What it needs comes in registers: read back from a packet that was just written, it would be
+/// waited for.
+/// @param start      of the IP payload
+/// @param available  its bytes
+inline void decode_l4(std::span<const std::uint8_t> frame, std::uint8_t ip_version,
+                      std::uint8_t protocol, std::uint32_t start, std::uint32_t available,
+                      DecodedPacket& packet) noexcept {
   std::uint32_t header_bytes = 0;
+  std::uint32_t tcp_flags_offset = 0;
   std::uint32_t stated = available;  // header and payload, as far as the L4 header says
   L4Kind kind = L4Kind::kNone;
-  if (packet.protocol == kProtocolTcp) {
+  if (protocol == kProtocolTcp) {
     if (available < kTcpMinBytes) return;
     header_bytes = static_cast<std::uint32_t>(frame[start + 12] >> 4) * 4;
     if (header_bytes < kTcpMinBytes) return;
-    packet.tcp_flags_offset = start + 13;
+    tcp_flags_offset = start + 13;
     kind = L4Kind::kTcp;
-  } else if (packet.protocol == kProtocolUdp) {
+  } else if (protocol == kProtocolUdp) {
     if (available < kUdpBytes) return;
     header_bytes = kUdpBytes;
     const std::uint16_t udp_length = load_be16(frame, start + 4);
     if (udp_length != 0) stated = std::min<std::uint32_t>(available, udp_length);
     kind = L4Kind::kUdp;
-  } else if (packet.protocol == kProtocolIcmp && packet.ip_version == 4) {
+  } else if (protocol == kProtocolIcmp && ip_version == 4) {
     header_bytes = kIcmpBytes;
     kind = L4Kind::kIcmp;
-  } else if (packet.protocol == kProtocolIcmpV6 && packet.ip_version == 6) {
+  } else if (protocol == kProtocolIcmpV6 && ip_version == 6) {
     header_bytes = kIcmpBytes;
     kind = L4Kind::kIcmpV6;
   } else {
     return;
   }
-  if (stated < header_bytes) {
-    packet.tcp_flags_offset = 0;
-    return;
-  }
+  if (stated < header_bytes) return;
   packet.l4 = kind;
+  packet.tcp_flags_offset = tcp_flags_offset;
   packet.l4_payload_offset = start + header_bytes;
   packet.l4_payload_length = stated - header_bytes;
   if (kind == L4Kind::kTcp || kind == L4Kind::kUdp) {
@@ -96,17 +99,20 @@ DecodeStatus decode_ipv4(std::span<const std::uint8_t> frame, DecodedPacket& pac
   if (total < header_bytes) return DecodeStatus::kMalformed;
 
   packet.ip_version = 4;
-  packet.protocol = frame[ip + 9];
+  const std::uint8_t protocol = frame[ip + 9];
+  const std::uint32_t payload_bytes = std::min(total, captured) - header_bytes;
+  packet.protocol = protocol;
   std::copy_n(frame.begin() + ip + 12, 4, packet.src.begin());
   std::copy_n(frame.begin() + ip + 16, 4, packet.dst.begin());
   packet.ip_payload_offset = ip + header_bytes;
-  packet.ip_payload_length = std::min(total, captured) - header_bytes;
+  packet.ip_payload_length = payload_bytes;
   const std::uint16_t fragment = load_be16(frame, ip + 6);
   const bool more = (fragment & 0x2000) != 0;
   const bool first = (fragment & 0x1fff) == 0;
-  packet.is_fragment = more || !first;
-  packet.first_fragment = packet.is_fragment && first;
-  if (!packet.is_fragment) decode_l4(frame, packet);
+  const bool is_fragment = more || !first;
+  packet.is_fragment = is_fragment;
+  packet.first_fragment = is_fragment && first;
+  if (!is_fragment) decode_l4(frame, 4, protocol, ip + header_bytes, payload_bytes, packet);
   return DecodeStatus::kOk;
 }
 
@@ -150,7 +156,7 @@ DecodeStatus decode_ipv6(std::span<const std::uint8_t> frame, DecodedPacket& pac
   std::copy_n(frame.begin() + ip + 24, 16, packet.dst.begin());
   packet.ip_payload_offset = at;
   packet.ip_payload_length = end - at;
-  if (!packet.is_fragment) decode_l4(frame, packet);
+  if (!packet.is_fragment) decode_l4(frame, 6, next_header, at, end - at, packet);
   return DecodeStatus::kOk;
 }
 

@@ -128,15 +128,14 @@ Order Gate::decide_open(const FrameView& frame, const DecodedPacket& packet) noe
           .sequence = sequence};
 }
 
-Outcome Gate::settle(const Order& order, Outcome ciphered,
-                     std::span<const std::uint8_t> frame) noexcept {
+Outcome Gate::settle_other(const Order& order, Outcome ciphered,
+                           std::span<const std::uint8_t> frame) noexcept {
   Sa& sa = table_->sas()[order.sa];
   const auto refuse = [&](std::atomic<std::uint64_t>& counter, Drop reason) {
     Sa::add(counter, 1);
     return Outcome{false, reason};
   };
-  if (order.action == Action::kSeal)
-    return ciphered.passes ? ciphered : refuse(sa.state->dropped, ciphered.drop);
+  if (order.action == Action::kSeal) return refuse(sa.state->dropped, ciphered.drop);
   if (!ciphered.passes && ciphered.drop == Drop::kBadIcv) {
     // The number may have come while this packet was under way: the reason is the same however
     // many are under way at a time.

@@ -54,7 +54,10 @@ class Gate {
   /// @param ciphered  whether they could be computed and, opening, ICV and inner packet were right
   /// @param frame     what leaves, if so
   [[nodiscard]] Outcome settle(const Order& order, Outcome ciphered,
-                               std::span<const std::uint8_t> frame) noexcept;
+                               std::span<const std::uint8_t> frame) noexcept {
+    const bool is_done = order.action == Action::kSeal && ciphered.passes;
+    return is_done ? ciphered : settle_other(order, ciphered, frame);
+  }
 
   [[nodiscard]] SaTable& table() noexcept { return *table_; }
 
@@ -65,6 +68,8 @@ class Gate {
   [[nodiscard]] bool is_inbound(const DecodedPacket& packet) const noexcept;
   Order decide_seal(const FrameView& frame, const DecodedPacket& packet) noexcept;
   Order decide_open(const FrameView& frame, const DecodedPacket& packet) noexcept;
+  [[nodiscard]] Outcome settle_other(const Order& order, Outcome ciphered,
+                                     std::span<const std::uint8_t> frame) noexcept;
   [[nodiscard]] Order decide_unprotected(const DecodedPacket& packet) const noexcept;
 
   GateOptions options_;

@@ -5,12 +5,10 @@
 
 #include <cstring>
 
+#include "nfs/ipsec/write_headers.h"
+
 namespace hb::ipsec {
 namespace {
-
-void put_be32(std::uint8_t* to, std::uint64_t v) {
-  for (int i = 0; i < 4; ++i) to[i] = static_cast<std::uint8_t>(v >> (24 - 8 * i));
-}
 
 /// Looks at every byte, whatever differs: no time tells how far a forgery was right.
 bool equal_in_constant_time(const std::uint8_t* a, const std::uint8_t* b, std::size_t n) noexcept {
@@ -46,8 +44,7 @@ SecretIvKey Crypto::iv_key(std::span<const std::uint8_t, IvKey::kSeedBytes> seed
 void Crypto::make_iv(const IvKey& key, std::uint64_t sequence, std::uint32_t spi, std::uint32_t sa,
                      std::uint8_t* to) const noexcept {
   alignas(16) std::uint8_t input[16];
-  put_be32(input, sequence >> 32);
-  put_be32(input + 4, sequence);
+  put_be64(input, sequence);
   put_be32(input + 8, spi);
   put_be32(input + 12, sa);
   // One block of cipher feedback over zeros is the cipher of its IV.
@@ -167,7 +164,7 @@ void Crypto::make_nonce(const CryptoJob& job, Nonce& to) noexcept {
   if ((job.sa->flags & HB_ESP_ESN) == 0) return;
   // Section 5: SPI and sequence number, all 64 bits of it.
   std::memcpy(to.aad, job.esp, 4);
-  put_be32(to.aad + 4, job.sequence >> 32);
+  put_be32(to.aad + 4, static_cast<std::uint32_t>(job.sequence >> 32));
   std::memcpy(to.aad + 8, job.esp + 4, 4);
 }
 
@@ -208,7 +205,7 @@ void Crypto::fill(IMB_JOB& to, CryptoJob& job, std::size_t index) noexcept {
   if (job.opens) std::memcpy(tags.received[index].data(), icv, sa.icv_bytes);
   const bool has_esn = (sa.flags & HB_ESP_ESN) != 0;
   // RFC 4303 section 2.2.1: the high half is hashed behind the sealed part, and not sent.
-  if (has_esn) put_be32(icv, job.sequence >> 32);
+  if (has_esn) put_be32(icv, static_cast<std::uint32_t>(job.sequence >> 32));
   to.enc_keys = job.keys->encrypt;
   to.dec_keys = job.keys->decrypt;
   to.key_len_in_bytes = job.keys->key_bytes;
@@ -220,7 +217,7 @@ void Crypto::fill(IMB_JOB& to, CryptoJob& job, std::size_t index) noexcept {
   to.msg_len_to_hash_in_bytes = icv_offset(job) + (has_esn ? 4 : 0);
   to.iv = job.esp + HB_ESP_HEADER_BYTES;
   to.iv_len_in_bytes = 16;
-  to.auth_tag_output = tags.computed[index].data();
+  to.auth_tag_output = job.opens ? tags.computed[index].data() : icv;
   to.auth_tag_output_len_in_bytes = sa.icv_bytes;
   to.u.HMAC._hashed_auth_key_xor_ipad = job.keys->hmac_inner;
   to.u.HMAC._hashed_auth_key_xor_opad = job.keys->hmac_outer;
@@ -233,14 +230,9 @@ void Crypto::fill(IMB_JOB& to, CryptoJob& job, std::size_t index) noexcept {
 
 void Crypto::finish_cbc(CryptoJob& job, std::size_t index) noexcept {
   const Tags& tags = tags_.front();
-  std::uint8_t* const icv = job.esp + icv_offset(job);
-  if (!job.opens) {
-    std::memcpy(icv, tags.computed[index].data(), job.sa->icv_bytes);
-    job.ok = true;
-    return;
-  }
-  job.ok = equal_in_constant_time(tags.computed[index].data(), tags.received[index].data(),
-                                  job.sa->icv_bytes);
+  // Sealing, the library has written the ICV where it belongs.
+  job.ok = !job.opens || equal_in_constant_time(tags.computed[index].data(),
+                                                tags.received[index].data(), job.sa->icv_bytes);
 }
 
 }  // namespace hb::ipsec

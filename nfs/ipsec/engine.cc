@@ -2,8 +2,9 @@
 
 #include <algorithm>
 #include <cstring>
+#include <new>
 
-#include "kernels/esp_headers.h"
+#include "nfs/ipsec/write_headers.h"
 
 namespace hb::ipsec {
 namespace {
@@ -11,11 +12,6 @@ namespace {
 constexpr std::size_t kPrefetchAhead = 4;
 constexpr std::uint32_t kEthernetBytes = 14;
 constexpr std::uint32_t kLineBytes = 64;
-
-void put_be64(std::uint8_t* to, std::uint64_t v) {
-  hb_put_be32(to, static_cast<std::uint32_t>(v >> 32));
-  hb_put_be32(to + 4, static_cast<std::uint32_t>(v));
-}
 
 /// Moves what lies in front of the IP header to the front; without VLAN tags by two loads.
 void move_ethernet_header(std::uint8_t* to, const std::uint8_t* from, std::uint32_t bytes) {
@@ -103,16 +99,16 @@ void Engine::process(std::span<Frame> frames, std::span<Outcome> outcomes) noexc
       __builtin_prefetch(coming.data() + coming.length, 1);
     }
     Frame& frame = frames[i];
-    const Order order = keyed_->gate->decide(
-        {frame.data(), frame.length, frame.offset, frame.room - frame.offset - frame.length});
+    // Made where it stays: a copy of what was just written piece by piece waits for it.
+    const Order& order = *new (&orders_[n_jobs_]) Order(keyed_->gate->decide(
+        {frame.data(), frame.length, frame.offset, frame.room - frame.offset - frame.length}));
     outcomes[i] = {order.action == Action::kPass, order.drop};
     if (order.action != Action::kSeal && order.action != Action::kOpen) continue;
     if (order.action == Action::kSeal)
       begin_seal(frame, order);
     else
       begin_open(frame, order);
-    frame_of_[n_jobs_] = i;
-    orders_[n_jobs_++] = order;
+    frame_of_[n_jobs_++] = i;
   }
   crypto_.run({jobs_.data(), n_jobs_});
   // In the frames' order: of two with one sequence number in a burst, the first passes.
@@ -132,10 +128,8 @@ void Engine::begin_seal(Frame& frame, const Order& order) noexcept {
   hb_esp_write_trailer(inner, order.bytes, sealed_bytes);
   std::uint8_t* const esp = inner - front + wire.outer_bytes;
   move_ethernet_header(frame.data() - front, frame.data(), order.ip_at);
-  hb_esp_write_outer(inner - front, &wire, inner, esp_bytes,
-                     static_cast<std::uint16_t>(order.sequence));
-  hb_ip_set_ethertype(inner - front);
-  hb_esp_write_header(esp, &wire, order.sequence);
+  write_outer(inner - front, wire, inner, esp_bytes, static_cast<std::uint16_t>(order.sequence));
+  write_esp_header(esp, wire, order.sequence);
   if ((wire.flags & HB_ESP_GCM) != 0)
     put_be64(esp + HB_ESP_HEADER_BYTES,
              sa.state->created.load(std::memory_order_relaxed) + order.sequence);

@@ -8,6 +8,7 @@
 #include "kernels/ghash.h"
 #include "nf_lib/esp/device_keys.h"
 #include "nfs/ipsec/crypto.h"
+#include "nfs/ipsec/write_headers.h"
 #include "tests/unit/capture_reader.h"
 #include "tests/unit/ipsec_reference.h"
 
@@ -95,7 +96,7 @@ struct DeviceKeys {
     for (int i = 0; i < 4; ++i) words[i] = hb_be32(bytes + 4 * i);
   }
   static void store(const u32* words, std::uint8_t* bytes) {
-    for (int i = 0; i < 4; ++i) hb_put_be32(bytes + 4 * i, words[i]);
+    for (int i = 0; i < 4; ++i) ipsec::put_be32(bytes + 4 * i, words[i]);
   }
 
   HbEspCipherTables ciphers{};
@@ -187,7 +188,7 @@ Sealed gcm_by_device(const SaConfig& config, bool seals, const Bytes& iv, const 
   const auto stream = [&](std::uint32_t number) {
     Bytes block = iv;
     block.resize(16);
-    hb_put_be32(block.data() + 12, number);
+    ipsec::put_be32(block.data() + 12, number);
     keys.block(true, block.data());
     return block;
   };
@@ -198,8 +199,8 @@ Sealed gcm_by_device(const SaConfig& config, bool seals, const Bytes& iv, const 
   keys.ghash(aad, y);
   keys.ghash(seals ? out.text : text, y);
   Bytes lengths(16);
-  hb_put_be32(lengths.data() + 4, static_cast<u32>(aad.size() * 8));
-  hb_put_be32(lengths.data() + 12, static_cast<u32>(text.size() * 8));
+  ipsec::put_be32(lengths.data() + 4, static_cast<u32>(aad.size() * 8));
+  ipsec::put_be32(lengths.data() + 12, static_cast<u32>(text.size() * 8));
   keys.ghash(lengths, y);
   std::uint8_t hash[16];
   DeviceKeys::store(y, hash);
