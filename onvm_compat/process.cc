@@ -60,7 +60,8 @@ Result<void> Process::attach(const CommandLine& line, const std::string& program
   attachment_.emplace(std::move(*attachment));
   packets_ = PacketTable(attachment_->view().check);
   if (const auto made = make_pools(); !made) return made;
-  if (const auto director = FlowDirector::get().open(line.prefix); !director) return director;
+  const std::string flows = runtime_directory(line.prefix) + "/onvm-flows";
+  if (const auto director = FlowDirector::get().open(flows); !director) return director;
   refresh_ports();
   change_fd_ = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
   listener_pid_ = getpid();
