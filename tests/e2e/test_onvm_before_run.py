@@ -73,7 +73,7 @@ def test_an_nf_without_a_packet_handler_ends_by_its_user_actions(platform):
     start_manager(platform)
     nf = start(platform, "early", "-q", "-n", "100", wait=False)
     nf.expect(0)
-    assert "early ran: 0" in nf.stdout
+    assert "early ran: 0, passes 100" in nf.stdout
     platform.stop()
 
 

@@ -78,6 +78,6 @@ int main(int argc, char *argv[]) {
   if (i != 0) onvm_nflib_return_pkt_bulk(ctx->nf, pkts, (uint16_t)i);
   ran = ends ? 0 : onvm_nflib_run(ctx);
   onvm_nflib_stop(ctx);
-  printf("early ran: %d\n", ran);
+  printf("early ran: %d, passes %lu\n", ran, passes);
   return 0;
 }
