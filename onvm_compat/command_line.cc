@@ -8,6 +8,7 @@
 #include <cstdlib>
 #include <cstring>
 #include <string_view>
+#include <utility>
 
 #include "onvm_compat/include/onvm_common.h"
 
@@ -27,7 +28,7 @@ Result<std::uint32_t> number(std::string_view option, std::string_view text, std
   return value;
 }
 
-/// EAL's "-l 0-2,5" and simple "--lcores 0,1".
+/// EAL's "-l 0-2,5".
 Result<std::vector<unsigned>> core_list(std::string_view text) {
   std::vector<unsigned> cores;
   for (std::string_view rest = text; !rest.empty() || cores.empty();) {
@@ -44,6 +45,29 @@ Result<std::vector<unsigned>> core_list(std::string_view text) {
       if (std::ranges::find(cores, core) == cores.end()) cores.push_back(core);
   }
   return cores;
+}
+
+/// EAL's "--lcores (0-3)@1,5@(6,7)": which lcores there are. Where they run is for --cores to say.
+Result<std::vector<unsigned>> lcore_map(const std::string& text) {
+  const Error bad{fmt::format("EAL's lcore map '{}' can't be read", text),
+                  "write it like 0,1 or (0-3)@1 or 0@(2,3)"};
+  std::string lcores;
+  bool in_group = false, in_cpus = false;
+  for (const char c : text) {
+    if (c == '(' || c == ')') {
+      if (in_group != (c == ')')) return bad;
+      in_group = c == '(';
+    } else if (c == '@' && !in_group) {
+      if (std::exchange(in_cpus, true)) return bad;
+    } else if (c == ',' && !in_group) {
+      in_cpus = false;
+      lcores += c;
+    } else if (!in_cpus) {
+      lcores += c;
+    }
+  }
+  if (in_group) return bad;
+  return core_list(lcores);
 }
 
 Result<std::vector<unsigned>> core_mask(const std::string& text) {
@@ -91,7 +115,22 @@ constexpr EalOption kIgnored[] = {{"-n", true},
                                   {"--vdev", true},
                                   {"--allow", true},
                                   {"--block", true},
-                                  {"--socket-limit", true}};
+                                  {"--socket-limit", true},
+                                  {"-s", true},
+                                  {"-S", true},
+                                  {"--vfio-intr", true},
+                                  {"--vfio-vf-token", true},
+                                  {"--create-uio-dev", false},
+                                  {"--pci-whitelist", true},
+                                  {"--pci-blacklist", true},
+                                  {"--mbuf-pool-ops-name", true},
+                                  {"--force-max-simd-bitwidth", true},
+                                  {"--huge-worker-stack", false},
+                                  {"--vmware-tsc-map", false},
+                                  {"--trace", true},
+                                  {"--trace-dir", true},
+                                  {"--trace-bufsz", true},
+                                  {"--trace-mode", true}};
 
 Result<void> parse_eal(int argc, char* argv[], CommandLine& line) {
   for (int i = 1; i < argc; ++i) {
@@ -118,7 +157,9 @@ Result<void> parse_eal(int argc, char* argv[], CommandLine& line) {
       value = argv[++i];
     }
     if (name == "-l" || name == "--lcores" || name == "-c") {
-      auto cores = name == "-c" ? core_mask(value) : core_list(value);
+      auto cores = name == "-c"         ? core_mask(value)
+                   : name == "--lcores" ? lcore_map(value)
+                                        : core_list(value);
       if (!cores) return cores.error();
       line.lcores = std::move(*cores);
     } else if (name == "-m") {
@@ -168,7 +209,7 @@ Result<void> parse_onvm(int argc, char* argv[], CommandLine& line, int& used) {
         if (std::string_view(optarg) != "auto") good = set("-r", 1, MAX_SERVICES - 1, line.service);
         break;
       case 'n':
-        good = set("-n", 1, MAX_NFS - 1, line.instance);
+        good = set("-n", 0, MAX_NFS - 1, line.instance);
         break;
       case 't':
         good = set("-t", 1, 0xffff, line.time_to_live);

@@ -114,13 +114,13 @@ Result<void> Instance::make_rings() {
 // --- ready, running, leaving --------------------------------------------------------------------
 
 Result<void> Instance::become_ready(onvm_nf_local_ctx* ctx) {
-  ctx_ = ctx;
+  ctx_.store(ctx, std::memory_order_release);  // pairs with on_control()
+  if (is_ready_.load(std::memory_order_relaxed)) return {};
   // setup() comes after this, and may take its time while packets wait.
   if (const Result<void> ready = say_ready(socket_, {{"op", "ready"}, {"sets_up", true}}); !ready)
     return ready;
   wait_until_routed();
   nf_.status = NF_RUNNING;
-  started_ns_ = monotonic_ns();
   is_ready_.store(true, std::memory_order_release);
   process_.listen_to(*this);
   return {};
@@ -143,13 +143,20 @@ void Instance::wait_until_routed() const {
   }
 }
 
+/// From here on loop_ is the loop's thread's alone.
+Result<void> Instance::begin_loop(onvm_nf_local_ctx* ctx) {
+  const std::lock_guard lock(before_loop_);
+  if (loop_has_begun()) return Error{"this NF has run already", "start another"};
+  if (const Result<void> ready = become_ready(ctx); !ready) return ready;
+  started_ns_ = monotonic_ns();
+  loop_has_begun_.store(true, std::memory_order_release);  // pairs with loop_has_begun()
+  return {};
+}
+
 Result<void> Instance::run(onvm_nf_local_ctx* ctx) {
+  if (const Result<void> begun = begin_loop(ctx); !begun) return begun;
   current_instance = this;
   loop_->runs_on_this_thread();
-  if (const Result<void> ready = become_ready(ctx); !ready) {
-    current_instance = nullptr;
-    return ready;
-  }
   setting_up_ = true;
   if (nf_.function_table->setup != nullptr) nf_.function_table->setup(ctx);
   setting_up_ = false;
@@ -168,9 +175,11 @@ Result<void> Instance::run(onvm_nf_local_ctx* ctx) {
 }
 
 Result<void> Instance::start_pump(onvm_nf_local_ctx* ctx) {
-  polled_by_nf_ = true;
-  if (const Result<void> ready = become_ready(ctx); !ready) return ready;
+  polled_by_nf_.store(true, std::memory_order_seq_cst);
+  if (const Result<void> begun = begin_loop(ctx); !begun) return begun;
   (void)socket_.send({{"op", "set_up"}}).ok();
+  // Sequentially consistent, as in on_control(), which may have seen an NF that polls nothing yet.
+  if (stop_message_.load(std::memory_order_seq_cst)) post(MSG_STOP, nullptr);
   pump_ = std::thread([this] {
     current_instance = this;
     loop_->runs_on_this_thread();
@@ -178,7 +187,7 @@ Result<void> Instance::start_pump(onvm_nf_local_ctx* ctx) {
     // The NF's own loop may end long before the manager lets it go: what comes until then is
     // waiting in rx_q, and is let go of with it.
     while (!must_end() || !pump_may_end_.load(std::memory_order_acquire)) {
-      if (must_end() || !step(ctx_))
+      if (must_end() || !step(ctx_.load(std::memory_order_relaxed)))
         idle.wait();
       else
         idle.reset();
@@ -190,6 +199,8 @@ Result<void> Instance::start_pump(onvm_nf_local_ctx* ctx) {
 }
 
 void Instance::stop_pump() {
+  // One that is ready may have packets, and get more.
+  if (is_listening() && !loop_has_begun() && !start_pump(nullptr)) return;
   if (!pump_.joinable()) return;
   // Release: pairs with step(): from here on the pump is rx_q's consumer.
   abandoned_.store(true, std::memory_order_release);
@@ -231,7 +242,7 @@ bool Instance::step(onvm_nf_local_ctx* ctx) {
   worked |= drain() != 0;
   process_.restock(*this);
   answer_flush();
-  if (polled_by_nf_) return worked;
+  if (polled_by_nf_.load(std::memory_order_relaxed)) return worked;
   if (rte_atomic16_read(&ctx->keep_running) == 0 || process_.main_is_ending()) leave();
   if (left_.load(std::memory_order_relaxed)) return worked;
   worked |= take_message(ctx);
@@ -315,10 +326,12 @@ bool Instance::on_control() {
   if (op != "stop") return true;
   if (const std::string why = (**received).value("why", ""); !why.empty())
     fmt::print(stderr, "{}: {}\n", tag_, why);
-  if (ctx_ != nullptr) rte_atomic16_set(&ctx_->keep_running, 0);
-  if (polled_by_nf_) post(MSG_STOP, nullptr);
+  if (onvm_nf_local_ctx* const ctx = ctx_.load(std::memory_order_acquire))
+    rte_atomic16_set(&ctx->keep_running, 0);
   left_.store(true);
-  stop_message_.store(true, std::memory_order_release);
+  stop_message_.store(true, std::memory_order_seq_cst);
+  // Sequentially consistent, as in start_pump(): one of the two sees the other.
+  if (polled_by_nf_.load(std::memory_order_seq_cst)) post(MSG_STOP, nullptr);
   return true;
 }
 

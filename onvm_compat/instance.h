@@ -4,6 +4,8 @@
 
 #include <atomic>
 #include <memory>
+#include <mutex>
+#include <optional>
 #include <string>
 #include <thread>
 
@@ -40,7 +42,8 @@ class Instance final : public NetworkFunction {
   Result<void> run(onvm_nf_local_ctx* ctx);
   /// The NF polls its rings: moves packets between them and the platform, in a thread of its own.
   Result<void> start_pump(onvm_nf_local_ctx* ctx);
-  /// Ends the pump, once the manager has let it go. Nothing if there is none.
+  /// Ends the pump, once the manager has let it go. Without one, an instance that is ready is let
+  /// go of likewise if no loop has begun.
   void stop_pump();
 
   /// Any thread.
@@ -48,6 +51,14 @@ class Instance final : public NetworkFunction {
   void inbox_send(rte_mbuf* mbuf) noexcept { inbox(mbuf, false); }
   /// The loop's thread only. All of out, or none of it.
   bool allocate(rte_mbuf** out, std::uint32_t n) noexcept;
+  /// Any thread, while no loop has begun: as in setup(). The instance becomes ready by it, so that
+  /// its packets are found if the process dies.
+  /// @return nothing once a loop has begun; else as allocate()
+  std::optional<bool> allocate_before_loop(rte_mbuf** out, std::uint32_t n);
+  [[nodiscard]] bool loop_has_begun() const noexcept {
+    // Acquire: pairs with the release store in begin_loop().
+    return loop_has_begun_.load(std::memory_order_acquire);
+  }
   [[nodiscard]] std::uint32_t n_allocatable() const noexcept;
   /// The instance whose loop the calling thread runs.
   static Instance* current() noexcept;
@@ -89,6 +100,7 @@ class Instance final : public NetworkFunction {
   Instance(Process& process, Slot slot, const InstanceConfig& config);
   Result<void> make_rings();
   Result<void> become_ready(onvm_nf_local_ctx* ctx);
+  Result<void> begin_loop(onvm_nf_local_ctx* ctx);
   void wait_until_routed() const;
 
   // Packets (instance_packets.cc).
@@ -127,9 +139,12 @@ class Instance final : public NetworkFunction {
   MessageSocket messages_;
   std::unique_ptr<BurstLoop> loop_;
   rte_ring* inbox_ = nullptr;  ///< packets, the low bit says freed
-  onvm_nf_local_ctx* ctx_ = nullptr;
+  std::atomic<onvm_nf_local_ctx*> ctx_{nullptr};
 
-  bool polled_by_nf_ = false;
+  /// Who calls loop_'s functions before run()'s or the pump's thread does.
+  std::mutex before_loop_;
+  std::atomic<bool> loop_has_begun_{false};  ///< set under before_loop_
+  std::atomic<bool> polled_by_nf_{false};
   bool in_burst_ = false;
   std::atomic<bool> is_ready_{false};
   std::atomic<bool> bye_said_{false};

@@ -46,7 +46,7 @@ Verdict Instance::arrive(rte_mbuf* mbuf) noexcept {
     return judge(mbuf, number);
   if (abandoned_.load(std::memory_order_relaxed)) return Verdict::drop(kLeaving);
   packets.set_holder(number, slot_);
-  if (polled_by_nf_) {
+  if (polled_by_nf_.load(std::memory_order_relaxed)) {
     // It can't be full: the held area is smaller. The NF may have the packet at once; what it does
     // with it comes back by tx_q, and that is looked at after this burst.
     if (rte_ring_mp_enqueue(nf_.rx_q, mbuf) != 0) {
@@ -56,7 +56,9 @@ Verdict Instance::arrive(rte_mbuf* mbuf) noexcept {
     }
     return Verdict::hold();
   }
-  if (nf_.function_table->pkt_handler(mbuf, &meta, ctx_) != 0) {
+  const nf_pkt_handler_fn handle = nf_.function_table->pkt_handler;
+  if (handle == nullptr) meta.action = ONVM_NF_ACTION_DROP;  // it lives by its user actions
+  if (handle != nullptr && handle(mbuf, &meta, ctx_.load(std::memory_order_relaxed)) != 0) {
     nf_.stats.act_buffer = nf_.stats.act_buffer + 1;
     nf_.stats.tx_buffer = nf_.stats.tx_buffer + 1;
     return Verdict::hold();
@@ -342,6 +344,18 @@ bool Instance::allocate(rte_mbuf** out, std::uint32_t n) noexcept {
     idle.wait();
   }
   return true;
+}
+
+std::optional<bool> Instance::allocate_before_loop(rte_mbuf** out, std::uint32_t n) {
+  const std::lock_guard lock(before_loop_);
+  if (loop_has_begun()) return std::nullopt;
+  onvm_nf_local_ctx* const main = process_.main_context();
+  if (!become_ready(main != nullptr && main->nf == &nf_ ? main : nullptr)) return false;
+  drain();  // what was freed makes room
+  setting_up_ = true;
+  const bool got = allocate(out, n);
+  setting_up_ = false;
+  return got;
 }
 
 void Instance::warn_of_missing() const noexcept {

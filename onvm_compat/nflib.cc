@@ -36,6 +36,18 @@ std::string program_name(const char* path) {
   return std::string(whole.substr(whole.rfind('/') + 1));
 }
 
+/// The loop, to its end, in the calling thread. @return 0; -1: it never ran
+int run_loop(onvm_nf_local_ctx* ctx) {
+  Instance* const instance = Process::get().find(ctx->nf);
+  if (instance == nullptr || ctx->nf->function_table == nullptr)
+    return fail(Error{"an NF without a function table can't be run",
+                      "make one, or poll rings after onvm_nflib_nf_ready"});
+  if (ONVM_CHECK_BIT(ctx->nf->flags.init_options, MANUAL_CORE_ASSIGNMENT_BIT))
+    onvm_threading_core_affinitize(ctx->nf->thread_info.core);
+  const auto ran = instance->run(ctx);
+  return ran ? 0 : fail(ran.error());
+}
+
 onvm_nf* find_nf(uint16_t instance_id) {
   for (unsigned slot = 1; slot <= hb::kMaxInstances; ++slot)
     if (Instance* const found = Process::get().instance(static_cast<hb::onvm::Slot>(slot));
@@ -155,24 +167,15 @@ int onvm_nflib_start_nf(struct onvm_nf_local_ctx* ctx, struct onvm_nf_init_cfg* 
 }
 
 void* onvm_nflib_thread_main_loop(void* arg) {
-  auto* const ctx = static_cast<onvm_nf_local_ctx*>(arg);
-  Instance* const instance = Process::get().find(ctx->nf);
-  if (instance == nullptr || ctx->nf->function_table == nullptr ||
-      ctx->nf->function_table->pkt_handler == nullptr) {
-    fail(Error{"an NF without a packet handler can't be run",
-               "set pkt_handler, or poll rings after onvm_nflib_nf_ready"});
-    return nullptr;
-  }
-  if (ONVM_CHECK_BIT(ctx->nf->flags.init_options, MANUAL_CORE_ASSIGNMENT_BIT))
-    onvm_threading_core_affinitize(ctx->nf->thread_info.core);
-  if (const auto ran = instance->run(ctx); !ran) fail(ran.error());
+  run_loop(static_cast<onvm_nf_local_ctx*>(arg));
   return nullptr;
 }
 
 int onvm_nflib_run(struct onvm_nf_local_ctx* ctx) {
   if (ctx == nullptr || Process::get().find(ctx->nf) == nullptr) return -1;
-  std::thread(onvm_nflib_thread_main_loop, ctx).join();
-  return 0;
+  int status = -1;
+  std::thread([ctx, &status] { status = run_loop(ctx); }).join();
+  return status;
 }
 
 int onvm_nflib_nf_ready(struct onvm_nf* nf) {

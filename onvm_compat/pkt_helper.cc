@@ -143,6 +143,7 @@ int onvm_pkt_parse_ip(char* ip, uint32_t* dest) {
   if (ip == nullptr || dest == nullptr) return -1;
   uint32_t address = 0;
   const char* at = ip;
+  while (isspace(static_cast<unsigned char>(*at)) != 0) ++at;
   for (int part = 0; part < 4; ++part) {
     if (part != 0 && *at++ != '.') return -1;
     if (isdigit(static_cast<unsigned char>(*at)) == 0) return -1;
@@ -153,6 +154,7 @@ int onvm_pkt_parse_ip(char* ip, uint32_t* dest) {
     }
     address = address << 8 | value;
   }
+  while (isspace(static_cast<unsigned char>(*at)) != 0) ++at;
   if (*at != '\0') return -1;
   *dest = address;
   return 0;

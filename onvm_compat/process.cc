@@ -50,7 +50,7 @@ Result<void> Process::attach(const CommandLine& line, const std::string& program
                  .memory_mb = line.memory_mb,
                  .cores = line.cores,
                  .lcores = line.lcores,
-                 .more = {"--log-level=user1:info"}};
+                 .more = {"--log-level=user*:info"}};
   eal.more.insert(eal.more.end(), line.log_levels.begin(), line.log_levels.end());
   block_stop_signals();  // of EAL's threads none is to run an NF's handler
   const Result<void> started = attachment->start_eal(program, eal);
@@ -60,7 +60,8 @@ Result<void> Process::attach(const CommandLine& line, const std::string& program
   attachment_.emplace(std::move(*attachment));
   packets_ = PacketTable(attachment_->view().check);
   if (const auto made = make_pools(); !made) return made;
-  if (const auto director = FlowDirector::get().open(line.prefix); !director) return director;
+  const std::string flows = runtime_directory(line.prefix) + "/onvm-flows";
+  if (const auto director = FlowDirector::get().open(flows); !director) return director;
   refresh_ports();
   change_fd_ = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
   listener_pid_ = getpid();
@@ -161,8 +162,10 @@ void Process::give_back(rte_mbuf* mbuf) noexcept {
   if (Instance* const holder = instance(packets_.holder(number))) holder->inbox_free(mbuf);
 }
 
-bool Process::allocate(rte_mbuf** out, std::uint32_t n) noexcept {
+bool Process::allocate(rte_mbuf** out, std::uint32_t n) {
   if (Instance* const own = Instance::current()) return own->allocate(out, n);
+  if (Instance* const first = none_has_begun())
+    if (const std::optional<bool> got = first->allocate_before_loop(out, n)) return *got;
   if (n > kStockRing / 2) return false;
   auto** const objects = reinterpret_cast<void**>(out);
   Idle idle;
@@ -173,6 +176,18 @@ bool Process::allocate(rte_mbuf** out, std::uint32_t n) noexcept {
     if (monotonic_ns() >= deadline) return false;
     idle.wait();
   }
+}
+
+/// @return the first instance, if none of them has begun its loop
+Instance* Process::none_has_begun() noexcept {
+  Instance* first = nullptr;
+  for (std::size_t slot = instances_.size(); --slot > 0;) {
+    Instance* const found = instance(static_cast<Slot>(slot));
+    if (found == nullptr) continue;
+    if (found->loop_has_begun()) return nullptr;
+    first = found;
+  }
+  return first;
 }
 
 void Process::restock(Instance& instance) noexcept {

@@ -51,7 +51,7 @@ class Process {
   /// rte_pktmbuf_free came to the packet's own pool. Any thread.
   void give_back(rte_mbuf* mbuf) noexcept;
   /// rte_pktmbuf_alloc did. Any thread; all or nothing. @return true: out[n] are filled in
-  bool allocate(rte_mbuf** out, std::uint32_t n) noexcept;
+  bool allocate(rte_mbuf** out, std::uint32_t n);
   /// For instance loops: fills what threads without a context of their own have asked for.
   void restock(Instance& instance) noexcept;
   [[nodiscard]] std::uint32_t n_allocatable() noexcept;
@@ -88,6 +88,7 @@ class Process {
     return !stops_listening_.load(std::memory_order_relaxed);
   }
   void on_manager_gone();
+  [[nodiscard]] Instance* none_has_begun() noexcept;
 
   std::optional<Attachment> attachment_;
   CommandLine line_;

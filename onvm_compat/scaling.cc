@@ -98,7 +98,7 @@ struct onvm_nf_scale_info* onvm_nflib_inherit_parent_config(struct onvm_nf* pare
 
 int onvm_nflib_scale(struct onvm_nf_scale_info* info) {
   if (info == nullptr || info->nf_init_cfg == nullptr || info->parent == nullptr ||
-      info->function_table == nullptr || info->function_table->pkt_handler == nullptr)
+      info->function_table == nullptr)
     return -1;
   auto child = std::make_unique<Child>(
       Child{info->nf_init_cfg, info->parent, info->data, *info->function_table});

@@ -34,7 +34,7 @@ output=${output:-$folder/build}
 export PKG_CONFIG_PATH=$build/onvm${PKG_CONFIG_PATH:+:$PKG_CONFIG_PATH}
 
 app=${folder##*/}
-sources=() more=() sub_folders=()
+sources=() more=() sub_folders=() compiler_of_c='' standard_of_c=''
 work=$(mktemp -d "${TMPDIR:-/tmp}/hummingbird-onvm.XXXXXX")
 trap 'rm -rf "$work"' EXIT
 
@@ -59,6 +59,13 @@ CONFIG_RTE_LIBRTE_PMD_PCAP := $(if $(wildcard /usr/include/pcap/pcap.h),y,n)
 MK
   cp "$work/sdk/mk/rte.vars.mk" "$work/sdk/mk/rte.extvars.mk"
 }
+# A path of the Makefile's that is there, within the NF's folder: wherever that lies, it is its own,
+# unless it is a copy of OpenNetVM.
+is_own() {
+  local path=${1#-@(I|L|isystem|iquote|idirafter)}
+  [[ $path != "$1" && $path == /* && -d $path && ! -e $path/onvm_nflib.h &&
+    "$(realpath "$path")/" == "$(realpath "$folder")"/* ]]
+}
 if [[ -f $folder/Makefile ]]; then
   answer_dpdk
   cat >"$work/ask.mk" <<'MK'
@@ -69,6 +76,9 @@ hb_found = $(firstword $(wildcard $(1) $(addsuffix /$(1),$(hb_places))) $(1))
 $(info APP=$(APP))
 $(info SRCS=$(foreach hb_s,$(sort $(SRCS-y) $(SRCS)),$(call hb_found,$(hb_s))))
 $(info CFLAGS=$(CFLAGS) $(CPPFLAGS) $(CXXFLAGS))
+# A compiler that was named, not make's own or the environment's.
+$(info CC=$(if $(filter file override,$(origin CC)),$(CC)))
+$(info CSTD=$(filter -std=c++% -std=gnu++%,$(CFLAGS)))
 $(info LDLIBS=$(LDFLAGS) $(LDLIBS) $(LIBS))
 $(info DIRS=$(DIRS-y) $(DIRS))
 .PHONY: hb_asked
@@ -82,22 +92,30 @@ MK
   app=${named:-$app}
   read -ra sources <<<"$(words SRCS)"
   read -ra sub_folders <<<"$(words DIRS)"
+  compiler_of_c=$(words CC) standard_of_c=$(words CSTD)
   # Quotes and backslashes as a shell would read them: make hands its commands to one.
   xargs -r printf '%s\0' <<<"$(words CFLAGS) $(words LDLIBS)" >"$work/asked" 2>"$work/errors" ||
     die "the flags in '$folder/Makefile' can't be read: $(head -n 1 "$work/errors")"
   mapfile -d '' -t asked <"$work/asked"
   # What is its own counts: definitions, include paths, libraries, objects, the language's options.
-  # OpenNetVM's and DPDK's are answered by hummingbird-onvm.pc; what it says of warnings, processor
-  # and optimisation is for the compiler that it was written for.
+  # OpenNetVM's and DPDK's are answered by hummingbird-onvm.pc; what it says of warnings, optimisation
+  # and the processor as a whole is for the compiler and the machine that it was written for. What it
+  # says of single instructions (-maes) its sources need.
   for ((i = 0; i < ${#asked[@]}; ++i)); do
     word=${asked[i]}
     case $word in
       -[DUILl] | -isystem | -iquote | -idirafter | -include | -imacros)
         word+=${asked[++i]-} ;;  # one word is as good
     esac
+    if is_own "$word"; then
+      more+=("$word")
+      continue
+    fi
     case $word in
       *"$work"* | -lonvm* | -lrte_* | */libonvm*.a | -[IL]*/onvm/* | \
         -isystem*/onvm/* | -iquote*/onvm/* | -idirafter*/onvm/*) ;;
+      -march=* | -mtune=* | -mcpu=*) ;;
+      -m[a-z]*) more+=("$word") ;;
       -D* | -U* | -l* | -std=* | -f* | -pthread | -Wl,*) more+=("$word") ;;
       -I/* | -L/*) more+=("$word") ;;
       -I* | -L*) more+=("${word:0:2}$folder/${word:2}") ;;
@@ -127,13 +145,23 @@ for word in "${more[@]}"; do case $word in
   -l* | -L* | -Wl,* | *.a | *.o | *.so) for_linker+=("$word") ;;
   *) for_c+=("$word"); for_cxx+=("$word") ;;
 esac; done
+# Sources named .c may be C++: then their own Makefile says so.
+c_is_cxx=0
+if [[ $compiler_of_c == *++* ]]; then
+  c_is_cxx=1
+elif [[ -n $standard_of_c && " ${sources[*]} " != *.@(cc|cpp|cxx|C)" "* ]]; then
+  c_is_cxx=1
+fi
 linker=gcc
 objects=()
 for source in "${sources[@]}"; do
   path=$folder/$source
   if [[ $source == /* ]]; then path=$source; fi
   [[ -f $path ]] || die "'$folder/Makefile' names '$source', which is not there"
-  if [[ $source == *.c ]]; then
+  if [[ $source == *.c ]] && ((c_is_cxx)); then
+    compiler=(g++ "${for_cxx[@]}" -x c++)
+    linker=g++
+  elif [[ $source == *.c ]]; then
     compiler=(gcc -std=gnu11 "${for_c[@]}")
   else
     compiler=(g++ "${for_cxx[@]}")

@@ -1,5 +1,6 @@
 /* The flow director: service chains of single flows. OpenNetVM NFs of one manager see each other's
- * chains. One thread of a process at a time.
+ * chains. Any thread may call its functions. Who reads and changes one entry in several threads
+ * synchronises that himself, and so does who uses sdn_ft without these functions.
  */
 #ifndef ONVM_FLOW_DIR_H
 #define ONVM_FLOW_DIR_H

@@ -328,6 +328,59 @@ def test_flags_are_read_as_a_shell_would(tmp_path):
     assert done.returncode == 1 and "quoted/Makefile' can't be read" in done.stderr, done
 
 
+def built_and_run(tmp_path, folder, files):
+    """Writes, builds and runs a program; what it prints."""
+    for name, text in files.items():
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / name).write_text(text)
+    done = build(tmp_path, folder)
+    assert done.returncode == 0, done
+    program, = (folder / "build").iterdir()
+    return subprocess.run([program], capture_output=True, text=True, check=True).stdout
+
+
+def test_a_checkout_named_onvm_hides_no_path_of_the_nfs_own(tmp_path):
+    """OpenNetVM's own paths are answered; those within the NF's folder are the NF's."""
+    folder = tmp_path / "onvm" / "examples" / "own"
+    (folder / "libs").mkdir(parents=True)
+    (folder / "three.c").write_text("int three(void) { return 3; }\n")
+    subprocess.run(["gcc", "-c", "-o", "three.o", "three.c"], cwd=folder, check=True)
+    subprocess.run(["ar", "rc", "libs/libthree.a", "three.o"], cwd=folder, check=True)
+    assert built_and_run(tmp_path, folder, {
+        "include/near.h": "#define NEAR 1\n", "far/far.h": "#define FAR 2\n",
+        "onvm/onvm_nflib.h": '#error "not this copy"\n',
+        "own.c": '#include <near.h>\n#include <far.h>\n#include <onvm_nflib.h>\n'
+                 "int three(void);\n"
+                 'int main(void) { printf("%d", NEAR + FAR + three()); return 0; }\n',
+        "Makefile": "include $(RTE_SDK)/mk/rte.vars.mk\nSRCS-y := own.c\n"
+                    "CFLAGS += -I$(SRCDIR)/include -isystem $(CURDIR)/far -I$(SRCDIR)/onvm\n"
+                    "CFLAGS += -I$(SRCDIR)/../../onvm/onvm_nflib\n"
+                    "LDFLAGS += -L$(SRCDIR)/libs -lthree -L$(SRCDIR)/../../onvm/lib\n"}) == "6"
+
+
+def test_instructions_that_an_nf_needs_are_kept_its_processor_is_not(tmp_path):
+    assert built_and_run(tmp_path, tmp_path / "nf", {
+        "nf.c": "#include <stdio.h>\n#if !defined(__AES__) || !defined(__PCLMUL__)\n"
+                '#error "the Makefile says more"\n#endif\n'
+                'int main(void) { printf("built"); return 0; }\n',
+        "Makefile": "SRCS-y := nf.c\nCFLAGS += -maes -mpclmul -march=znver99 -mtune=nobodys\n"
+                    }) == "built"
+
+
+CXX = '#include <onvm_nflib.h>\n#include <string>\nint main() { puts(std::string("C++").c_str()); }\n'
+C = '#include <stdio.h>\nint main(void) { const char *class = "C"; puts(class); return 0; }\n'
+
+
+@pytest.mark.parametrize("makefile, source, said", [
+    ("CC = g++\n", CXX, "C++"), ("CC := $(CROSS)g++-12\nCFLAGS += -std=c++11 -O3\n", CXX, "C++"),
+    ("CFLAGS += -std=gnu++17\n", CXX, "C++"),
+    ("CC = gcc\nCFLAGS += -std=gnu99\n", C, "C"), ("CXXFLAGS += -std=c++11\n", C, "C"),
+    ("", C, "C")])
+def test_sources_named_c_are_what_their_makefile_says(tmp_path, makefile, source, said):
+    assert built_and_run(tmp_path, tmp_path / "nf", {
+        "nf.c": source, "Makefile": "SRCS-y := nf.c\n" + makefile}) == said + "\n"
+
+
 def test_a_folder_of_folders_names_them(tmp_path):
     (tmp_path / "Makefile").write_text("DIRS-y += bridge\nDIRS-y += monitor\n")
     done = build(tmp_path, tmp_path)

@@ -78,6 +78,14 @@ TEST(OnvmCommandLine, FormsThatOpenNetVmTakes) {
   EXPECT_EQ(parsed("nf -l0 -n3 -- -r31 --").service, 31);
   EXPECT_EQ(parsed("nf -c 0x5 -- -r 2 --").lcores, (std::vector<unsigned>{0, 2}));
   EXPECT_EQ(parsed("nf -- -r auto --").service, 0);
+  using Cores = std::vector<unsigned>;
+  EXPECT_EQ(parsed("nf --lcores (0-3)@1 -- -r 2 --").lcores, (Cores{0, 1, 2, 3}));
+  EXPECT_EQ(parsed("nf --lcores=1@(2,3),(4,6)@5,8 -- -r 2 --").lcores, (Cores{1, 4, 6, 8}));
+  EXPECT_EQ(parsed("nf --lcores 0-1@(0-7) -- -r 2 --").lcores, (Cores{0, 1}));
+  EXPECT_EQ(parsed("nf --vfio-intr legacy --create-uio-dev --pci-whitelist 0000:01:00.0 "
+                   "--huge-unlink=never -s 3 -l 1 -- -r 2 -n 0 --")
+                .lcores,
+            Cores{1});
   EXPECT_EQ(parsed("nf --lcores=2 --vdev=x --socket-mem 5 -- -r 2 -- --").lcores,
             std::vector<unsigned>{2});
 }
@@ -102,6 +110,10 @@ TEST(OnvmCommandLine, WhatMakesNoSenseIsNamed) {
       {"nf -- -r 1 word", "'word' does not belong"},
       {"nf -l 0-x -- -r 1", "core list 'x'"},
       {"nf -l 5-2 -- -r 1", "out of range"},
+      {"nf --lcores (0-3 -- -r 1", "lcore map '(0-3'"},
+      {"nf --lcores 0)@1 -- -r 1", "lcore map '0)@1'"},
+      {"nf --lcores 0@1@2 -- -r 1", "lcore map '0@1@2'"},
+      {"nf --lcores ()@1 -- -r 1", "core list ''"},
       {"nf -c 0 -- -r 1", "core mask '0'"},
       {"nf -m 1 -- -r 1", "-m '1'"},
       {"nf --no-such -- -r 1", "'--no-such'"},
@@ -165,6 +177,16 @@ TEST(OnvmConfig, AFileMakesACommandLine) {
   std::string left;
   made(kFile, "-l 4 -- -r 6 -- -d 3", &left);
   EXPECT_EQ(left, "nf -F file       -d 3") << "words that were used are empty";
+}
+
+TEST(OnvmConfig, InstanceZeroIsAnyInstance) {
+  const std::string text = made(R"({"dpdk": {"corelist": "0", "memory_channels": 3},
+                                    "onvm": {"serviceid": 5, "instanceid": 0}})",
+                                "");
+  Words words(text);
+  const auto line = parse_command_line(words.argc(), words.argv());
+  ASSERT_TRUE(line) << text << ": " << line.error().line();
+  EXPECT_EQ(line->instance, 0);
 }
 
 TEST(OnvmConfig, WordsBehindAFileNeedTwoSeparators) {

@@ -167,11 +167,16 @@ TEST_F(OnvmPacketHelper, AddressesAsText) {
     onvm_pkt_parse_char_ip(text, ip);
     EXPECT_STREQ(text, good);
   }
+  for (const char* const good : {" 1.2.3.4", "1.2.3.4\n", "\t 1.2.3.4 \r\n"}) {
+    std::string copy = good;
+    EXPECT_EQ(onvm_pkt_parse_ip(copy.data(), &ip), 0) << "as a line of a file has it: " << good;
+    EXPECT_EQ(ip, RTE_IPV4(1, 2, 3, 4));
+  }
   std::string host = "1.2.3.4";
   onvm_pkt_parse_ip(host.data(), &ip);
   EXPECT_EQ(ip, RTE_IPV4(1, 2, 3, 4)) << "host byte order";
   for (const char* const bad : {"", "1.2.3", "1.2.3.4.5", "256.1.1.1", "1..2.3", "a.b.c.d",
-                                "1.2.3.4 ", "-1.2.3.4", "1.2.3.0004"}) {
+                                "1.2.3.4 x", "-1.2.3.4", "1.2.3.0004", "1. 2.3.4", " "}) {
     std::string copy = bad;
     EXPECT_EQ(onvm_pkt_parse_ip(copy.data(), &ip), -1) << bad;
   }
