@@ -179,7 +179,7 @@ void forget_getopt_state() {
   char name[] = "";
   char* none[] = {name, nullptr};
   optind = 0;
-  getopt(1, none, "");
+  (void)getopt(1, none, "");
   optind = 1;
   opterr = 0;
 }

@@ -1,9 +1,12 @@
 """What OpenNetVM NFs do before they run, instead of running, and without a packet handler."""
 
+import os
+import signal
+
 import pytest
 
-from harness import drops_of
-from onvm_nfs import start
+from harness import REPO, drops_of
+from onvm_nfs import NFS, start
 
 ROUTES = "*, rx, drop\n*, early, drop\n"
 
@@ -94,3 +97,23 @@ def test_what_an_nf_logs_by_any_of_its_types_is_seen(platform):
     assert "EARLY: early has 0 packets" in said and "USER8: and words of another type" in said
     assert "nobody has asked for" not in said
     platform.stop()
+
+
+def test_successors_that_die_before_they_run_lose_nothing_unseen(platform):
+    start_manager(platform, routes="*, rx, early\n*, early, drop\n")
+    supervisor = platform.spawn("start_nf", [
+        "env", "-C", platform.folder, f"HB_PREFIX={platform.prefix}", REPO / "start_nf.sh", "--onvm",
+        NFS / "early", "--restart", "on-failure", "--", "-a", "50", "-w"])
+    for number in range(1, 4):
+        platform.wait_for(lambda status: platform.check_alive(supervisor)
+                          or supervisor.stdout.count("early waits") == number, "it has its packets")
+        os.kill(platform.nf("early", platform.status())["pid"], signal.SIGKILL)
+        platform.wait_for(lambda status: platform.nf("early", status)["restarts"] == number,
+                          "another is started")
+        platform.assert_audit()
+    platform.wait_for(lambda _: supervisor.stdout.count("early waits") == 4, "it has its packets")
+    last = platform.nf("early", platform.status())["pid"]
+    supervisor.kill()
+    os.kill(last, signal.SIGKILL)
+    stats = platform.stop()
+    assert platform.nf("early", stats)["originated"] == 200

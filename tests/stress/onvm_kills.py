@@ -48,6 +48,7 @@ NFS = {
     "children -a": (["-a", "-n", "2", "-d", "2"], None),
     "speed": (["-d", str(HELPER), "-c", "300", "-l"], None),
     "arp": (["-s", "10.0.0.1"], None),
+    "early": (["-f", "2000", "-a", "500"], None),
 }
 
 
