@@ -102,15 +102,15 @@ class FaultPlatform(Platform):
 class Chain:
     """A capture that is played slowly through a chain, until the test has seen enough."""
 
-    def __init__(self, platform, traffic, routes, gpu="none"):
+    def __init__(self, platform, traffic, routes, gpu="none", nf_timeout_ms=200):
         self.platform = platform
         self.target = platform.folder / "out.pcap"
         self.dead = set()
         routes = platform.write("routes.csv", routes)
         flows = platform.write("flows.csv", FLOWS)
         # RX starts when all are running: the capture would be over before.
-        platform.start_fault_manager("--routes", routes, "--flows", flows, "--nf-timeout", "200",
-                                     "--exit-when-drained", "--port",
+        platform.start_fault_manager("--routes", routes, "--flows", flows, "--nf-timeout",
+                                     nf_timeout_ms, "--exit-when-drained", "--port",
                                      f"pcap:rx={traffic},tx={self.target}", gpu=gpu)
 
     def wait_running(self, service):

@@ -126,7 +126,7 @@ def test_shipped_programs_have_no_points():
 
 def test_ctrl_c_between_running_and_hearing_of_it_is_an_orderly_end(platform):
     """Packets may come before the NF has read the answer to its ready."""
-    platform.start_fault_manager("--port", "null", gpu="none")
+    platform.start_fault_manager("--port", "null", "--nf-timeout", "60000", gpu="none")
     fault = platform.fault("forward")
     fault.arm("ready_sent", STOP)
     forward = platform.spawn("forward", [FAULTS / "nfs" / "forward", "--prefix", platform.prefix],

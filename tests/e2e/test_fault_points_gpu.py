@@ -3,13 +3,14 @@
 As test_fault_points.py; of gpu_host, what lay in its slots and bursts may be lost.
 """
 
-import contextlib
 import os
+import signal
 
 import pytest
 
 from faults import KILL, MAX_BURST, SEGV, STOP, Chain, _platform, _traffic, hbctl_may_fail  # noqa: F401
-from harness import pid_of_gpu_host, wait_until
+from harness import HERE, pid_of_gpu_host
+from supervised import kill_gpu_host, wait_next_gpu_host
 from test_fault_points import BURST
 
 FILLING = ["peeked", "slot_written", "record_named", "slots_filled"]
@@ -19,6 +20,7 @@ ADDING = ["table_uploaded", "slice_made", "slice_shared"]
 OPENING = ["registration_sent", "contexts_mapped", "self_tested"]
 CHANGING = ["replacing", "changing_over", "replaced"]
 REMOVING = ["slice_leaving", "share_ended", "slice_gone"]
+FOREVER_MS = 60_000  # an --nf-timeout that leaves what is stopped to the test
 
 
 PASS_ON = ('#include "packet.h"\nDEVICE void gpu_nf_round(const HbRound* round) {\n'
@@ -26,7 +28,7 @@ PASS_ON = ('#include "packet.h"\nDEVICE void gpu_nf_round(const HbRound* round) 
            "  hb_answer(round, round->lane, &packet, HB_VERDICT_NEXT, 0);\n}\n")
 
 
-def play_gpu(platform, traffic, victim, reloads=False):
+def play_gpu(platform, traffic, victim, reloads=False, nf_timeout_ms=200):
     """rx, slow, before, ids (GPU), after, tx. `victim` has points; so has gpu_host.
 
     Half of the packets go past ids, so that rounds are padded; each that it sees is copied to it.
@@ -34,7 +36,8 @@ def play_gpu(platform, traffic, victim, reloads=False):
     @param reloads  ids is an NF that can be given another kernel, and wants no copies
     """
     chain = Chain(platform, traffic, "*, rx, slow\n*, slow, before\nodd, before, ids\n"
-                                     "*, before, after\nodd, ids, after\n*, after, tx\n", gpu="opencl")
+                                     "*, before, after\nodd, ids, after\n*, after, tx\n", gpu="opencl",
+                  nf_timeout_ms=nf_timeout_ms)
     rules = platform.write("odd.rules", 'alert udp any any -> any 54 (msg:"odd"; sid:1;)\n')
     ids = ["--rules", rules, "--alerts", platform.folder / "alerts.json", "--workgroups", "2"]
     # gpu_host takes seconds to come back on a busy machine, and the capture is to last until then.
@@ -96,15 +99,15 @@ def test_gpu_host_dies_at_each_step_of_a_burst(platform, traffic, points):
 
 @pytest.mark.parametrize("points", [OPENING, ADDING], ids=["opening", "adding"])
 def test_gpu_host_dies_at_each_step_of_its_start(platform, traffic, points):
-    chain = play_gpu(platform, traffic, None)
+    chain = play_gpu(platform, traffic, None, nf_timeout_ms=FOREVER_MS)
     fault = platform.fault("gpu_host")
-    dead = {pid_of_gpu_host(platform)}
+    pids = [pid_of_gpu_host(platform)]
     for point in points:
-        fault.arm(point, KILL)
-        if point == points[0]:
-            os.kill(*dead, KILL)
-        dead.add(fault.wait_fired(platform, point))
-    assert len(dead) == 1 + len(points)
+        fault.arm(point, STOP)  # it waits at the point for its death, until the next order is given
+        os.kill(pids[-1], KILL)
+        pids.append(fault.wait_fired(platform, point))
+    os.kill(pids[-1], KILL)
+    assert len(set(pids)) == 1 + len(points)
     platform.wait_works("ids", MAX_BURST)
     platform.assert_audit()
     chain.finish()
@@ -126,15 +129,67 @@ def test_gpu_host_dies_while_a_slice_is_given_back(platform, traffic):
     chain.finish()
 
 
+def hold_next_gpu_host(platform):
+    """Kills gpu_host; the next one is stopped before it is ready. Returns the next one's pid."""
+    fault = platform.fault("gpu_host")
+    fault.arm("self_tested", STOP)  # the next one may come at once
+    kill_gpu_host(platform)
+    return fault.wait_fired(platform, "self_tested")
+
+
+def start_nids(platform, *options):
+    """A manager and a GPU NF that null packets go through; a gpu_host that is stopped stays."""
+    platform.start_fault_manager("--port", "null", "--nf-timeout", FOREVER_MS, *options)
+    return platform.start_nf("nids", "--rules", HERE / "rules" / "words.rules", "--alerts",
+                             platform.folder / "alerts.json", gpu=True)
+
+
+@pytest.mark.parametrize("missing", ["drop", "skip"])
+def test_gpu_nfs_have_failed_until_the_next_gpu_host_is_ready(platform, missing):
+    """Packets for them follow --missing-nf meanwhile; then they run again."""
+    routes = platform.write("routes.csv", "*, rx, nids\n*, nids, forward\n*, forward, tx\n")
+    start_nids(platform, "--routes", routes, "--missing-nf", missing)
+    platform.start_nf("forward")
+    platform.wait_works("nids", 1000)
+    held = hold_next_gpu_host(platform)
+    assert platform.nf("nids", platform.wait_traffic(0))["state"] == "failed"
+    if missing == "skip":
+        status = platform.wait_works("forward", 20_000)  # more than the pool: they came past nids
+    else:
+        before = platform.status()["missing_nf"].get("nids", 0)
+        status = platform.wait_for(lambda now: now["missing_nf"].get("nids", 0) > before + 20_000,
+                                   "packets for nids are dropped")
+    assert platform.nf("nids", status)["state"] == "failed"
+    os.kill(held, signal.SIGCONT)
+    wait_next_gpu_host(platform, "nids", None)
+    platform.wait_works("nids", 1000)
+    platform.assert_audit()
+    stats = platform.stop()
+    assert ("missing_nf" in stats["drops"]) == (missing == "drop")
+
+
+def test_a_gpu_nf_that_waits_for_gpu_host_can_be_stopped(platform):
+    """And another one is none of its successors."""
+    nids = start_nids(platform)
+    platform.wait_works("nids", 1000)
+    held = hold_next_gpu_host(platform)
+    platform.wait_state("nids", "failed")
+    platform.hbctl("stop", "nids")
+    nids.expect(0)
+    platform.wait_state("nids", "stopped")
+    os.kill(held, signal.SIGCONT)
+    platform.start_nf("nids", *nids.command[nids.command.index("--rules"):], gpu=True)
+    platform.wait_works("nids", 1000)
+    platform.assert_audit()
+    platform.stop()
+
+
 def test_counts_are_kept_when_the_platform_ends_while_gpu_host_comes_back(platform, traffic):
-    chain = play_gpu(platform, traffic, None)
+    chain = play_gpu(platform, traffic, None, nf_timeout_ms=FOREVER_MS)
     fault = platform.fault("gpu_host")
     fault.arm("slots_filled", STOP)
-    first = fault.wait_fired(platform, "slots_filled")
-    fault.arm("self_tested", STOP)  # the next one, which may come at once
-    with contextlib.suppress(ProcessLookupError):  # the manager may have done so: it was hung
-        os.kill(first, KILL)
-    fault.wait_fired(platform, "self_tested")
+    fault.wait_fired(platform, "slots_filled")
+    hold_next_gpu_host(platform)
     stats = chain.finish()
     assert 0 < platform.nf("ids", stats)["lost_in_crash"] <= GPU_BOUND
 

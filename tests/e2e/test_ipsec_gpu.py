@@ -1,12 +1,12 @@
 """ipsec on the device end to end: what one twin seals the other one opens, and nothing comes twice."""
 
 import os
-import signal
 
 import pytest
 
 from captures import CAPTURES, all_captures, read_capture, write_capture
 from harness import drops_of, pid_of_gpu_host
+from supervised import kill_gpu_host, wait_next_gpu_host
 from test_ipsec import (AES128, SHA1, assert_one_sa_after_the_other, inner_packets, mappings_with,
                         reload_under_traffic, sa_line, transforms)
 
@@ -87,9 +87,8 @@ def test_no_iv_comes_twice_over_kills(platform, tmp_path, victim):
     for _ in range(4):  # one more in such short lives would be a crash loop
         platform.wait_works("ipsec", 500)
         if victim == "gpu_host":
-            os.kill(pid_of_gpu_host(platform), signal.SIGKILL)
-            platform.wait_state("ipsec", "failed")
-            platform.wait_running("ipsec", ipsec)
+            wait_next_gpu_host(platform, "ipsec", kill_gpu_host(platform))
+            platform.check_alive(ipsec)
         else:
             ipsec.kill()
             platform.wait_state("ipsec", "failed")

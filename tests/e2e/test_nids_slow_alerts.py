@@ -2,6 +2,7 @@
 without being counted. The file is a pipe, which is read when the test says so."""
 
 import os
+import select
 import signal
 import time
 
@@ -12,6 +13,7 @@ from test_nids_reload import TWINS, frame
 
 RULES = "alert udp any any -> any any (msg:\"each\"; content:\"DATA\"; sid:1;)\n"
 PACKETS = 40_000  # more alerts than the queue and the pipe have room for
+QUEUE = 8192  # alerts
 
 
 class Pipe:
@@ -33,6 +35,13 @@ class Pipe:
         self.n_lines += data.count(b"\n")
         self._last = data[-1:] or self._last
         return len(data)
+
+    def is_full(self):
+        """Whether a writer would have to wait."""
+        fd = os.open(self.path, os.O_WRONLY | os.O_NONBLOCK)
+        writable = select.select([], [fd], [], 0)[1]
+        os.close(fd)
+        return not writable
 
     def read_rest(self):
         while self.read():
@@ -59,13 +68,15 @@ def start(platform, gpu, *options, supervised=False):
     return pipe
 
 
-def wait_stalled(platform):
-    """Until packets wait for the pipe: nids has taken some and takes no more."""
+def wait_stalled(platform, pipe):
+    """Until packets wait for the pipe: that is full, nids has taken more than the queue has room for,
+    and takes no more. (That it takes no more could be for want of a processor.)"""
     seen = []
 
     def stalled(status):
         seen.append(platform.nf("nids", status).get("rx", 0))
-        return len(seen) > 10 and seen[-1] != 0 and len(set(seen[-10:])) == 1
+        return (pipe.is_full() and seen[-1] > QUEUE and len(seen) > 10
+                and len(set(seen[-10:])) == 1)
 
     platform.wait_for(stalled, "nids waits")
 
@@ -74,7 +85,7 @@ def wait_stalled(platform):
 def test_packets_wait_for_a_pipe_that_stalls(platform, gpu):
     """For much longer than --nf-timeout; nids is not taken for hung."""
     pipe = start(platform, gpu, "--nf-timeout", "200")
-    wait_stalled(platform)
+    wait_stalled(platform, pipe)
     time.sleep(2)  # the stall
     wait_until(lambda: pipe.read() == 0 and platform.manager.status is not None, "the end")
     stats = platform.finish()
@@ -105,7 +116,7 @@ def test_the_end_waits_for_a_pipe_that_is_slow(platform, gpu):
     (True, "manager"), (True, "signal")])
 def test_the_end_does_not_wait_for_a_pipe_that_nobody_reads(platform, gpu, how):
     pipe = start(platform, gpu, supervised=how == "supervisor")
-    wait_stalled(platform)
+    wait_stalled(platform, pipe)
     nids = platform.processes[-1]
     begin = time.monotonic()
     if how == "manager":

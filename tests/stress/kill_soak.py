@@ -316,8 +316,11 @@ def main():
         try:
             soak.start()
             soak.run(options.minutes, options.kills)
-        except Failure:
-            print(soak.summary(), soak.platform.manager.stderr[-200_000:], sep="\n", flush=True)
+        except (AssertionError, OSError):  # the last: of a manager that has died, among others
+            manager = soak.platform.manager
+            if manager:
+                print(soak.summary(), manager.stderr[-200_000:],
+                      f"the manager's exit status: {manager.status}", sep="\n", flush=True)
             raise
         finally:
             soak.end_stopped(all_of_them=True)

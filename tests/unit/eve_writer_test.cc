@@ -196,12 +196,13 @@ class EveWriterPipeTest : public EveWriterTest {
     close(fd_);
     EveWriterTest::TearDown();
   }
-  std::unique_ptr<EveWriter> open(std::uint32_t capacity, std::function<bool()> may_wait) {
+  std::unique_ptr<EveWriter> open(std::uint32_t capacity, std::chrono::milliseconds stall_limit,
+                                  std::function<bool()> may_wait) {
     return *EveWriter::open({.path = path_.string(),
                              .capacity = capacity,
                              .wait_when_full = true,
                              .may_wait = std::move(may_wait),
-                             .stall_limit = std::chrono::milliseconds(500)});
+                             .stall_limit = stall_limit});
   }
   /// Takes what lies in the pipe, at most so much.
   void read(std::size_t n_bytes = 65536) {
@@ -219,13 +220,20 @@ class EveWriterPipeTest : public EveWriterTest {
     return static_cast<std::uint64_t>(std::count(got_.begin(), got_.end(), '\n'));
   }
 
+  /// Of a pipe that nobody reads: that is found out by waiting for so long.
+  static constexpr std::chrono::milliseconds kNobodyReads{500};
+  /// Of one that is read: longer than a busy machine keeps the reader from it.
+  static constexpr std::chrono::milliseconds kIsRead{30'000};
+  /// Of one whose reader is seen to be alive for longer than this, with a margin of 150 reads.
+  static constexpr std::chrono::milliseconds kIsSlow{3000};
+
   int fd_ = -1;
   std::string got_;
 };
 
 TEST_F(EveWriterPipeTest, AProducerThatWaitsSaysSoUntilItIsReadOn) {
   int n_said = 0;
-  const auto writer = open(2, [&] {
+  const auto writer = open(2, kIsRead, [&] {
     if (++n_said % 20 == 0) read();
     return true;
   });
@@ -237,7 +245,7 @@ TEST_F(EveWriterPipeTest, AProducerThatWaitsSaysSoUntilItIsReadOn) {
 }
 
 TEST_F(EveWriterPipeTest, AnEndGivesUpAPipeThatNobodyReadsAndCountsToTheLine) {
-  const auto writer = open(64, [] { return false; });
+  const auto writer = open(64, kNobodyReads, [] { return false; });
   std::uint64_t n_pushed = 0;
   for (std::uint64_t i = 1; i <= 2000; ++i) n_pushed += writer->push(alert(i));
   EXPECT_LT(n_pushed, 2000u);
@@ -247,16 +255,18 @@ TEST_F(EveWriterPipeTest, AnEndGivesUpAPipeThatNobodyReadsAndCountsToTheLine) {
 }
 
 TEST_F(EveWriterPipeTest, AnEndWaitsForAReaderThatIsSlow) {
-  const auto writer = open(4096, [] { return true; });
+  const auto writer = open(4096, kIsSlow, [] { return true; });
   for (std::uint64_t i = 1; i <= 4000; ++i) ASSERT_TRUE(writer->push(alert(i)));
   std::atomic<bool> over{false};
   std::thread reader([&] {
-    while (!over.load(std::memory_order_acquire)) {               // pairs with the store below
-      std::this_thread::sleep_for(std::chrono::milliseconds(5));  // it is slow
+    while (!over.load(std::memory_order_acquire)) {                // pairs with the store below
+      std::this_thread::sleep_for(std::chrono::milliseconds(20));  // it is slow
       read(4096);
     }
   });
+  const auto begin = std::chrono::steady_clock::now();
   writer->end();
+  EXPECT_GT(std::chrono::steady_clock::now() - begin, kIsSlow) << "too few alerts for this test";
   over.store(true, std::memory_order_release);
   reader.join();
   EXPECT_EQ(n_lines(), 4000u);
