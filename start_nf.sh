@@ -52,13 +52,13 @@ start_onvm() {
   fi
   while (($#)); do
     case $1 in
-      --restart | --instances | --prefix | --service | --cores)
+      --restart | --restart-wait | --restart-limit | --instances | --prefix | --service | --cores)
         (($# > 1)) || die "'$1' needs a value" ;;&
-      --restart | --instances) supervisor+=("$1" "$2"); shift ;;
+      --restart | --restart-wait | --restart-limit | --instances) supervisor+=("$1" "$2"); shift ;;
       --prefix) export HB_PREFIX=$2; shift ;;
       --service) export HB_SERVICE=$2; shift ;;
       --cores) export HB_CORES=$2; shift ;;
-      --restart=* | --instances=*) supervisor+=("$1") ;;
+      --restart=* | --restart-wait=* | --restart-limit=* | --instances=*) supervisor+=("$1") ;;
       --prefix=*) export HB_PREFIX=${1#*=} ;;
       --service=*) export HB_SERVICE=${1#*=} ;;
       --cores=*) export HB_CORES=${1#*=} ;;

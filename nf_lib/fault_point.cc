@@ -35,7 +35,8 @@ void fault_point(const char* name) noexcept {
   order->pid.store(getpid(), std::memory_order_relaxed);
   // Release: pairs with the test's look at it: who fired is known.
   order->state.store(FaultOrder::kFired, std::memory_order_release);
-  // To this thread: a signal to the process may be another's to take, and this one goes on meanwhile.
+  // To this thread: a signal to the process may be another's to take, and this one goes on
+  // meanwhile.
   raise(static_cast<int>(order->signal));
 }
 

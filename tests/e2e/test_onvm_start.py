@@ -101,7 +101,8 @@ def test_ctrl_c_and_hbctl_stop_end_it_cleanly(platform):
 
 def test_instances_scale_and_are_restarted(platform):
     platform.start_manager("--port", "null", "--routes", platform.write("routes.csv", ROUTES))
-    supervisor = start(platform, "--restart", "on-failure", "--instances=2", wait=2)
+    supervisor = start(platform, "--restart", "on-failure", "--restart-wait", "50",
+                       "--restart-limit=7", "--instances=2", wait=2)
     platform.hbctl("scale", "simple", "3")
     platform.wait_instances("simple", 3, supervisor)
     killed = platform.nf("simple", platform.status())["pid"]
@@ -152,6 +153,7 @@ def test_a_parent_with_children_is_restarted_with_them(platform):
     (NFS / "simple", ["-F", "nf.json", "-r", "7", "--", "-p", "1"], "two '--'"),
     (NFS / "simple", ["--prefix"], "--prefix"),
     (NFS / "simple", ["--restart", "sometimes"], "sometimes"),
+    (NFS / "simple", ["--restart-wait", "soon"], "soon"),
     (NFS / "simple", ["-F", "nowhere.json"], "nowhere.json"),
     (NFS / "simple", ["-F", "/"], "can't be read"),
     (NFS / "simple", ["-F", "routes.csv"], "routes.csv"),
