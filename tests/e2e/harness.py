@@ -302,11 +302,14 @@ class Platform:
                              f"{packets} more packets are sent")
 
     def wait_works(self, service, packets=100):
-        """Waits until that many more packets than now have left the service."""
-        start = self.nf(service, self.wait_for(lambda status: True, "status")).get("tx", 0)
-        return self.wait_for(
-            lambda status: self.nf(service, status).get("tx", 0) >= start + packets,
-            f"{packets} more packets leave {service}")
+        """Waits until that many more packets than now have left the service, by any instance: a new
+        one may have the place of one that is gone, or another beside it."""
+        def sent(status):
+            return sum(nf["tx"] for nf in self.instances(service, status).values())
+
+        start = sent(self.wait_for(lambda status: True, "status"))
+        return self.wait_for(lambda status: sent(status) >= start + packets,
+                             f"{packets} more packets leave {service}")
 
     def wait_state(self, service, state, deadline_s=None):
         return self.wait_for(lambda status: self.nf(service, status).get("state") == state,

@@ -224,7 +224,8 @@ def test_an_nf_ends_while_the_routes_to_it_are_not_in_force_yet(platform, how):
             forward.expect(0)
         else:
             forward.kill()
-        platform.wait_for(lambda status: not platform.nf("forward", status)["pid"], "it is gone")
+        platform.wait_for(lambda status: not any(
+            nf["pid"] for nf in platform.instances("forward", status).values()), "it is gone")
     platform.start_nf("forward", service="other")  # takes an endpoint that may have become free
     platform.start_nf("forward")
     platform.wait_works("forward", 200)
