@@ -125,15 +125,14 @@ DEVICE HbEspOuter hb_esp_outer(GLOBAL const HbEspSa* sa, u32 inner_tos, u32 inne
 }
 
 /// Makes the outer header: sa->outer_bytes of it, likewise. Parameters as above.
+/// @param words  ten
 DEVICE void hb_esp_outer_words(u32* words, GLOBAL const HbEspSa* sa, u32 inner_tos, u32 inner_df,
                                u32 esp_bytes, u32 id) {
   const HbEspOuter outer = hb_esp_outer(sa, inner_tos, inner_df, esp_bytes, id);
   words[0] = outer.first;
   words[1] = outer.second;
   words[2] = outer.third;
-  for (u32 i = 3; i < 5; ++i) words[i] = hb_be32(sa->outer + 4 * i);
-  if (sa->outer_bytes == 20) return;
-  for (u32 i = 5; i < 10; ++i) words[i] = hb_be32(sa->outer + 4 * i);
+  for (u32 i = 3; i < 10; ++i) words[i] = hb_be32(sa->outer + 4 * i);
 }
 
 /// Padding 1, 2, 3, ... (RFC 4303 section 2.4), its length, next header: 4 or 41.

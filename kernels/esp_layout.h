@@ -18,8 +18,11 @@
 #define HB_ESP_MAX_ICV 16u
 /// IPv6 header, SPI and sequence number, CBC's IV: as much as a packet grows in front.
 #define HB_ESP_MAX_FRONT 64u
-/// Padding to 16, its length, next header, ICV: as much as it grows behind.
-#define HB_ESP_MAX_BACK 33u
+/// The device moves a packet that it seals back by as much, so that it leaves in whole lines; there
+/// is to be room for that, whatever device it is.
+#define HB_ESP_MOVED_BACK 15u
+/// Padding to 16, its length, next header, ICV, and that: as much as it grows behind.
+#define HB_ESP_MAX_BACK (33u + HB_ESP_MOVED_BACK)
 
 /// One SA's fixed part. Integers are in the host's order.
 typedef struct HbEspSa {

@@ -7,7 +7,7 @@
 #include "esp_layout.h"
 
 #define HB_ESP_TABLE_MAGIC 0x50534548u  // "HESP"
-#define HB_ESP_TABLE_VERSION 1u
+#define HB_ESP_TABLE_VERSION 2u
 #define HB_ESP_MAX_SAS 4096u
 /// Work-items of a group: what local memory holds a row for.
 #define HB_ESP_MAX_LANES 256u
@@ -24,7 +24,7 @@ typedef struct HbEspCipherTables {
 /// One SA. Words of keys and hashes are numbers, as their standards write them.
 typedef struct HbEspDeviceSa {
   HbEspSa wire;
-  u32 encrypt_keys[60];  ///< AES round keys
+  u32 encrypt_keys[60];  ///< AES round keys; at a multiple of 16 bytes
   u32 decrypt_keys[60];  ///< of the equivalent inverse cipher, FIPS 197 section 5.3.5
   u32 hmac_inner[8];     ///< hash state after the key xor ipad
   u32 hmac_outer[8];
@@ -43,8 +43,9 @@ typedef struct HbEspTable {
   u64 sas_offset;     ///< HbEspDeviceSa[n_sas]
   u64 config_offset;  ///< for the host; to the end
   u64 total_bytes;
-  u32 iv_keys[44];  ///< AES-128 round keys from which CBC's IVs are made
-  u32 reserved2[10];
+  u32 reserved2[2];
+  u32 iv_keys[44];  ///< AES-128 round keys from which CBC's IVs are made; at a multiple of 16 bytes
+  u32 reserved3[8];
   HbEspCipherTables ciphers;
 } HbEspTable;
 

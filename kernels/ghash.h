@@ -4,10 +4,12 @@
 #ifndef HB_KERNELS_GHASH_H
 #define HB_KERNELS_GHASH_H
 
-#include "platform.h"
+#include "line.h"
 
 /// y becomes (y xor x) times the hash key; blocks are four words, the first bit the highest.
-/// @param table   table[i] is the multiple by the polynomial whose bits are i's, highest first
+/// @param table   table[i] is the multiple by the polynomial whose bits are i's, highest first; at
+/// a
+///                multiple of 16 bytes in the device's memory
 /// @param reduce  reduce[i]: what the four bits i, shifted out, add to the upper 16 bits
 DEVICE void hb_ghash_block(GLOBAL const u32 (*table)[4], LOCAL const u32* reduce, u32* y,
                            const u32* x) {
@@ -21,11 +23,11 @@ DEVICE void hb_ghash_block(GLOBAL const u32 (*table)[4], LOCAL const u32* reduce
       c = (c >> 4) | (b << 28);
       b = (b >> 4) | (a << 28);
       a = (a >> 4) ^ (out << 16);
-      GLOBAL const u32* multiple = table[(v[word] >> shift) & 15u];
-      a ^= multiple[0];
-      b ^= multiple[1];
-      c ^= multiple[2];
-      d ^= multiple[3];
+      const HbLine multiple = hb_line_of_words(table[(v[word] >> shift) & 15u]);
+      a ^= multiple.a;
+      b ^= multiple.b;
+      c ^= multiple.c;
+      d ^= multiple.d;
     }
   }
   y[0] = a;

@@ -4,11 +4,17 @@
 #ifndef HB_KERNELS_IPSEC_CL
 #define HB_KERNELS_IPSEC_CL
 
-#include "esp_lane.h"
+#include "esp_cipher.h"
 
-/// Local memory: a row for each packet, the cipher tables, where to move what, how many chunks.
-#define HB_ESP_GROUP_WORDS(n_lanes) (HB_TILE_WORDS(n_lanes) + HB_ESP_CIPHER_WORDS + 3u * (n_lanes))
+/// Local memory: a row for each packet, what to move of it, how many chunks, and what the ciphers
+/// look up; the T-tables lie elsewhere on NVIDIA.
+#define HB_ESP_GROUP_WORDS(n_lanes)                                 \
+  (HB_TILE_WORDS(n_lanes) + (HB_MOVE_WORDS + 1u) * (n_lanes) + 80u + \
+   (HB_AES_COPIES > 1u ? 0u : 2u * HB_AES_TABLE_WORDS))
 HB_STATIC_ASSERT(HB_ESP_GROUP_WORDS(HB_ESP_MAX_LANES) <= HB_GROUP_WORDS, esp_fits_local_memory);
+HB_STATIC_ASSERT(HB_AES_COPIES == 1u || 8u * HB_AES_TABLE_WORDS ==
+                                            HB_EXTRA_LOCAL_BYTES(HB_GPU_NF_IPSEC),
+                 t_tables_fit_extra_local_memory);
 
 /// Ends the opening of a packet whose ICV was right: all of it is plain in the device's memory.
 DEVICE void hb_esp_end_open(HbEspLane* me) {
@@ -29,44 +35,52 @@ DEVICE void hb_esp_end_open(HbEspLane* me) {
 /// HB_CHUNK_LINES and at most HB_ESP_MAX_LANES.
 DEVICE void hb_round_ipsec(const HbRound* round) {
   LOCAL u32* tile = round->scratch;
-  LOCAL u32* ciphers = tile + HB_TILE_WORDS(round->n_lanes);
-  LOCAL u32* moved = ciphers + HB_ESP_CIPHER_WORDS;
-  LOCAL u32* counts = moved + 2 * round->n_lanes;
-  LOCAL u32* row = tile + round->lane * HB_TILE_ROW_WORDS;
+  LOCAL u32* moves = tile + HB_TILE_WORDS(round->n_lanes);
+  LOCAL u32* counts = moves + HB_MOVE_WORDS * round->n_lanes;
+  LOCAL u32* look_up = counts + round->n_lanes;
+  EXTRA_LOCAL_WORDS(t_tables, look_up + 80u);
   GLOBAL const HbEspTable* table = (GLOBAL const HbEspTable*)round->table;
-  GLOBAL const u32* source = (GLOBAL const u32*)&table->ciphers;
-  HbAesTables aes;
-  aes.encrypt = ciphers;
-  aes.decrypt = ciphers + 256;
-  aes.inverse_sbox = ciphers + 512;
-  LOCAL const u32* reduce = ciphers + 576;
 
   HbEspLane me;
-  hb_esp_take(round, &me);
-  hb_set_moved_slot(moved, round->lane, me.moved);
-  const u32 own_lines = hb_window(round, me.moved).n_lines;
-  // A line is stored one line late: behind the chunk in which it came, or the one after.
-  counts[round->lane] = own_lines == 0 ? 0 : own_lines / HB_CHUNK_LINES + 1;
-  if (table->magic == HB_ESP_TABLE_MAGIC)
-    for (u32 i = round->lane; i < HB_ESP_CIPHER_WORDS; i += round->n_lanes) ciphers[i] = source[i];
+  HbMove move;
+  hb_esp_take(round, &me, &move);
+  hb_set_move(moves, round->lane, &move);
+  counts[round->lane] = hb_move_chunks(&move);
+  if (table->magic == HB_ESP_TABLE_MAGIC) {
+    hb_aes_copy_table(t_tables, table->ciphers.encrypt, round->lane, round->n_lanes);
+    hb_aes_copy_table(t_tables + HB_AES_TABLE_WORDS, table->ciphers.decrypt, round->lane,
+                      round->n_lanes);
+    for (u32 i = round->lane; i < 80u; i += round->n_lanes)
+      look_up[i] = i < 64u ? table->ciphers.inverse_sbox[i & 63u] : table->ciphers.reduce[i & 15u];
+  }
+  HbAesTables aes;
+  aes.encrypt = t_tables + round->lane % HB_AES_COPIES;
+  aes.decrypt = aes.encrypt + HB_AES_TABLE_WORDS;
+  aes.inverse_sbox = look_up;
+  LOCAL const u32* reduce = look_up + 64u;
   GROUP_BARRIER();
   hb_fold_highest(round, counts);
   GROUP_BARRIER();
   const u32 n_chunks = hb_folded_highest(round, counts);
 
   HbCarried carried;
-  u32 last_line[4];
-  last_line[0] = last_line[1] = last_line[2] = last_line[3] = 0;
-  hb_chunk_fetch(round, moved, 0, &carried);
-  for (u32 chunk = 0; chunk < n_chunks; ++chunk) {
-    for (u32 i = 0; i < 4; ++i) row[i] = last_line[i];
-    hb_chunk_put(round, tile, HB_ESP_LEAD_BYTES / 4, &carried);
-    hb_chunk_fetch(round, moved, (chunk + 1) * HB_CHUNK_LINES, &carried);
+  HbEspChunk chunk;
+  chunk.row = tile + round->lane * HB_TILE_ROW_WORDS;
+  u32 lead[4];
+  lead[0] = lead[1] = lead[2] = lead[3] = 0;
+  hb_chunk_fetch(round, moves, 0, &carried);
+  for (u32 i = 0; i < n_chunks; ++i) {
+    HB_UNROLL for (u32 k = 0; k < 4u; ++k) chunk.row[k] = lead[k];
+    hb_chunk_put(round, tile, HB_ESP_LEAD_BYTES / 4u, &carried);
+    hb_chunk_fetch(round, moves, i + 1, &carried);
     GROUP_BARRIER();
-    hb_esp_chunk(round, &me, row, chunk, &aes, reduce);
-    for (u32 i = 0; i < 4; ++i) last_line[i] = row[HB_CHUNK_BYTES / 4 + i];
+    chunk.start = hb_chunk_start(moves, round->lane, i) * HB_LINE16;
+    chunk.end = hb_chunk_start(moves, round->lane, i + 1) * HB_LINE16;
+    LOCAL const u32* last = chunk.row + (chunk.end - chunk.start) / 4u;
+    HB_UNROLL for (u32 k = 0; k < 4u; ++k) lead[k] = last[k];
+    if (me.is_moved != 0) hb_esp_chunk(round, &me, &chunk, i == 0, &aes, reduce);
     GROUP_BARRIER();
-    hb_chunk_store(round, moved, tile, chunk * HB_CHUNK_LINES - 1u);
+    hb_chunk_store(round, moves, tile, HB_ESP_LEAD_BYTES / 4u, i);
     GROUP_BARRIER();
   }
   if (me.opens != 0 && me.verdict == HB_VERDICT_NEXT) hb_esp_end_open(&me);

@@ -116,7 +116,10 @@ typedef struct HbLaunch {
 /// Words of local memory that a work-group's NF has for itself during a round; of those that come
 /// with the platform some need more.
 #define HB_SCRATCH_WORDS 2048u
-#define HB_GROUP_WORDS 10832u
+#define HB_GROUP_WORDS 11344u
+/// Bytes of local memory that an NF's work-groups have beside those on NVIDIA, where a launch says
+/// how many.
+#define HB_EXTRA_LOCAL_BYTES(nf) ((nf) == HB_GPU_NF_IPSEC ? 65536u : 0u)
 
 /// What a collective round function gets. Every work-item of the group has the same values but for
 /// `lane`. One slot and one result per lane. kernels/packet.h has the accessors: an NF uses those,

@@ -4,8 +4,11 @@
 //
 // A packet's data need not be aligned: its *window* is the lines that hold any of it, and the first
 // byte lies HB_WINDOW's `skip` bytes in. Lines are whole, so a load and a store touch up to 15
-// bytes on either side; they are the packet's own head- and tailroom, and are stored as they were
-// loaded.
+// bytes on either side; they are the packet's own head- and tailroom.
+//
+// Packets go through local memory chunk by chunk. From the third on all chunks, and mostly the
+// second too, are whole lines of the bus, 128 bytes: one that straddles two of them takes two
+// requests each way.
 #ifndef HB_KERNELS_MOVEMENT_H
 #define HB_KERNELS_MOVEMENT_H
 
@@ -44,14 +47,75 @@ DEVICE HbWindow hb_window(const HbRound* round, u64 slot) {
   return window;
 }
 
-/// Which bytes of which packets the group moves: as many slots as work-items, two words each, in
-/// local memory, so that an NF can name other bytes than its round's slots do.
-DEVICE u64 hb_moved_slot(LOCAL const u32* moved, u32 packet) {
-  return (u64)moved[2 * packet] | ((u64)moved[2 * packet + 1] << 32);
+/// What the group moves of one packet: lines, counted from a boundary of 128 bytes.
+typedef struct HbMove {
+  u32 base;         ///< the boundary, in 128-byte units from the region's base
+  u32 fetch_first;  ///< lines to be loaded: [fetch_first, fetch_end)
+  u32 fetch_end;
+  u32 store_first;  ///< lines to be stored
+  u32 store_end;
+  u32 first;   ///< the line at which the first chunk starts,
+  u32 second;  ///< and the second one
+} HbMove;
+
+/// The boundary at or below a byte of the region.
+DEVICE u32 hb_move_base(u64 start) { return (u32)(start / HB_CHUNK_BYTES); }
+/// Nothing is moved.
+DEVICE HbMove hb_no_move(void) {
+  HbMove move;
+  move.base = move.fetch_first = move.fetch_end = move.store_first = move.store_end = 0;
+  move.first = 0;
+  move.second = HB_CHUNK_LINES;
+  return move;
 }
-DEVICE void hb_set_moved_slot(LOCAL u32* moved, u32 packet, u64 slot) {
-  moved[2 * packet] = (u32)slot;
-  moved[2 * packet + 1] = (u32)(slot >> 32);
+/// Lays the chunks out. The first one ends where a line of the bus does, or in its middle, or where
+/// it is full, as the NF needs.
+/// @param first  the lowest line to be moved, below HB_CHUNK_LINES
+/// @param need   lines [first, need) must lie in the first chunk: at most HB_CHUNK_LINES of them
+DEVICE void hb_move_in_chunks(HbMove* move, u32 first, u32 need) {
+  const u32 most = first + HB_CHUNK_LINES;
+  move->first = first;
+  move->second = most & ~(HB_CHUNK_LINES - 1u);
+  if (move->second < need) move->second = most & ~(HB_CHUNK_LINES / 2u - 1u);
+  if (move->second < need) move->second = most;
+}
+/// Chunks that the packet has.
+DEVICE u32 hb_move_chunks(const HbMove* move) {
+  const u32 end = move->fetch_end > move->store_end ? move->fetch_end : move->store_end;
+  if (end <= move->second) return end > move->first;
+  const u32 behind = end - (move->second & ~(HB_CHUNK_LINES - 1u));
+  return 1u + (behind + HB_CHUNK_LINES - 1u) / HB_CHUNK_LINES;
+}
+
+/// Moves of all packets lie in local memory, HB_MOVE_WORDS for each.
+#define HB_MOVE_WORDS 4u
+DEVICE void hb_set_move(LOCAL u32* moves, u32 packet, const HbMove* move) {
+  LOCAL u32* words = moves + packet * HB_MOVE_WORDS;
+  words[0] = move->base;
+  words[1] = move->fetch_first | (move->fetch_end << 16);
+  words[2] = move->store_first | (move->store_end << 16);
+  words[3] = move->first | (move->second << 16);
+}
+DEVICE u32 hb_chunk_start_of(u32 starts, u32 chunk) {
+  if (chunk == 0) return starts & 0xffffu;
+  const u32 second = starts >> 16;
+  return chunk == 1 ? second : (second & ~(HB_CHUNK_LINES - 1u)) + (chunk - 1u) * HB_CHUNK_LINES;
+}
+/// The line at which a packet's chunk starts; where it ends, the next one starts.
+DEVICE u32 hb_chunk_start(LOCAL const u32* moves, u32 packet, u32 chunk) {
+  return hb_chunk_start_of(moves[packet * HB_MOVE_WORDS + 3u], chunk);
+}
+/// The line of a packet's chunk that is this work-item's to move.
+/// @param range  first and end of the lines that are moved, in 16 bits each
+/// @param line   gets it, counted from the packet's base
+/// @return 0 if there is none
+DEVICE u32 hb_own_line(u32 starts, u32 range, u32 chunk, u32 own, u32* line) {
+  *line = hb_chunk_start_of(starts, chunk) + own;
+  return *line < hb_chunk_start_of(starts, chunk + 1u) && *line >= (range & 0xffffu) &&
+         *line < range >> 16;
+}
+DEVICE GLOBAL HbLine* hb_move_lines(const HbRound* round, LOCAL const u32* move) {
+  return (GLOBAL HbLine*)(round->region + (u64)move[0] * HB_CHUNK_BYTES);
 }
 
 /// The highest of n_lanes values in local memory, in two steps of some 16 reads each: all
@@ -78,18 +142,18 @@ typedef struct HbCarried {
   HbLine lines[HB_CHUNK_LINES];
 } HbCarried;
 
-/// Begins to load HB_CHUNK_LINES lines of all packets, from line `first` on: work-items in teams of
-/// HB_CHUNK_LINES, each team one packet's 128 bytes at a time. No barrier: the loads are on their
-/// way when it returns, and hb_chunk_put waits for them. n_lanes is a multiple of HB_CHUNK_LINES.
-DEVICE void hb_chunk_fetch(const HbRound* round, LOCAL const u32* moved, u32 first,
+/// Begins to load a chunk of all packets: work-items in teams of HB_CHUNK_LINES, each team one
+/// packet's lines at a time. No barrier: the loads are on their way when it returns, and
+/// hb_chunk_put waits for them. n_lanes is a multiple of HB_CHUNK_LINES.
+DEVICE void hb_chunk_fetch(const HbRound* round, LOCAL const u32* moves, u32 chunk,
                            HbCarried* carried) {
-  const u32 line = first + round->lane % HB_CHUNK_LINES;
+  const u32 own = round->lane % HB_CHUNK_LINES;
   const u32 n_teams = round->n_lanes / HB_CHUNK_LINES;
-  u32 packet = round->lane / HB_CHUNK_LINES;
-  HB_UNROLL for (u32 i = 0; i < HB_CHUNK_LINES; ++i, packet += n_teams) {
-    const HbWindow window = hb_window(round, hb_moved_slot(moved, packet));
-    if (line < window.n_lines) {
-      carried->lines[i] = window.lines[line];
+  LOCAL const u32* move = moves + round->lane / HB_CHUNK_LINES * HB_MOVE_WORDS;
+  HB_UNROLL for (u32 i = 0; i < HB_CHUNK_LINES; ++i, move += n_teams * HB_MOVE_WORDS) {
+    u32 line;
+    if (hb_own_line(move[3], move[1], chunk, own, &line)) {
+      carried->lines[i] = hb_move_lines(round, move)[line];
     } else {
       carried->lines[i].a = carried->lines[i].b = carried->lines[i].c = carried->lines[i].d = 0;
     }
@@ -97,7 +161,8 @@ DEVICE void hb_chunk_fetch(const HbRound* round, LOCAL const u32* moved, u32 fir
 }
 
 /// Puts what was fetched into the tile: row p is packet p's chunk, behind the row's first `lead`
-/// words. A barrier before (the last chunk's readers are done) and one after are the caller's.
+/// words; lines that were not to be loaded are 0. A barrier before (the last chunk's readers are
+/// done) and one after are the caller's.
 /// @param tile  HB_TILE_WORDS(n_lanes) words of local memory
 /// @param lead  0, or 4 for NFs that keep a line of the chunk before
 DEVICE void hb_chunk_put(const HbRound* round, LOCAL u32* tile, u32 lead,
@@ -113,24 +178,24 @@ DEVICE void hb_chunk_put(const HbRound* round, LOCAL u32* tile, u32 lead,
   }
 }
 
-/// Stores the first 128 bytes of the tile's rows as lines `first` on of all packets; those that a
-/// packet does not have, below 0 too, are left out. A barrier before (all work-items have written
-/// their rows) is the caller's.
-DEVICE void hb_chunk_store(const HbRound* round, LOCAL const u32* moved, LOCAL const u32* tile,
-                           u32 first) {
-  const u32 line = first + round->lane % HB_CHUNK_LINES;
+/// Stores a chunk of all packets from the tile's rows, behind their first `lead` words. A barrier
+/// before (all work-items have written their rows) is the caller's.
+DEVICE void hb_chunk_store(const HbRound* round, LOCAL const u32* moves, LOCAL const u32* tile,
+                           u32 lead, u32 chunk) {
+  const u32 own = round->lane % HB_CHUNK_LINES;
   const u32 n_teams = round->n_lanes / HB_CHUNK_LINES;
   u32 packet = round->lane / HB_CHUNK_LINES;
   HB_UNROLL for (u32 i = 0; i < HB_CHUNK_LINES; ++i, packet += n_teams) {
-    const HbWindow window = hb_window(round, hb_moved_slot(moved, packet));
-    LOCAL const u32* words = tile + packet * HB_TILE_ROW_WORDS + round->lane % HB_CHUNK_LINES * 4u;
-    if (line < window.n_lines) {
+    LOCAL const u32* move = moves + packet * HB_MOVE_WORDS;
+    LOCAL const u32* words = tile + packet * HB_TILE_ROW_WORDS + lead + own * 4u;
+    u32 line;
+    if (hb_own_line(move[3], move[2], chunk, own, &line)) {
       HbLine value;
       value.a = words[0];
       value.b = words[1];
       value.c = words[2];
       value.d = words[3];
-      window.lines[line] = value;
+      hb_move_lines(round, move)[line] = value;
     }
   }
 }

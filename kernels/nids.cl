@@ -135,12 +135,13 @@ typedef struct HbNidsLane {
 } HbNidsLane;
 
 /// All of the packet that is in this chunk.
+/// @param start  of the chunk, and
+/// @param end    its end, in bytes from the packet's first line
 DEVICE void hb_nids_chunk(const HbRound* round, HbNidsLane* me, const HbNidsAutomaton* automaton,
-                          LOCAL const u8* columns, LOCAL const u32* row, u32 chunk) {
-  const u32 start = chunk * HB_CHUNK_BYTES;
-  const u32 from = chunk == 0 ? me->skip + HB_NIDS_SCAN_OFFSET : 0;
-  const u32 to = me->end - start < HB_CHUNK_BYTES ? me->end - start : HB_CHUNK_BYTES;
-  if (chunk == 0) {
+                          LOCAL const u8* columns, LOCAL const u32* row, u32 start, u32 end) {
+  const u32 from = start == 0 ? me->skip + HB_NIDS_SCAN_OFFSET : 0;
+  const u32 to = (me->end < end ? me->end : end) - start;
+  if (start == 0) {
     HbNidsHead head;
     head.packet = &me->packet;
     head.moved = (LOCAL const u8*)row + me->skip;
@@ -158,7 +159,7 @@ DEVICE void hb_nids_chunk(const HbRound* round, HbNidsLane* me, const HbNidsAuto
 /// Local memory: a row for each packet, where to move what, how many chunks, the columns.
 #define HB_NIDS_COLUMN_WORDS 64u
 #define HB_NIDS_GROUP_WORDS(n_lanes) \
-  (HB_TILE_WORDS(n_lanes) + 3u * (n_lanes) + HB_NIDS_COLUMN_WORDS)
+  (HB_TILE_WORDS(n_lanes) + (HB_MOVE_WORDS + 1u) * (n_lanes) + HB_NIDS_COLUMN_WORDS)
 HB_STATIC_ASSERT(HB_NIDS_GROUP_WORDS(256u) <= HB_GROUP_WORDS, nids_fits_local_memory);
 
 /// Whether a work-group of that size can do hb_round_nids_together.
@@ -166,13 +167,27 @@ DEVICE u32 hb_nids_fits(u32 n_lanes) {
   return n_lanes % HB_CHUNK_LINES == 0 && HB_NIDS_GROUP_WORDS(n_lanes) <= HB_GROUP_WORDS;
 }
 
+/// What the group loads of a packet: all of it, all headers with the first chunk.
+DEVICE HbMove hb_nids_move(const HbRound* round, u64 slot) {
+  HbMove move = hb_no_move();
+  const HbWindow window = hb_window(round, slot);
+  const u64 start = HB_SLOT_BASE(slot) + HB_SLOT_DATA_OFFSET(slot);
+  if (window.n_lines == 0) return move;
+  move.base = hb_move_base(start);
+  move.fetch_first = (u32)(start % HB_CHUNK_BYTES) / HB_LINE16;
+  move.fetch_end = move.fetch_first + window.n_lines;
+  const u32 head = window.n_lines < HB_CHUNK_LINES ? window.n_lines : HB_CHUNK_LINES;
+  hb_move_in_chunks(&move, move.fetch_first, move.fetch_first + head);
+  return move;
+}
+
 /// One round in which the group moves its packets through local memory, 128 bytes of each at a
 /// time; each work-item walks its own row. Called by all work-items of the group, and holds
 /// barriers. n_lanes fits.
 DEVICE void hb_round_nids_together(const HbRound* round) {
   LOCAL u32* tile = round->scratch;
-  LOCAL u32* moved = tile + HB_TILE_WORDS(round->n_lanes);
-  LOCAL u32* counts = moved + 2 * round->n_lanes;
+  LOCAL u32* moves = tile + HB_TILE_WORDS(round->n_lanes);
+  LOCAL u32* counts = moves + HB_MOVE_WORDS * round->n_lanes;
   LOCAL u32* columns = counts + round->n_lanes;
   LOCAL const u32* row = tile + round->lane * HB_TILE_ROW_WORDS;
   const u32 copies_all = hb_nids_copies_all(round->table);
@@ -183,32 +198,38 @@ DEVICE void hb_round_nids_together(const HbRound* round) {
   me.is_open =
       hb_is_packet(&me.packet) && !copies_all && hb_length(&me.packet) > HB_NIDS_SCAN_OFFSET;
   const u64 slot = me.is_open != 0 ? round->slots[round->lane] : 0;
-  const HbWindow window = hb_window(round, slot);
-  me.skip = window.skip;
-  me.end = window.skip + hb_length(&me.packet);
+  HbMove move = hb_nids_move(round, slot);
+  me.skip = HB_SLOT_DATA_OFFSET(slot) % HB_LINE16;
+  me.end = me.skip + hb_length(&me.packet);
   me.state = 0;
-  hb_set_moved_slot(moved, round->lane, slot);
+  hb_set_move(moves, round->lane, &move);
   if (copies_all == 0) {
     GLOBAL const u32* source =
         (GLOBAL const u32*)((GLOBAL const HbNidsTable*)round->table)->columns;
     for (u32 i = round->lane; i < HB_NIDS_COLUMN_WORDS; i += round->n_lanes) columns[i] = source[i];
   }
-  counts[round->lane] = (window.n_lines + HB_CHUNK_LINES - 1u) / HB_CHUNK_LINES;
+  counts[round->lane] = hb_move_chunks(&move);
   GROUP_BARRIER();
   hb_fold_highest(round, counts);
   GROUP_BARRIER();
   const u32 n_chunks = hb_folded_highest(round, counts);
 
   HbCarried carried;
-  hb_chunk_fetch(round, moved, 0, &carried);
+  hb_chunk_fetch(round, moves, 0, &carried);
   for (u32 chunk = 0; chunk < n_chunks; ++chunk) {
     hb_chunk_put(round, tile, 0, &carried);
-    hb_chunk_fetch(round, moved, (chunk + 1) * HB_CHUNK_LINES, &carried);
+    hb_chunk_fetch(round, moves, chunk + 1, &carried);
     GROUP_BARRIER();
     if (me.is_open != 0) {
-      hb_nids_chunk(round, &me, &automaton, (LOCAL const u8*)columns, row, chunk);
-      // Nobody looks at `moved` before the next barrier: from there on nothing more of it is read.
-      if (me.is_open == 0) hb_set_moved_slot(moved, round->lane, 0);
+      const u32 start = hb_chunk_start(moves, round->lane, chunk) - move.first;
+      const u32 end = hb_chunk_start(moves, round->lane, chunk + 1) - move.first;
+      hb_nids_chunk(round, &me, &automaton, (LOCAL const u8*)columns, row, start * HB_LINE16,
+                    end * HB_LINE16);
+      // Nobody looks at the moves before the next barrier: from there on nothing more is loaded.
+      if (me.is_open == 0) {
+        move = hb_no_move();
+        hb_set_move(moves, round->lane, &move);
+      }
     }
     GROUP_BARRIER();
   }

@@ -42,6 +42,9 @@ typedef ulong u64;
 #define GROUP_BARRIER() barrier(CLK_LOCAL_MEM_FENCE | CLK_GLOBAL_MEM_FENCE)
 /// Words that the work-group shares. At a kernel's outermost scope only.
 #define LOCAL_WORDS(name, n) LOCAL u32 name[n]
+/// Words that the work-group shares as well: where a launch says how many (HB_EXTRA_LOCAL_BYTES)
+/// those, elsewhere the given ones.
+#define EXTRA_LOCAL_WORDS(name, given) LOCAL u32* const name = (given)
 #define GROUP_ID() ((u32)get_group_id(0))
 #define LOCAL_ID() ((u32)get_local_id(0))
 #define LOCAL_SIZE() ((u32)get_local_size(0))
@@ -86,6 +89,7 @@ static __device__ inline void hb_store_release(volatile u32* word, u32 v) {
 // host.
 #define GROUP_BARRIER() __syncthreads()
 #define LOCAL_WORDS(name, n) __shared__ u32 name[n]
+#define EXTRA_LOCAL_WORDS(name, given) extern __shared__ u32 name[]
 #define GROUP_ID() ((u32)blockIdx.x)
 #define LOCAL_ID() ((u32)threadIdx.x)
 #define LOCAL_SIZE() ((u32)blockDim.x)
@@ -114,7 +118,7 @@ struct HbHostItem {
   void* state;
   u32* local;  ///< the group's local memory, kHostLocalWords words
 };
-inline constexpr u32 kHostLocalWords = 10848;
+inline constexpr u32 kHostLocalWords = 11360;
 inline thread_local HbHostItem hb_host_item{};
 #define ATOMIC_LOAD_ACQUIRE(word) \
   std::atomic_ref<u32>(*const_cast<u32*>(word)).load(std::memory_order_acquire)
@@ -129,6 +133,7 @@ inline thread_local HbHostItem hb_host_item{};
 #define LOCAL_WORDS(name, n)             \
   static_assert((n) <= kHostLocalWords); \
   u32* const name = hb_host_item.local
+#define EXTRA_LOCAL_WORDS(name, given) u32* const name = (given)
 #define GROUP_ID() (hb_host_item.group_id)
 #define LOCAL_ID() (hb_host_item.local_id)
 #define LOCAL_SIZE() (hb_host_item.local_size)

@@ -4,14 +4,6 @@
 
 #include "line.h"
 
-/// A hash under way. Messages of ESP are whole words.
-typedef struct HbSha {
-  u32 state[8];  ///< SHA-1 has five
-  u32 block[16];
-  u32 n_words;  ///< of the message so far
-  u32 is_256;
-} HbSha;
-
 DEVICE u32 hb_rol(u32 x, u32 n) { return (x << n) | (x >> (32u - n)); }
 
 /// SHA-256's constant of a round: the cube roots of the first 64 primes.
@@ -90,46 +82,83 @@ DEVICE void hb_sha256_block(u32* h, u32* w) {
   for (u32 i = 0; i < 8; ++i) h[i] += s[i];
 }
 
-DEVICE void hb_sha_compress(HbSha* sha) {
-  if (sha->is_256 != 0)
-    hb_sha256_block(sha->state, sha->block);
+/// @param state  eight words; SHA-1 has five
+/// @param w      16 words, used up
+DEVICE void hb_sha_compress(u32 is_256, u32* state, u32* w) {
+  if (is_256 != 0)
+    hb_sha256_block(state, w);
   else
-    hb_sha1_block(sha->state, sha->block);
+    hb_sha1_block(state, w);
 }
 
-DEVICE void hb_sha_word(HbSha* sha, u32 word) {
-  sha->block[sha->n_words & 15u] = word;
-  ++sha->n_words;
-  if ((sha->n_words & 15u) == 0) hb_sha_compress(sha);
+/// HMAC (RFC 2104) of a message that comes in fours of words, the first of them behind two words
+/// more: of an ESP packet's header, IV and CBC blocks. All indices are known when it is compiled,
+/// so that it stays in registers.
+typedef struct HbHmac {
+  u32 state[8];
+  u32 last[18];  ///< the message's last words; those that are not hashed yet are at the end
+  u32 n_fours;
+} HbHmac;
+
+/// @param inner  the state behind the padded key
+/// @param two    the message's first words
+DEVICE void hb_hmac_begin(HbHmac* hmac, GLOBAL const u32* inner, const u32* two) {
+  HB_UNROLL for (u32 i = 0; i < 8; ++i) hmac->state[i] = inner[i];
+  hmac->last[16] = two[0];
+  hmac->last[17] = two[1];
+  hmac->n_fours = 0;
 }
 
-/// Begins an HMAC's half from the state behind its padded key: RFC 2104 section 4.
-DEVICE void hb_hmac_begin(HbSha* sha, GLOBAL const u32* state, u32 is_256) {
-  for (u32 i = 0; i < 8; ++i) sha->state[i] = state[i];
-  sha->n_words = 0;
-  sha->is_256 = is_256;
+DEVICE void hb_hmac_shift(HbHmac* hmac) {
+  HB_UNROLL for (u32 i = 0; i < 14; ++i) hmac->last[i] = hmac->last[i + 4];
 }
 
-/// Ends that half: padding, and the length with the key's block.
-DEVICE void hb_hmac_end(HbSha* sha) {
-  const u32 bits = (16u + sha->n_words) * 32u;  // no packet has 2^32
-  hb_sha_word(sha, 0x80000000u);
-  while ((sha->n_words & 15u) != 14u) hb_sha_word(sha, 0);
-  hb_sha_word(sha, 0);  // of a length of 64 bits
-  hb_sha_word(sha, bits);
+DEVICE void hb_hmac_four(HbHmac* hmac, u32 is_256, const u32* four) {
+  hb_hmac_shift(hmac);
+  HB_UNROLL for (u32 i = 0; i < 4; ++i) hmac->last[14 + i] = four[i];
+  if ((++hmac->n_fours & 3u) != 0) return;
+  u32 w[16];
+  HB_UNROLL for (u32 i = 0; i < 16; ++i) w[i] = hmac->last[i];
+  hb_sha_compress(is_256, hmac->state, w);
 }
 
-/// The tag: the outer half over the inner one's result.
-/// @param tag  four words, of which HMAC-SHA1-96 uses three
-DEVICE void hb_hmac_finish(HbSha* sha, GLOBAL const u32* outer, u32* tag) {
-  u32 inner[8];
-  hb_hmac_end(sha);
-  const u32 n = sha->is_256 != 0 ? 8u : 5u;
-  for (u32 i = 0; i < n; ++i) inner[i] = sha->state[i];
-  hb_hmac_begin(sha, outer, sha->is_256);
-  for (u32 i = 0; i < n; ++i) hb_sha_word(sha, inner[i]);
-  hb_hmac_end(sha);
-  for (u32 i = 0; i < 4; ++i) tag[i] = sha->state[i];
+/// The tag.
+/// @param outer    the state behind the other padded key
+/// @param has_end  1: the message has a word more,
+/// @param end      this one
+/// @param tag      four words, of which HMAC-SHA1-96 uses three
+DEVICE void hb_hmac_finish(HbHmac* hmac, u32 is_256, GLOBAL const u32* outer, u32 has_end, u32 end,
+                           u32* tag) {
+  const u32 bits = (16u + 2u + 4u * hmac->n_fours + has_end) * 32u;  // with the key; below 2^32
+  const u32 n_left = 2u + 4u * (hmac->n_fours & 3u);
+  const u32 n_state = is_256 != 0 ? 8u : 5u;
+  const u32 mark = n_left + has_end;
+  for (u32 n = n_left; n < 14u; n += 4u) hb_hmac_shift(hmac);  // they start at last[4] now
+  // Padding and length (FIPS 180-4 section 5.1) fit into the rest's block, or need one more; the
+  // last block is the outer hash's. One loop, as the hash's code is long.
+  for (u32 step = 0; step < 3u; ++step) {
+    u32 w[16];
+    if (step == 1u && mark < 14u) continue;
+    HB_UNROLL for (u32 i = 0; i < 16u; ++i) {
+      w[i] = 0;
+      if (step == 0) {
+        if (i < 14u && i < n_left) w[i] = hmac->last[(i + 4u) % 18u];
+        if (i == n_left && has_end != 0) w[i] = end;
+        if (i == mark) w[i] = 0x80000000u;
+      } else if (step == 2u) {
+        if (i < n_state) w[i] = hmac->state[i & 7u];
+        if (i == n_state) w[i] = 0x80000000u;
+      }
+    }
+    if (step == 2u) {
+      HB_UNROLL for (u32 i = 0; i < 8u; ++i) hmac->state[i] = outer[i];
+      w[15] = (16u + n_state) * 32u;
+    } else if (step == 1u || mark < 14u) {
+      w[15] = bits;
+    }
+    hb_sha_compress(is_256, hmac->state, w);
+  }
+  HB_UNROLL for (u32 i = 0; i < 4u; ++i) tag[i] = hmac->state[i];
 }
 
 #endif  // HB_KERNELS_SHA_H

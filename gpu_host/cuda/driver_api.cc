@@ -33,6 +33,7 @@ Result<void> fill(DriverApi& api, void* library) {
   find(api.device_get, "cuDeviceGet");
   find(api.device_name, "cuDeviceGetName");
   find(api.device_attribute, "cuDeviceGetAttribute");
+  find(api.function_set, "cuFuncSetAttribute");
   find(api.device_memory, "cuDeviceTotalMem_v2");
   find(api.context_retain, "cuDevicePrimaryCtxRetain");
   find(api.context_flags, "cuDevicePrimaryCtxSetFlags_v2");

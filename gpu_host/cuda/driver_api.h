@@ -43,6 +43,9 @@ enum Attribute : int {
   kMemoryPoolsSupported = 115,
 };
 
+/// CU_FUNC_ATTRIBUTE_*
+enum FunctionAttribute : int { kMostDynamicShared = 8 };
+
 /// The functions; all are there once load_driver() succeeded.
 struct DriverApi {
   CuResult (*init)(unsigned);
@@ -61,6 +64,7 @@ struct DriverApi {
   CuResult (*module_load)(CuModule*, const void*);
   CuResult (*module_unload)(CuModule);
   CuResult (*module_function)(CuFunction*, CuModule, const char*);
+  CuResult (*function_set)(CuFunction, FunctionAttribute, int);
   CuResult (*occupancy)(int*, CuFunction, int, std::size_t);
   CuResult (*stream_create)(CuStream*, unsigned);
   CuResult (*stream_destroy)(CuStream);

@@ -9,6 +9,9 @@
 namespace hb::cuda {
 namespace {
 
+/// What ipsec, which needs most, has of local memory beside what the program states.
+constexpr int kMostExtraBytes = HB_EXTRA_LOCAL_BYTES(HB_GPU_NF_IPSEC);
+
 int attribute(const DriverApi& api, CuDevice device, Attribute what) {
   int value = 0;
   api.device_attribute(&value, what, device);
@@ -132,14 +135,23 @@ Result<std::shared_ptr<const CudaProgram>> CudaProgram::load(Session& session,
   if (!persistent) return persistent.error();
   program->persistent_ = *persistent;
   const BackendOptions& options = session.options();
-  int per_processor = 0;
-  if (const CuResult result =
-          api.occupancy(&per_processor, *persistent, static_cast<int>(options.work_group_size), 0);
+  if (const CuResult result = api.function_set(*persistent, kMostDynamicShared, kMostExtraBytes);
       result != kSuccess)
-    return session.error("say how many work-groups fit", result);
+    return session.error("give the kernels enough shared memory", result);
   const Device& device = session.device();
-  const auto most =
-      static_cast<std::uint32_t>(per_processor * attribute(api, device.id, kMultiprocessorCount));
+  const auto n_processors =
+      static_cast<std::uint32_t>(attribute(api, device.id, kMultiprocessorCount));
+  std::uint32_t most = 0;
+  for (const int extra_bytes : {kMostExtraBytes, 0}) {
+    int per_processor = 0;
+    if (const CuResult result =
+            api.occupancy(&per_processor, *persistent, static_cast<int>(options.work_group_size),
+                          static_cast<std::size_t>(extra_bytes));
+        result != kSuccess)
+      return session.error("say how many work-groups fit", result);
+    most = static_cast<std::uint32_t>(per_processor) * n_processors;
+    if (extra_bytes != 0) program->most_with_extra_ = most;
+  }
   if (most < options.max_resident)
     return Error{fmt::format("'{}' runs {} work-groups of {} at once, {} are needed",
                              device.info.name, most, options.work_group_size, options.max_resident),

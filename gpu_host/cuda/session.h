@@ -40,6 +40,8 @@ class CudaProgram final : public DeviceProgram {
   CudaProgram& operator=(const CudaProgram&) = delete;
 
   [[nodiscard]] CuFunction persistent() const noexcept { return persistent_; }
+  /// Work-groups that can be resident if each has the most that HB_EXTRA_LOCAL_BYTES gives.
+  [[nodiscard]] std::uint32_t most_with_extra() const noexcept { return most_with_extra_; }
   /// @return an Error if the program has no such kernel
   [[nodiscard]] Result<CuFunction> function(const char* name) const;
 
@@ -48,6 +50,7 @@ class CudaProgram final : public DeviceProgram {
   Session& session_;
   CuModule module_ = nullptr;
   CuFunction persistent_ = nullptr;
+  std::uint32_t most_with_extra_ = 0;
 };
 
 /// What slices, tables and programs share. Outlives them.

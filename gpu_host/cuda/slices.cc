@@ -1,5 +1,7 @@
 #include "gpu_host/cuda/slices.h"
 
+#include <fmt/format.h>
+
 #include <algorithm>
 #include <array>
 #include <cstring>
@@ -84,6 +86,18 @@ Result<void> litmus_test(Session& session, const RegionFile& region,
   return hb::litmus_test(session.options().helper_program, region.path, region.view, launch, join);
 }
 
+/// Whether all work-groups could run at once if they were this NF's.
+Result<void> check_local_memory(const Session& session, const SliceSpec& spec) {
+  const std::uint32_t needed = session.options().max_resident;
+  if (HB_EXTRA_LOCAL_BYTES(spec.kernel->number) == 0 ||
+      session.program().most_with_extra() >= needed)
+    return {};
+  return Error{fmt::format("'{}' runs {} work-groups of {} at once, {} are needed",
+                           session.device().info.name, session.program().most_with_extra(),
+                           spec.kernel->name, needed),
+               "give the manager fewer --workgroups"};
+}
+
 Result<void> launch_persistent(const Session& session, const Stream& stream, const SliceSpec& spec,
                                std::uint32_t work_group_size, CuDevicePtr region,
                                CuDevicePtr block) {
@@ -94,7 +108,8 @@ Result<void> launch_persistent(const Session& session, const Stream& stream, con
   std::array<void*, 3> arguments = {&region, &block, &table};  // in kernels/persistent.cl's order
   if (const CuResult code = session.api().launch(
           program.persistent(), static_cast<unsigned>(spec.work_groups.size()), 1, 1,
-          work_group_size, 1, 1, 0, stream.get(), arguments.data(), nullptr);
+          work_group_size, 1, 1, HB_EXTRA_LOCAL_BYTES(spec.kernel->number), stream.get(),
+          arguments.data(), nullptr);
       code != kSuccess)
     return session.error("launch the persistent kernel", code);
   return {};
@@ -103,6 +118,7 @@ Result<void> launch_persistent(const Session& session, const Stream& stream, con
 Result<std::unique_ptr<DeviceSlice>> DirectSlice::make(Session& session, const RegionView& view,
                                                        const RegisteredRegion& memory,
                                                        const SliceSpec& spec) {
+  if (const Result<void> fits = check_local_memory(session, spec); !fits) return fits.error();
   Result<ResidentShare> share =
       ResidentShare::take(session.resident, session.options().max_resident,
                           static_cast<std::uint32_t>(spec.work_groups.size()));
@@ -130,6 +146,7 @@ Result<void> DirectSlice::run() {
 
 Result<std::unique_ptr<DeviceSlice>> StagedSlice::make(Session& session, const RegionView& view,
                                                        const SliceSpec& spec) {
+  if (const Result<void> fits = check_local_memory(session, spec); !fits) return fits.error();
   Result<ResidentShare> share =
       ResidentShare::take(session.resident, session.options().max_resident,
                           static_cast<std::uint32_t>(spec.work_groups.size()));

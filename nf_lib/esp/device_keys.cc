@@ -49,7 +49,7 @@ void invert_keys(const std::uint32_t* encrypt, std::uint32_t n_rounds,
       const std::uint32_t word = encrypt[4 * (n_rounds - round) + column];
       const bool is_end = round == 0 || round == n_rounds;
       const std::uint32_t s = substitute(tables, word);  // the table undoes it
-      decrypt[4 * round + column] = is_end ? word : hb_aes_column(tables.decrypt, s, s, s, s);
+      decrypt[4 * round + column] = is_end ? word : hb_aes_column(tables.decrypt, s, s, s, s, 0);
     }
   }
 }
@@ -81,11 +81,11 @@ void begin_hmac(std::span<const std::uint8_t> key, std::uint8_t pad, bool is_256
   std::array<std::uint8_t, 64> block{};
   if (!key.empty()) std::memcpy(block.data(), key.data(), key.size());
   for (std::uint8_t& byte : block) byte ^= pad;
-  HbSha sha;
-  hb_hmac_begin(&sha, is_256 ? kSha256 : kSha1, is_256);
-  for (std::size_t i = 0; i < block.size(); i += 4) hb_sha_word(&sha, hb_be32(block.data() + i));
-  std::memcpy(state, sha.state, (is_256 ? 8 : 5) * sizeof(*state));
-  explicit_bzero(&sha, sizeof(sha));
+  std::uint32_t words[16];
+  for (std::size_t i = 0; i < 16; ++i) words[i] = hb_be32(block.data() + 4 * i);
+  std::memcpy(state, is_256 ? kSha256 : kSha1, sizeof(kSha256));
+  hb_sha_compress(is_256, state, words);
+  explicit_bzero(words, sizeof(words));
   explicit_bzero(block.data(), block.size());
 }
 

@@ -68,7 +68,7 @@ Order Gate::decide_seal(const FrameView& frame, const DecodedPacket& packet) noe
   const std::uint32_t sealed_bytes = hb_esp_sealed_bytes(&wire, inner_bytes);
   const std::uint32_t esp_bytes = hb_esp_bytes(&wire, sealed_bytes);
   const std::uint32_t front = wire.outer_bytes + HB_ESP_HEADER_BYTES + wire.iv_bytes;
-  const std::uint32_t end = packet.ip_offset + sealed_bytes + wire.icv_bytes;
+  const std::uint32_t end = packet.ip_offset + sealed_bytes + wire.icv_bytes + HB_ESP_MOVED_BACK;
   if (wire.outer_bytes + esp_bytes > options_.mtu || frame.headroom < front ||
       end > frame.length + frame.tailroom)
     return drop(sa, Drop::kTooBig);

@@ -3,6 +3,8 @@
 
 #include <gtest/gtest.h>
 
+#include <algorithm>
+#include <array>
 #include <cstring>
 #include <random>
 
@@ -71,41 +73,82 @@ TEST(Movement, AWindowHoldsThePacketAndNoLineMore) {
   EXPECT_EQ(hb_window(&round, HB_SLOT(0, sizeof(lines) - 1, 2)).n_lines, 0u) << "leaves the region";
 }
 
+/// All lines of a packet, there and back; its first `head` lines come with the first chunk.
+HbMove move_all(const HbRound& round, u64 slot, u32 head) {
+  HbMove move = hb_no_move();
+  const u32 n_lines = hb_window(&round, slot).n_lines;
+  const u64 start = HB_SLOT_BASE(slot) + HB_SLOT_DATA_OFFSET(slot);
+  if (n_lines == 0) return move;
+  move.base = hb_move_base(start);
+  move.fetch_first = move.store_first = static_cast<u32>(start % HB_CHUNK_BYTES / HB_LINE16);
+  move.fetch_end = move.store_end = move.fetch_first + n_lines;
+  hb_move_in_chunks(&move, move.fetch_first, move.fetch_first + std::min(head, n_lines));
+  return move;
+}
+
+TEST(Movement, ChunksAreLinesOfTheBusFromTheThirdOn) {
+  for (u32 first = 0; first < HB_CHUNK_LINES; ++first) {
+    for (u32 head = 1; head <= HB_CHUNK_LINES; ++head) {
+      for (u32 end = first + 1; end < first + 70; ++end) {
+        HbMove move = hb_no_move();
+        move.fetch_first = first;
+        move.fetch_end = end;
+        hb_move_in_chunks(&move, first, std::min(first + head, end));
+        std::array<u32, HB_MOVE_WORDS> moves{};
+        hb_set_move(moves.data(), 0, &move);
+        const u32 n_chunks = hb_move_chunks(&move);
+        ASSERT_EQ(hb_chunk_start(moves.data(), 0, 0), first);
+        ASSERT_GE(hb_chunk_start(moves.data(), 0, 1), std::min(first + head, end));
+        ASSERT_LT(hb_chunk_start(moves.data(), 0, n_chunks - 1), end);
+        ASSERT_GE(hb_chunk_start(moves.data(), 0, n_chunks), end);
+        for (u32 chunk = 0; chunk < n_chunks; ++chunk) {
+          const u32 start = hb_chunk_start(moves.data(), 0, chunk);
+          const u32 next = hb_chunk_start(moves.data(), 0, chunk + 1);
+          ASSERT_LT(start, next);
+          ASSERT_LE(next - start, HB_CHUNK_LINES);
+          if (chunk >= 2) ASSERT_EQ(start % HB_CHUNK_LINES, 0u);
+        }
+      }
+    }
+  }
+}
+
 TEST(Movement, EveryByteOfEveryPacketPassesThroughTheTile) {
   for (std::uint32_t seed = 1; seed <= 20; ++seed) {
     Round round(seed);
     std::vector<u32> tile(HB_TILE_WORDS(kLanes));
-    std::vector<u32> moved(2 * kLanes);
+    std::vector<u32> moves(HB_MOVE_WORDS * kLanes);
     const HbRound first = round.of(0);
     std::uint32_t n_chunks = 0;
     for (std::uint32_t lane = 0; lane < kLanes; ++lane) {
-      hb_set_moved_slot(moved.data(), lane, round.slots[lane]);
-      const u32 n_lines = hb_window(&first, round.slots[lane]).n_lines;
-      n_chunks = std::max(n_chunks, (n_lines + HB_CHUNK_LINES - 1) / HB_CHUNK_LINES);
+      const HbMove move = move_all(first, round.slots[lane], 1 + (seed + lane) % HB_CHUNK_LINES);
+      hb_set_move(moves.data(), lane, &move);
+      n_chunks = std::max(n_chunks, hb_move_chunks(&move));
     }
+    constexpr u32 kLead = 4;
     std::vector<std::vector<u8>> collected(kLanes);
     run_work_groups(1, kLanes, [&] {
       const HbRound own = round.of(LOCAL_ID());
       const u64 slot = own.slots[own.lane];
-      const HbWindow window = hb_window(&own, slot);
+      const u32 start = HB_SLOT_DATA_OFFSET(slot) % HB_CHUNK_BYTES;
       HbCarried carried;
-      hb_chunk_fetch(&own, moved.data(), 0, &carried);
+      hb_chunk_fetch(&own, moves.data(), 0, &carried);
       for (u32 chunk = 0; chunk < n_chunks; ++chunk) {
         GROUP_BARRIER();
-        hb_chunk_put(&own, tile.data(), 0, &carried);
-        if (chunk + 1 < n_chunks)
-          hb_chunk_fetch(&own, moved.data(), (chunk + 1) * HB_CHUNK_LINES, &carried);
+        hb_chunk_put(&own, tile.data(), kLead, &carried);
+        hb_chunk_fetch(&own, moves.data(), chunk + 1, &carried);
         GROUP_BARRIER();
         // This lane works on its own packet's bytes, and changes them.
-        u8* const row = reinterpret_cast<u8*>(tile.data() + own.lane * HB_TILE_ROW_WORDS);
-        for (u32 i = 0; i < HB_CHUNK_BYTES; ++i) {
-          const u32 at = chunk * HB_CHUNK_BYTES + i;
-          if (slot == 0 || at < window.skip || at >= window.skip + HB_SLOT_LENGTH(slot)) continue;
-          collected[own.lane].push_back(row[i]);
-          row[i] = static_cast<u8>(~row[i]);
+        u8* const row = reinterpret_cast<u8*>(tile.data() + own.lane * HB_TILE_ROW_WORDS + kLead);
+        const u32 from = hb_chunk_start(moves.data(), own.lane, chunk) * HB_LINE16;
+        const u32 to = hb_chunk_start(moves.data(), own.lane, chunk + 1) * HB_LINE16;
+        for (u32 at = from; at < to; ++at) {
+          if (slot == 0 || at < start || at >= start + HB_SLOT_LENGTH(slot)) continue;
+          collected[own.lane].push_back(row[at - from]);
+          row[at - from] = static_cast<u8>(~row[at - from]);
         }
         GROUP_BARRIER();
-        hb_chunk_store(&own, moved.data(), tile.data(), chunk * HB_CHUNK_LINES);
+        hb_chunk_store(&own, moves.data(), tile.data(), kLead, chunk);
       }
     });
     std::vector<u8> expected = round.before;
