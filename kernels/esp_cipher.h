@@ -48,19 +48,19 @@ DEVICE void hb_esp_make_iv(const HbEspLane* me, GLOBAL const HbEspTable* table,
   hb_aes_encrypt(aes, table->iv_keys, 10, iv);
 }
 
-/// Moves the Ethernet header to the new frame's start, word by word, and gives it the outer
-/// header's type. Its length is two bytes above a multiple of four, so words begin two bytes
-/// before.
-DEVICE void hb_esp_move_ethernet(const HbEspLane* me, const HbEspChunk* chunk) {
-  GLOBAL const HbEspSa* wire = &me->sa->wire;
-  const u32 from = me->in_at - me->ip_at - 2u;
-  const u32 to = me->out_at - hb_esp_front_bytes(wire) - me->ip_at - 2u;
+/// Moves the Ethernet header from one place to another and gives it the type of an IP version. Its
+/// length is two bytes above a multiple of four, so words begin two bytes before it.
+/// @param far  the frame, if it is to be read from there: it is not in the chunk
+DEVICE void hb_esp_move_ethernet(const HbEspLane* me, const HbEspChunk* chunk, u32 to, u32 is_4,
+                                 GLOBAL const u8* far) {
   for (u32 at = 0; at < me->ip_at + 2u; at += 4u) {
-    u32 word;
-    hb_esp_read(chunk, from + at, 1, &word);
-    if (at + 2u == me->ip_at)
-      word = (word & 0xffff0000u) | (wire->outer_bytes == 20 ? 0x0800u : 0x86ddu);
-    hb_esp_write(chunk, to + at, word);
+    u32 word = 0;
+    if (far == 0)
+      hb_esp_read(chunk, me->frame_at + at - 2u, 1, &word);
+    else
+      word = at == 0 ? hb_be16(far) : hb_be32(far + at - 2u);
+    if (at + 2u == me->ip_at) word = (word & 0xffff0000u) | (is_4 != 0 ? 0x0800u : 0x86ddu);
+    hb_esp_write(chunk, to + at - 2u, word);
   }
 }
 
@@ -75,7 +75,8 @@ DEVICE void hb_esp_write_front(const HbRound* round, HbEspLane* me, const HbEspC
   const u32 is_4 = inner[0] >> 28 == 4u;
   const u32 tos = (inner[0] >> (is_4 ? 16u : 20u)) & 0xffu;
   me->next_header = is_4 ? 4u : 41u;
-  hb_esp_move_ethernet(me, chunk);
+  hb_esp_move_ethernet(me, chunk, me->out_at - hb_esp_front_bytes(wire) - me->ip_at,
+                       wire->outer_bytes == 20, 0);
   u32 outer[10];
   hb_esp_outer_words(outer, wire, tos, is_4 ? (inner[1] >> 8) & 0x40u : 0x40u,
                      hb_esp_bytes(wire, me->sealed_bytes), (u32)me->sequence & 0xffffu);
@@ -184,6 +185,75 @@ DEVICE void hb_esp_block(HbEspLane* me, u32* block, u32 n, const HbAesTables* ae
   hb_hmac_four(&me->hmac, (me->flags & HB_ESP_SHA256) != 0, sealed);
 }
 
+/// What the first plain block of an opened packet says: version, length, and with the outer header
+/// TOS bits and TTL; writes the Ethernet header in front of it. The first chunk is there.
+DEVICE void hb_esp_open_first(HbEspLane* me, const HbEspChunk* chunk, u32* block) {
+  GLOBAL const u8* frame =
+      me->packet.mbuf + me->packet.offset - (me->out_at - me->ip_at) + me->frame_at;
+  u32 outer = 0;
+  if (me->is_far == 0)
+    hb_esp_read(chunk, me->frame_at + me->ip_at, 1, &outer);
+  else
+    outer = hb_be32(frame + me->ip_at);
+  const u32 version = block[0] >> 28;
+  const u32 is_4 = version == 4u;
+  me->next_header = is_4 ? 4u : version == 6u ? 41u : 0;
+  me->inner_bytes = hb_esp_stated_bytes(block);
+  const u32 outer_tos = (outer >> (outer >> 28 == 4u ? 16u : 20u)) & 0xffu;
+  const u32 tos = (block[0] >> (is_4 ? 16u : 20u)) & 0xffu;
+  const u32 merged = hb_esp_merged_tos(tos, outer_tos, me->flags);
+  if (merged == HB_ESP_TOS_DROP) {
+    me->late_drop = HB_ESP_DROP_CONGESTION;
+  } else if (is_4) {
+    const u32 before = block[0] >> 16;
+    const u32 after = (before & 0xff00u) | merged;
+    if (after != before)
+      block[2] = (block[2] & 0xffff0000u) | hb_patched_checksum(block[2] & 0xffffu, before, after);
+    block[0] = (after << 16) | (block[0] & 0xffffu);
+  } else {
+    block[0] = (block[0] & 0xf00fffffu) | (merged << 20);
+  }
+  if ((me->flags & HB_ESP_DECREMENT) != 0) {
+    const u32 ttl = is_4 ? block[2] >> 24 : block[1] & 0xffu;
+    if (ttl > 1u)
+      hb_esp_decrement(me, block);
+    else if (me->late_drop == 0)
+      me->late_drop = HB_ESP_DROP_TTL_EXPIRED;
+  }
+  hb_esp_move_ethernet(me, chunk, me->out_at - me->ip_at, is_4, me->is_far != 0 ? frame : 0);
+}
+
+/// Follows the padding, of which only the end says how long it is: at most 255 bytes.
+/// @param at  of the plain block in the sealed part
+/// @param n   its words
+DEVICE void hb_esp_open_padding(HbEspLane* me, u32 at, u32 n, const u32* block) {
+  if (at + 16u + 257u < me->sealed_bytes) return;
+  HB_UNROLL for (u32 i = 0; i < 16u; ++i) {
+    if (at + i + 2u >= me->sealed_bytes) continue;
+    const u32 byte = (block[i / 4] >> (24u - (i & 3u) * 8u)) & 0xffu;
+    me->padding = byte == me->padding + 1u ? byte : byte == 1u ? 1u : 0;
+  }
+  HB_UNROLL for (u32 i = 0; i < 4u; ++i) if (i + 1u == n) me->trailer = block[i] & 0xffffu;
+}
+
+/// What becomes of a packet whose ICV was right: all of it has been seen.
+DEVICE void hb_esp_end_open(HbEspLane* me) {
+  const u32 padding = me->trailer >> 8;
+  const u32 next_header = me->trailer & 0xffu;
+  me->drop = HB_ESP_DROP_BAD_PADDING;
+  if (padding + 2u > me->sealed_bytes || (padding != 0 && padding != me->padding)) return;
+  me->drop = HB_ESP_DROP_DUMMY;
+  if (next_header == 59u) return;
+  me->drop = HB_ESP_DROP_BAD_INNER;  // a length that is longer than what is there, too
+  if (me->inner_bytes == 0 || me->inner_bytes > me->sealed_bytes - 2u - padding ||
+      next_header != me->next_header)
+    return;
+  me->drop = me->late_drop;
+  if (me->late_drop != 0) return;
+  me->verdict = HB_VERDICT_NEXT;
+  hb_cut_back(&me->packet, me->ip_at + me->inner_bytes);
+}
+
 /// Computes the ICV into me->chain.
 DEVICE void hb_esp_icv(HbEspLane* me, const HbAesTables* aes, LOCAL const u32* reduce) {
   GLOBAL const HbEspDeviceSa* sa = me->sa;
@@ -233,6 +303,10 @@ DEVICE void hb_esp_blocks(HbEspLane* me, const HbEspChunk* chunk, u32* block,
       if (at + 16u > me->inner_bytes) hb_esp_pad(me, at, block);
     }
     hb_esp_block(me, block, n, aes, reduce);
+    if (me->opens != 0) {
+      hb_esp_open_padding(me, at, n, block);
+      if (at == 0) hb_esp_open_first(me, chunk, block);
+    }
     LOCAL u32* out = chunk->row + hb_esp_in_row(chunk, me->out_at + at) / 4u;
     HB_UNROLL for (u32 i = 0; i < 4; ++i) {
       out[i] = hb_swap32(block[i]);
@@ -264,7 +338,7 @@ DEVICE void hb_esp_chunk(const HbRound* round, HbEspLane* me, const HbEspChunk* 
     hb_esp_icv(me, aes, reduce);
     u32 differs = 0;  // every word is looked at, whatever differs
     HB_UNROLL for (u32 i = 0; i < 4; ++i) differs |= i < n_icv ? me->chain[i] ^ block[i] : 0;
-    if (me->opens != 0 && differs == 0) me->verdict = HB_VERDICT_NEXT;
+    if (me->opens != 0 && differs == 0) hb_esp_end_open(me);
   }
   if (me->opens != 0) return;
   // GCM's ICV may lie in two chunks.

@@ -76,6 +76,18 @@ DEVICE u32 hb_ip_stated_bytes(GLOBAL const u8* ip, u32 available) {
   return payload <= available - 40 ? payload + 40 : 0;
 }
 
+/// The same, from the header's first four words; whether so many bytes are there is not known yet.
+DEVICE u32 hb_esp_stated_bytes(const u32* words) {
+  if (words[0] >> 28 == 4u) {
+    const u32 header = ((words[0] >> 24) & 15u) * 4u;
+    const u32 total = words[0] & 0xffffu;
+    return header >= 20u && total >= header ? total : 0;
+  }
+  const u32 payload = words[1] >> 16;
+  if (words[0] >> 28 != 6u || (payload == 0 && ((words[1] >> 8) & 0xffu) != 59u)) return 0;
+  return payload + 40u;
+}
+
 /// Writes the Ethernet type in front of an IP header, for its version.
 DEVICE void hb_ip_set_ethertype(GLOBAL u8* ip) {
   hb_put_be16(ip - 2, (ip[0] >> 4) == 4 ? 0x0800u : 0x86ddu);
@@ -167,17 +179,23 @@ DEVICE u32 hb_esp_ecn(u32 inner, u32 outer) {
   return inner;
 }
 
+#define HB_ESP_TOS_DROP 0x100u
+
+/// The TOS byte that leaves the tunnel.
+/// @return HB_ESP_TOS_DROP if the packet is to be dropped
+DEVICE u32 hb_esp_merged_tos(u32 inner, u32 outer, u32 flags) {
+  if ((flags & HB_ESP_DECAP_DSCP) != 0) inner = (inner & 3u) | (outer & 0xfcu);
+  if ((flags & HB_ESP_NOECN) != 0) return inner;
+  const u32 ecn = hb_esp_ecn(inner & 3u, outer & 3u);
+  return ecn == HB_ESP_ECN_DROP ? HB_ESP_TOS_DROP : (inner & 0xfcu) | ecn;
+}
+
 /// Carries TOS bits from the outer header of an opened packet to the inner one.
 /// @return 0 if the packet is to be dropped
 DEVICE u32 hb_esp_merge_tos(GLOBAL u8* inner, u32 outer_tos, u32 flags) {
   const u32 before = hb_ip_tos(inner);
-  u32 after = before;
-  if ((flags & HB_ESP_DECAP_DSCP) != 0) after = (after & 3u) | (outer_tos & 0xfcu);
-  if ((flags & HB_ESP_NOECN) == 0) {
-    const u32 ecn = hb_esp_ecn(before & 3u, outer_tos & 3u);
-    if (ecn == HB_ESP_ECN_DROP) return 0;
-    after = (after & 0xfcu) | ecn;
-  }
+  const u32 after = hb_esp_merged_tos(before, outer_tos, flags);
+  if (after == HB_ESP_TOS_DROP) return 0;
   if (after != before) hb_ip_set_tos(inner, after);
   return 1;
 }

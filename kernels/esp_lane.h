@@ -29,16 +29,21 @@ typedef struct HbEspLane {
   u32 is_moved;  ///< 0: the answer is known
   u32 opens;
   u32 ip_at;        ///< of the IP packet to be sealed in the frame, or of the outer header
-  u32 inner_bytes;  ///< sealing: of that packet
+  u32 inner_bytes;  ///< of the packet inside; opening, as its header states it, 0 if that can't be
+  u32 frame_at;     ///< place of the frame as it comes in
+  u32 is_far;       ///< opening: its headers are too long to come with the first chunk
   u32 in_at;        ///< place of the first block as it comes in,
   u32 out_at;       ///< and as it goes out: at a line
   u32 sealed_bytes;
-  u32 next_block;  ///< of the sealed part
-  u32 next_header;
-  u32 is_done;   ///< the ICV is computed
-  u32 chain[4];  ///< CBC: the last block of the wire; GCM: GHASH, and the ICV in the end
-  u32 iv[2];     ///< GCM
-  HbHmac hmac;   ///< CBC
+  u32 next_block;   ///< of the sealed part
+  u32 next_header;  ///< the inner packet's version: 4 or 41, opening 0 for none
+  u32 late_drop;    ///< opening: why it is dropped though all else is right, or 0
+  u32 padding;      ///< opening: how far the last bytes count up from 1: RFC 4303 section 2.4
+  u32 trailer;      ///< opening: padding's length and next header
+  u32 is_done;      ///< the ICV is computed
+  u32 chain[4];     ///< CBC: the last block of the wire; GCM: GHASH, and the ICV in the end
+  u32 iv[2];        ///< GCM
+  HbHmac hmac;      ///< CBC
 } HbEspLane;
 
 /// Bytes between the Ethernet header and the sealed part.
@@ -72,9 +77,10 @@ DEVICE void hb_esp_take_seal(HbEspLane* me, u64 mbuf, u32 inner_bytes, HbMove* m
   // The lowest byte that is moved is the new frame's first, as `front` is above `back`.
   const u32 lowest = me->packet.offset;
   move->base = hb_move_base(mbuf + lowest);
-  me->in_at = hb_esp_place(mbuf, lowest, frame_at + me->ip_at);
+  me->frame_at = hb_esp_place(mbuf, lowest, frame_at);
+  me->in_at = me->frame_at + me->ip_at;
   me->out_at = me->in_at + back;
-  move->fetch_first = hb_esp_line_below(me->in_at - me->ip_at);
+  move->fetch_first = hb_esp_line_below(me->frame_at);
   move->fetch_end = hb_esp_line_above(me->in_at + inner_bytes);
   move->store_first = hb_esp_line_below(me->out_at - front - me->ip_at);
   move->store_end = hb_esp_line_above(me->out_at + me->sealed_bytes + wire->icv_bytes);
@@ -89,24 +95,31 @@ DEVICE void hb_esp_take_open(HbEspLane* me, u64 mbuf, u32 esp_at, u32 esp_bytes,
   GLOBAL const HbEspSa* wire = &me->sa->wire;
   const u32 head = HB_ESP_HEADER_BYTES + wire->iv_bytes;
   const u32 around = head + wire->icv_bytes;
-  if (me->ip_at > HB_ESP_MAX_IP_AT || me->ip_at < 14u || esp_at < me->ip_at + 20u ||
-      esp_bytes < around + wire->block_bytes || (esp_bytes - around) % wire->block_bytes != 0)
+  if (me->ip_at > HB_ESP_MAX_IP_AT || me->ip_at < 14u || me->ip_at % 4u != 2u ||
+      esp_at < me->ip_at + 20u || esp_bytes < around + wire->block_bytes ||
+      (esp_bytes - around) % wire->block_bytes != 0)
     me->packet.refused = 1;
   if (!hb_has(&me->packet, esp_at, esp_bytes) || me->packet.refused != 0) return;
-  const u32 lowest = me->packet.offset + esp_at;
   me->sealed_bytes = esp_bytes - around;
-  move->base = hb_move_base(mbuf + lowest);
-  me->in_at = hb_esp_place(mbuf, lowest, lowest + head);
+  move->base = hb_move_base(mbuf + me->packet.offset);
+  me->frame_at = hb_esp_place(mbuf, me->packet.offset, me->packet.offset);
+  me->in_at = me->frame_at + esp_at + head;
   me->out_at = hb_esp_line_above(me->in_at) * HB_LINE16;
-  // What the end needs: where the frame's sealed part starts then.
-  me->inner_bytes = esp_at + head + (me->out_at - me->in_at);
-  const u32 end = me->inner_bytes + me->sealed_bytes;
+  // The new frame: what is sealed, behind an Ethernet header.
+  if (!hb_cut_front(&me->packet, me->out_at - me->ip_at - me->frame_at)) return;
+  const u32 end = me->ip_at + me->sealed_bytes;
   if (end > me->packet.length && !hb_grow_back(&me->packet, end - me->packet.length)) return;
-  move->fetch_first = hb_esp_line_below(me->in_at - head);
-  move->fetch_end = hb_esp_line_above(me->in_at + me->sealed_bytes + wire->icv_bytes);
-  move->store_first = me->out_at / HB_LINE16;
+  // Its first block goes out with the first chunk, and so does what the front is made from, if that
+  // is not too long: by VLAN tags before IPv6, or by IPv4's options.
+  const u32 need = me->out_at / HB_LINE16 + 1u;
+  move->store_first = hb_esp_line_below(me->out_at - me->ip_at);
   move->store_end = hb_esp_line_above(me->out_at + me->sealed_bytes);
-  hb_move_in_chunks(move, move->fetch_first, hb_esp_line_above(me->in_at));
+  move->fetch_first = hb_esp_line_below(me->frame_at);
+  me->is_far = need - move->fetch_first > HB_CHUNK_LINES;
+  if (me->is_far != 0) move->fetch_first = hb_esp_line_below(me->in_at - head);
+  move->fetch_end = hb_esp_line_above(me->in_at + me->sealed_bytes + wire->icv_bytes);
+  hb_move_in_chunks(
+      move, move->fetch_first < move->store_first ? move->fetch_first : move->store_first, need);
   me->opens = 1;
   me->is_moved = 1;
   me->drop = HB_ESP_DROP_BAD_ICV;
@@ -129,6 +142,7 @@ DEVICE void hb_esp_take(const HbRound* round, HbEspLane* me, HbMove* move) {
   me->verdict = HB_VERDICT_DROP;
   me->drop = index;
   me->flags = me->is_moved = me->opens = me->next_block = me->is_done = 0;
+  me->is_far = me->late_drop = me->padding = 0;
   if (!hb_is_packet(&me->packet) || action == HB_ESP_ACTION_DROP) return;
   if (action == HB_ESP_ACTION_PASS) {
     me->verdict = HB_VERDICT_NEXT;

@@ -16,21 +16,6 @@ HB_STATIC_ASSERT(HB_AES_COPIES == 1u || 8u * HB_AES_TABLE_WORDS ==
                                             HB_EXTRA_LOCAL_BYTES(HB_GPU_NF_IPSEC),
                  t_tables_fit_extra_local_memory);
 
-/// Ends the opening of a packet whose ICV was right: all of it is plain in the device's memory.
-DEVICE void hb_esp_end_open(HbEspLane* me) {
-  const u32 sealed_at = me->inner_bytes;
-  GLOBAL u8* frame = me->packet.mbuf + me->packet.offset;
-  const HbEspOpened opened =
-      hb_esp_finish_open(frame, &me->sa->wire, me->ip_at, sealed_at, me->sealed_bytes);
-  if (opened.inner_bytes == 0) {
-    me->verdict = HB_VERDICT_DROP;
-    me->drop = opened.drop;
-    return;
-  }
-  hb_cut_front(&me->packet, sealed_at - me->ip_at);
-  hb_cut_back(&me->packet, me->ip_at + opened.inner_bytes);
-}
-
 /// One round of ipsec. Called by all work-items of the group: their number is a multiple of
 /// HB_CHUNK_LINES and at most HB_ESP_MAX_LANES.
 DEVICE void hb_round_ipsec(const HbRound* round) {
@@ -83,7 +68,6 @@ DEVICE void hb_round_ipsec(const HbRound* round) {
     hb_chunk_store(round, moves, tile, HB_ESP_LEAD_BYTES / 4u, i);
     GROUP_BARRIER();
   }
-  if (me.opens != 0 && me.verdict == HB_VERDICT_NEXT) hb_esp_end_open(&me);
   hb_answer(round, round->lane, &me.packet, me.verdict,
             me.verdict == HB_VERDICT_DROP ? me.drop : 0);
 }

@@ -70,7 +70,7 @@ DEVICE HbMove hb_no_move(void) {
 }
 /// Lays the chunks out. The first one ends where a line of the bus does, or in its middle, or where
 /// it is full, as the NF needs.
-/// @param first  the lowest line to be moved, below HB_CHUNK_LINES
+/// @param first  the lowest line to be moved
 /// @param need   lines [first, need) must lie in the first chunk: at most HB_CHUNK_LINES of them
 DEVICE void hb_move_in_chunks(HbMove* move, u32 first, u32 need) {
   const u32 most = first + HB_CHUNK_LINES;
