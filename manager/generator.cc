@@ -127,6 +127,13 @@ void LatencyHistogram::add_all(const LatencyHistogram& other) noexcept {
                       std::memory_order_relaxed);
 }
 
+void LatencyHistogram::subtract(const LatencyHistogram& earlier) noexcept {
+  for (std::size_t i = 0; i < kBuckets; ++i)
+    buckets_[i].store(buckets_[i].load(std::memory_order_relaxed) -
+                          earlier.buckets_[i].load(std::memory_order_relaxed),
+                      std::memory_order_relaxed);
+}
+
 GeneratorQueue::GeneratorQueue(const GeneratorSpec& spec, const std::vector<std::uint8_t>& payload,
                                std::uint32_t queue, std::uint32_t n_queues)
     : sizes_(spec.sizes),
@@ -134,19 +141,26 @@ GeneratorQueue::GeneratorQueue(const GeneratorSpec& spec, const std::vector<std:
       first_flow_(queue),
       n_queues_(n_queues),
       n_flows_(spec.n_flows),
+      rate_pps_(spec.rate_pps),
       flow_(queue) {
   std::ranges::copy(kHeader, header_.begin());
   for (std::size_t i = kIpStart; i < kIpStart + 20; i += 2)
     header_sum_ += static_cast<std::uint32_t>(kHeader[i] << 8 | kHeader[i + 1]);
   if (!payload.empty()) n_starts_ = payload.size() - *std::ranges::max_element(spec.sizes) + 1;
-  if (spec.rate_pps == 0 || queue >= n_flows_) return;
+}
+
+void GeneratorQueue::follow_rate() noexcept {
+  followed_pps_ = rate_pps_.load(std::memory_order_relaxed);
   // Every flow has the same share of the rate.
-  const std::uint32_t own_flows = (n_flows_ - queue + n_queues - 1) / n_queues;
-  per_cycle_ = static_cast<double>(spec.rate_pps) * own_flows / n_flows_ /
+  const std::uint32_t own_flows = (n_flows_ - first_flow_ + n_queues_ - 1) / n_queues_;
+  per_cycle_ = static_cast<double>(followed_pps_) * own_flows / n_flows_ /
                static_cast<double>(rte_get_tsc_hz());
+  started_ = 0;
+  sent_ = 0;
 }
 
 std::uint32_t GeneratorQueue::allowed(std::uint32_t n, std::uint64_t tsc) noexcept {
+  if (rate_pps_.load(std::memory_order_relaxed) != followed_pps_) follow_rate();
   if (per_cycle_ == 0) return n;
   if (started_ == 0) started_ = tsc;
   const double due = static_cast<double>(tsc - started_) * per_cycle_ - static_cast<double>(sent_);
@@ -207,6 +221,7 @@ Result<std::shared_ptr<Generator>> Generator::make(const GeneratorSpec& spec,
                                                    std::uint32_t n_queues,
                                                    std::uint32_t n_tx_queues) {
   std::shared_ptr<Generator> generator(new Generator);
+  generator->rate_pps_ = spec.rate_pps;
   if (!spec.payload_file.empty()) {
     Result<std::vector<std::uint8_t>> payload = load_payloads(spec.payload_file);
     if (!payload) return payload.error();
@@ -220,8 +235,47 @@ Result<std::shared_ptr<Generator>> Generator::make(const GeneratorSpec& spec,
     generator->queues_.push_back(
         {std::make_unique<GeneratorQueue>(spec, generator->payload_, queue, n_queues), nullptr});
   for (std::uint32_t queue = 0; queue < n_tx_queues; ++queue)
-    generator->sinks_.push_back({std::make_unique<LatencyHistogram>(), nullptr});
+    generator->sinks_.push_back(
+        {std::make_unique<LatencyHistogram>(), std::make_unique<GeneratorSample>(), nullptr});
+  generator->before_ = std::make_unique<LatencyHistogram>();
   return generator;
+}
+
+void Generator::set_rate(std::uint32_t pps) noexcept {
+  rate_pps_ = pps;
+  for (const Queue& queue : queues_) queue.stream->set_rate(pps);
+  LatencyHistogram counted;
+  add_latency_to(counted);  // since the last time
+  before_->add_all(counted);
+}
+
+void Generator::add_latency_to(LatencyHistogram& sum) const noexcept {
+  for (const Sink& sink : sinks_) sum.add_all(*sink.latency);
+  sum.subtract(*before_);
+}
+
+void Generator::begin_sample(std::uint32_t n_packets) {
+  for (const Sink& sink : sinks_) sink.sample->begin(n_packets);
+}
+
+Result<std::uint32_t> Generator::write_sample(const std::string& path) const {
+  pcap_t* const format =
+      pcap_open_dead_with_tstamp_precision(DLT_EN10MB, 65535, PCAP_TSTAMP_PRECISION_NANO);
+  pcap_dumper_t* const out = pcap_dump_open(format, path.c_str());
+  if (out == nullptr) {
+    const Error why{fmt::format("sample file '{}' can't be written: {}", path, pcap_geterr(format)),
+                    "name a file in a folder that is there"};
+    pcap_close(format);
+    return why;
+  }
+  std::uint32_t n = 0;
+  for (const Sink& sink : sinks_) n += sink.sample->write(out);
+  const bool whole = pcap_dump_flush(out) == 0;
+  pcap_dump_close(out);
+  pcap_close(format);
+  if (!whole)
+    return Error{fmt::format("sample file '{}' can't be written", path), "free some disk"};
+  return n;
 }
 
 Result<void> Generator::attach(std::uint16_t port_id) {
@@ -262,8 +316,10 @@ std::uint16_t Generator::on_rx(std::uint16_t, std::uint16_t queue, rte_mbuf** bu
 
 std::uint16_t Generator::on_tx(std::uint16_t, std::uint16_t queue, rte_mbuf** burst,
                                std::uint16_t n, void* generator) noexcept {
-  LatencyHistogram& latency = *static_cast<Generator*>(generator)->sinks_[queue].latency;
+  const Sink& sink = static_cast<Generator*>(generator)->sinks_[queue];
+  LatencyHistogram& latency = *sink.latency;
   if (packet_meta_offset < 0) return n;  // no platform around it
+  if (sink.sample->is_wanted()) sink.sample->take({burst, n});
   const std::uint64_t now = wall_clock_ns();
   for (std::uint16_t i = 0; i < n; ++i) {
     const std::uint64_t then = packet_meta(burst[i]).capture_ns;

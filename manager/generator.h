@@ -12,6 +12,7 @@
 #include <string>
 #include <vector>
 
+#include "manager/generator_sample.h"
 #include "nf_lib/result.h"
 
 namespace hb {
@@ -26,6 +27,7 @@ struct GeneratorSpec {
 
 /// Ethernet, IPv4, UDP: what every generated packet begins with, and its least size.
 inline constexpr std::uint32_t kGeneratedHeaderBytes = 42;
+inline constexpr std::uint32_t kMostGeneratedPps = 2'000'000'000;
 inline constexpr std::uint32_t kMaxGeneratedFlows = 1u << 24;
 
 /// Twelve packets of the simple IMIX: 64, 594 and 1518 bytes as 7 : 4 : 1.
@@ -50,6 +52,8 @@ class LatencyHistogram {
   [[nodiscard]] std::uint64_t quantile_ns(double part) const noexcept;
   /// Adds all of another one's.
   void add_all(const LatencyHistogram& other) noexcept;
+  /// Takes away an earlier state of the same counts.
+  void subtract(const LatencyHistogram& earlier) noexcept;
 
   [[nodiscard]] static std::size_t index(std::uint64_t ns) noexcept;
   [[nodiscard]] static std::uint64_t upper_edge(std::size_t bucket) noexcept;
@@ -70,6 +74,10 @@ class GeneratorQueue {
   GeneratorQueue(const GeneratorSpec& spec, const std::vector<std::uint8_t>& payload,
                  std::uint32_t queue, std::uint32_t n_queues);
 
+  /// From the next burst on. Any thread.
+  /// @param pps  of the whole port; 0: no limit
+  void set_rate(std::uint32_t pps) noexcept { rate_pps_.store(pps, std::memory_order_relaxed); }
+
   /// Makes the first packets of a burst.
   /// @param tsc  now
   /// @return how many: fewer than n if the rate allows no more
@@ -77,6 +85,7 @@ class GeneratorQueue {
 
  private:
   [[nodiscard]] std::uint32_t allowed(std::uint32_t n, std::uint64_t tsc) noexcept;
+  void follow_rate() noexcept;
   void write(std::uint8_t* packet, std::uint32_t size) noexcept;
   void write_payload(std::uint8_t* at, std::uint32_t bytes) const noexcept;
 
@@ -85,7 +94,9 @@ class GeneratorQueue {
   const std::uint32_t first_flow_;
   const std::uint32_t n_queues_;
   const std::uint32_t n_flows_;
-  double per_cycle_ = 0;  ///< packets; 0: no limit
+  std::atomic<std::uint32_t> rate_pps_;
+  std::uint32_t followed_pps_ = 0;  ///< the rate that per_cycle_ was made of
+  double per_cycle_ = 0;            ///< packets; 0: no limit
   std::uint64_t started_ = 0;
   std::uint64_t sent_ = 0;  ///< since started_
   std::array<std::uint8_t, 64> header_{};
@@ -107,9 +118,20 @@ class Generator {
   /// Before the port stops; RX and TX threads have ended.
   void detach() noexcept;
 
-  void add_latency_to(LatencyHistogram& sum) const noexcept {
-    for (const Sink& sink : sinks_) sum.add_all(*sink.latency);
-  }
+  /// Control thread, as the next four. Another rate, of the whole port; 0: no limit. Latencies are
+  /// counted anew.
+  void set_rate(std::uint32_t pps) noexcept;
+  [[nodiscard]] std::uint32_t rate_pps() const noexcept { return rate_pps_; }
+
+  /// Packets that came back since the start or the last set_rate().
+  void add_latency_to(LatencyHistogram& sum) const noexcept;
+
+  /// Keeps copies of the next packets that come back, as many on each TX queue; forgets earlier
+  /// ones.
+  void begin_sample(std::uint32_t n_packets);
+  /// Those kept so far, in the order in which each queue sent them.
+  /// @return packets written to a capture with nanoseconds of their RX time
+  [[nodiscard]] Result<std::uint32_t> write_sample(const std::string& path) const;
 
  private:
   Generator() = default;
@@ -125,8 +147,11 @@ class Generator {
   std::uint16_t port_id_ = 0;
   std::vector<std::uint8_t> payload_;
   std::vector<Queue> queues_;
+  std::uint32_t rate_pps_ = 0;
+  std::unique_ptr<LatencyHistogram> before_;  ///< what is not to be counted any more
   struct Sink {
     std::unique_ptr<LatencyHistogram> latency;  ///< the queue's TX thread adds
+    std::unique_ptr<GeneratorSample> sample;    ///< likewise
     const void* callback = nullptr;
   };
   std::vector<Sink> sinks_;  ///< by TX queue

@@ -230,8 +230,7 @@ Result<void> parse_gen(std::string_view rest, unsigned index, std::uint32_t max_
       if (!in_range(1, kMaxGeneratedFlows - 1)) return wrong(1, kMaxGeneratedFlows - 1, " flows");
       generator.n_flows = number;
     } else if (key == "rate") {
-      constexpr std::uint32_t kMost = 2'000'000'000;
-      if (!in_range(1, kMost)) return wrong(1, kMost, " packets a second");
+      if (!in_range(1, kMostGeneratedPps)) return wrong(1, kMostGeneratedPps, " packets a second");
       generator.rate_pps = number;
     } else if (key == "payload") {
       spec.rx_file = generator.payload_file = value;
