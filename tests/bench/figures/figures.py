@@ -89,6 +89,7 @@ def parse():
     if args.quick:
         args.runs, args.trial, args.resolution = 1, 0.05, 0.25
         args.sizes, args.nf_sizes, args.grid, args.batches = [64, 1472], [1472], [1], [1, 2]
+    args.out.parent.mkdir(parents=True, exist_ok=True)
     args.settle = args.trial / 2 if args.settle is None else args.settle
     return args
 

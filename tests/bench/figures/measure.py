@@ -75,7 +75,7 @@ def setup_of(args, nfs, size, syncers=None, rx=None, tx=None, payload=None, **mo
     services = ["rx", *(one["service"] for one in nfs), "tx"]
     chain = "".join(f"*, {here}, {there}\n" for here, there in zip(services, services[1:]))
     return {"nfs": nfs, "size": size, "payload": payload, "routes": chain,
-            "gpu": args.gpu if on_gpu else "none", "tx_threads": tx,
+            "gpu": args.gpu if on_gpu else "none",
             "threads": {"rx": rx, "tx": tx, "syncers": syncers if on_gpu else 0},
             **more, "manager": [str(word) for word in words] + list(more.get("manager", ()))}
 

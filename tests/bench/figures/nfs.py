@@ -7,9 +7,11 @@ from measure import harness, nf
 
 #: A rule's header, which is replaced: the generator's packets are UDP.
 HEADER = re.compile(r"^(alert|drop)\s+\w+\s[^(]*\(")
-#: Options that a UDP packet can't match, or that ask for more than a payload.
-FOREIGN = re.compile(r"\b(flags|flow|flowbits|itype|icode|ip_proto|threshold|detection_filter|http_\w+"
-                     r"|uricontent)\s*:")
+#: Options that only a TCP packet can match, or that count: taken away.
+TAKEN_AWAY = re.compile(r"\b(flags|flow|threshold|detection_filter|stateless)\s*:[^;]*;")
+#: What asks for more than a payload.
+FOREIGN = re.compile(r"\b(flowbits|itype|icode|ip_proto|http_\w+|uricontent)\b")
+
 
 _number = itertools.count()
 
@@ -21,7 +23,7 @@ def write_rules(path, sources, most):
     for source in sources:
         for line in source.read_text(errors="replace").splitlines():
             if HEADER.match(line) and "content:" in line and not FOREIGN.search(line):
-                rules.append(HEADER.sub("alert udp any any -> any any (", line))
+                rules.append(TAKEN_AWAY.sub("", HEADER.sub("alert udp any any -> any any (", line)))
     path.write_text("\n".join(rules[:most]) + "\n")
     return len(rules[:most])
 

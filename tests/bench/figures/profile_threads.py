@@ -1,14 +1,16 @@
 """What limits a rate: the time of each thread, and where packets were dropped or waited."""
 
 import os
+import time
 from pathlib import Path
 
 import harness
 
 
 def times_of(prefix):
-    """Nanoseconds on a CPU, and of waiting for one, of each thread of a platform."""
+    """Nanoseconds on a CPU, and of waiting for one, of each thread of a platform; and when that was."""
     found = {}
+    now = time.monotonic()
     for pid in harness.processes_of(prefix):
         try:
             program = os.path.basename(os.readlink(f"/proc/{pid}/exe"))
@@ -18,7 +20,7 @@ def times_of(prefix):
                                               int(waited))
         except OSError:
             pass  # ended meanwhile
-    return found
+    return found, (now + time.monotonic()) / 2
 
 
 def role_of(program, name, n_tx):
@@ -29,19 +31,26 @@ def role_of(program, name, n_tx):
     return f"TX {number - 1}" if number <= n_tx else f"RX {number - 1 - n_tx}"
 
 
-def threads_between(before, after, seconds, packets, setup):
-    """Those that ran at all. A thread that polls without a rest is at 1.0 of a core whatever it has to
-    do: then its time for a packet is what a packet costs it only if it is the one that limits."""
-    rows = []
-    for key, (program, name, ran, waited) in after.items():
-        _, _, ran_before, waited_before = before.get(key, (program, name, 0, 0))
-        share = (ran - ran_before) / 1e9 / seconds
-        if share > 0.02:
-            rows.append({"process": program, "thread": role_of(program, name, setup["tx_threads"]),
-                         "cores": round(share, 3),
-                         "waited": round((waited - waited_before) / 1e9 / seconds, 3),
-                         "ns_per_packet": round((ran - ran_before) / packets, 1) if packets else None})
-    return sorted(rows, key=lambda row: (row["process"], row["thread"]))
+def threads_between(before, after, packets, setup):
+    """What those did that ran at all; threads of one name are taken together. One that polls without a
+    rest takes 1.0 of a core whatever it has to do: its time for a packet is what a packet costs it only
+    if it is the one that limits. Times are for each packet of the platform, so that the threads of a
+    kind add up to what a packet costs."""
+    (earlier, begin), (later, end) = before, after
+    sums = {}
+    for key, (program, name, ran, waited) in later.items():
+        _, _, ran_before, waited_before = earlier.get(key, (program, name, 0, 0))
+        role = role_of(program, name, setup["threads"]["tx"])
+        row = sums.setdefault((program, role), [0, 0, 0])
+        if ran > ran_before:
+            for i, more in enumerate((1, ran - ran_before, waited - waited_before)):
+                row[i] += more
+    seconds = end - begin
+    return [{"process": program, "thread": role, "threads": n, "cores": round(ran / 1e9 / seconds, 3),
+             "waited": round(waited / 1e9 / seconds, 3),
+             "ns_per_packet": round(ran / packets, 1) if packets else None}
+            for (program, role), (n, ran, waited) in sorted(sums.items())
+            if ran > 0.02 * 1e9 * seconds]
 
 
 def slices_between(before, after, seconds):
@@ -75,8 +84,8 @@ def limits(threads_before, threads_after, before, after, seconds, setup):
     if rest > 0:
         in_front["TX"] = rest / seconds
     slices = slices_between(before, after, seconds)
-    return {"at": "overload", "threads": threads_between(threads_before, threads_after, seconds,
-                                                         packets, setup),
+    return {"at": "overload", "threads": threads_between(threads_before, threads_after, packets,
+                                                         setup),
             "dropped_per_s": {reason: n / seconds for reason, n in drops.items()},
             "dropped_in_front_of_per_s": in_front, "slices": slices,
             "says": verdict(in_front, offered / seconds, slices, setup)}
