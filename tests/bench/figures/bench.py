@@ -15,6 +15,7 @@ class Bench:
         self.args, self.folder, self.results = args, folder, results
         self._begin = time.monotonic()
         self._outputs = Outputs(args, folder)
+        self.failed = False
         self._longest = 5.0  # seconds of a row, until one has been taken
         results.update({"missing": {}, "left_out": [], "wrong_outputs": [], "seconds": {}})
 
@@ -34,6 +35,8 @@ class Bench:
         self.write()
 
     def miss(self, what, why):
+        """Something that should have worked has not."""
+        self.failed = True
         self.results["missing"][what] = str(why)[:2000]
         print(f"{what}: missing: {str(why)[:200]}", flush=True)
 

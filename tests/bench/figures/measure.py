@@ -84,7 +84,7 @@ class Session:
     """A platform that runs, whose load is changed while it does."""
 
     def __init__(self, args, folder, setup):
-        self._args, self._setup = args, setup
+        self._args, self._setup, self.size = args, setup, setup["size"]
         self.bench = harness.Platform(folder)
         port = f"gen:size={setup['size']},flows={FLOWS},rate={START_PPS}"
         port += f",payload={setup['payload']}" if setup["payload"] else ""
@@ -121,6 +121,7 @@ class Session:
         @param sample  a capture to write copies of packets to that came back in the window
         @param watch   add what each thread and each queue did
         """
+        earlier, _ = self.status()
         self.generate(rate=int(pps))
         time.sleep(self._args.settle)
         threads = profile_threads.times_of(self.bench.prefix) if watch else None
@@ -134,7 +135,7 @@ class Session:
         passed = end - begin
         result = {"rate": pps, "seconds": passed, "offered_pps": count("rx_packets") / passed,
                   "sunk_pps": count("tx_packets") / passed, "latency": latency(after),
-                  "before": before, "after": after, "sampled": written}
+                  "earlier": earlier, "before": before, "after": after, "sampled": written}
         if watch:
             result["limits"] = profile_threads.limits(threads, later, before, after, passed,
                                                       self._setup)
@@ -215,9 +216,8 @@ def throughput(args, session, samples):
               "loss_free_latency": latencies(best), "half_rate_latency": latencies(half),
               "half_rate_lost": sum(one["lost"] for one in half if one),
               "trials": n_trials, "limits": overload[0]["limits"]}
-    if isinstance(session_size := session._setup["size"], int):
-        for kind in ("overload", "loss_free"):
-            if rates := result[f"{kind}_mpps"]:
-                result[f"{kind}_gbps"] = {key: value if key == "runs" else value * session_size * 8e-3
-                                          for key, value in rates.items()}
+    for kind in ("overload", "loss_free"):
+        if rates := result[f"{kind}_mpps"]:
+            result[f"{kind}_gbps"] = {key: value if key == "runs" else value * session.size * 8e-3
+                                      for key, value in rates.items()}
     return result

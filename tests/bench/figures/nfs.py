@@ -13,16 +13,39 @@ TAKEN_AWAY = re.compile(r"\b(flags|flow|threshold|detection_filter|stateless)\s*
 FOREIGN = re.compile(r"\b(flowbits|itype|icode|ip_proto|http_\w+|uricontent)\b")
 
 
+CONTENT = re.compile(r'content\s*:\s*(!?)\s*"((?:[^"\\]|\\.)*)"')
+LEAST_CONTENT = 4  #: bytes
+
 _number = itertools.count()
 
 
-def write_rules(path, sources, most):
-    """The first rules with a content that a generated packet can match, for any UDP packet.
+def longest_content(rule):
+    """What a search looks for first in the rule's packets; empty without."""
+    found = []
+    for negated, text in CONTENT.findall(rule):
+        parts = [bytes.fromhex(part.replace(" ", "")) if i % 2 else
+                 re.sub(r"\\(.)", r"\1", part).encode("latin-1")
+                 for i, part in enumerate(text.split("|"))]
+        found += [] if negated else [b"".join(parts)]
+    return max(found, key=len, default=b"")
+
+
+def write_rules(path, sources, most, payloads):
+    """The first rules whose content generated packets could have and have not, for any UDP packet; and
+    one that has its content in one place of the payloads, so that some packets alert: an NF that found
+    nothing would pass for a fast one. If most packets alerted, that would be measured.
     @return how many"""
-    rules = []
+    place = len(payloads) // 3
+    once = payloads[place:place + 12]
+    rules = [f'alert udp any any -> any any (msg:"one place of the payloads"; content:"|{once.hex(" ")}|"; '
+             'sid:1000001; rev:1;)']
+    lower = payloads.lower()
     for source in sources:
         for line in source.read_text(errors="replace").splitlines():
-            if HEADER.match(line) and "content:" in line and not FOREIGN.search(line):
+            if not HEADER.match(line) or FOREIGN.search(line):
+                continue
+            content = longest_content(line)
+            if len(content) >= LEAST_CONTENT and content.lower() not in lower:
                 rules.append(TAKEN_AWAY.sub("", HEADER.sub("alert udp any any -> any any (", line)))
     path.write_text("\n".join(rules[:most]) + "\n")
     return len(rules[:most])

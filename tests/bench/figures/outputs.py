@@ -50,25 +50,25 @@ def one_complement_sum(header):
     return total
 
 
-def wrong_with(frame, size, payloads, routed):
+def wrong_with(frame, size, payloads, ttl, other_macs):
     """What is not as the generator made it; empty if all is.
 
-    @param payloads  null: their bytes are whatever the buffer had held
-    @param routed    a router has been there: another TTL and other Ethernet addresses
+    @param payloads    null: their bytes are whatever the buffer had held
+    @param other_macs  a router has been there
     """
     if len(frame) != size:
         return f"{len(frame)} bytes instead of {size}"
     if frame[12:15] != b"\x08\x00\x45" or one_complement_sum(frame[14:34]) != 0xFFFF:
         return "no IPv4 header with a right checksum"
-    length, ttl, protocol = *struct.unpack_from(">H", frame, 16), frame[22], frame[23]
+    found = *struct.unpack_from(">H", frame, 16), frame[22], frame[23]
     source = struct.unpack_from(">I", frame, 26)[0] - (10 << 24 | 1)
-    if (length, ttl, protocol) != (size - 14, 63 if routed else 64, 17):
-        return f"length {length}, TTL {ttl}, protocol {protocol}"
+    if found != (size - 14, ttl, 17):
+        return "length {}, TTL {}, protocol {}".format(*found)
     if not 0 <= source < FLOWS or frame[30:34] != bytes(map(int, DESTINATION.split("."))):
         return "other addresses"
     if struct.unpack_from(">HHHH", frame, 34) != (0xC000, 9, size - 34, 0):
         return "another UDP header"
-    if not routed and frame[:12] != bytes((2, 0, 0, 0, 0, 2, 2, 0, 0, 0, 0, 1)):
+    if not other_macs and frame[:12] != bytes((2, 0, 0, 0, 0, 2, 2, 0, 0, 0, 0, 1)):
         return "other Ethernet addresses"
     if payloads is not None and payloads.find(frame[42:]) < 0:
         return "a payload that the generator has not"
@@ -85,40 +85,44 @@ class Outputs:
 
     def collect(self, session, setup, samples, row, label):
         """Reads what the platform wrote. row gets "outputs" at the end."""
-        alerts = next((one["alerts"] for one in setup["nfs"] if one.get("alerts")), None)
+        alerts = [one["alerts"] for one in setup["nfs"] if one.get("alerts")]
         if alerts:
             path = session.bench.folder / "exact.pcap"
             samples = [*samples, (path, session.window(EXACT_PPS, EXACT_S, sample=path))]
-        self._waiting.append({"label": label, "setup": setup, "row": row, "alerts": alerts, "samples": [
-            (list(read_packets(path)), lost_alerts(window)) for path, window in samples]})
+        packets, lost = [], []  # of each packet: whether its window lost alerts
+        for path, window in samples:
+            more = list(read_packets(path))
+            packets += more
+            lost += [lost_alerts(window) > 0] * len(more)
+        self._waiting.append({"label": label, "setup": setup, "row": row, "alerts": alerts,
+                              "names": [each["nf"] for each in setup["nfs"]], "packets": packets,
+                              "clear": packets, "lost": lost})
 
     def compare(self):
         """@return what was wrong, a line each"""
-        opened = self._open_sealed()
+        for one in self._waiting:
+            if "ipsec" in one["names"]:
+                one["clear"] = self._opened(one)
         judged = self._judge()
         wrong = []
         for one in self._waiting:
             setup = one["setup"]
-            names = [each["nf"] for each in setup["nfs"]]
             blob = payloads_of(setup["payload"]) if setup["payload"] else None
-            sealed = "ipsec" in names
-            packets = [packet for sample, _ in one["samples"] for packet in sample]
-            frames = opened.get(id(one), []) if sealed else [packet.data for packet in packets]
-            # A router behind ipsec changes the outer header.
-            routed = "router" in names and not sealed
-            faults = [fault for frame in frames
-                      if (fault := wrong_with(frame, setup["size"], blob, routed))] if isinstance(
-                          setup["size"], int) else []
-            result = {"packets": len(packets), "wrong": len(faults), "how": ["as generated"]}
+            sealed, routed = "ipsec" in one["names"], "router" in one["names"]
+            # Behind ipsec, the TTL that a router changes is the outer one's.
+            ttl = 63 if routed and not sealed else 64
+            faults = [fault for packet in one["clear"]
+                      if (fault := wrong_with(packet.data, setup["size"], blob, ttl, routed))]
+            result = {"packets": len(one["packets"]), "wrong": len(faults), "how": ["as generated"]}
             if sealed:
                 result["how"].insert(0, "opened by the CPU twin")
-                result["not_opened"] = len(packets) - len(frames)
+                result["not_opened"] = len(one["packets"]) - len(one["clear"])
                 result["wrong"] += result["not_opened"]
             if one["alerts"]:
-                result |= self._compare_alerts(one, judged, faults)
+                result |= self._compare_alerts(one, judged)
                 result["wrong"] += result["alerts_missing"] + result["alerts_odd"]
                 result["how"].append("alerts as the CPU twin's")
-            if not packets:
+            if not one["packets"]:
                 faults.append("no packet came back to be looked at")
                 result["wrong"] += 1
             if result["wrong"]:
@@ -127,26 +131,20 @@ class Outputs:
         self._waiting = []
         return wrong
 
-    def _open_sealed(self):
-        """Frames inside the sealed packets, by the id of what they belong to."""
-        found = {}
-        jobs = [one for one in self._waiting
-                if any(each["nf"] == "ipsec" for each in one["setup"]["nfs"])]
-        for one in jobs:
-            options = next(each["keys"] for each in one["setup"]["nfs"] if each["nf"] == "ipsec")
-            packets = [packet for sample, _ in one["samples"] for packet in sample]
-            if not packets:
-                continue
-            sealed, out = self._folder / "sealed.pcap", self._folder / "opened.pcap"
-            write_with_times(sealed, packets)
-            self._twin(f"pcap:rx={sealed},tx={out}", "ipsec", "--direction", "decrypt", *options)
-            found[id(one)] = harness.read_capture(out)
-        return found
+    def _opened(self, one):
+        """What is inside the sealed packets, with their times as long as none is missing."""
+        if not one["packets"]:
+            return []
+        options = next(each["keys"] for each in one["setup"]["nfs"] if each["nf"] == "ipsec")
+        sealed, out = self._folder / "sealed.pcap", self._folder / "opened.pcap"
+        write_with_times(sealed, one["packets"])
+        self._twin(f"pcap:rx={sealed},tx={out}", "ipsec", "--direction", "decrypt", *options)
+        return [packet._replace(data=frame)
+                for packet, frame in zip(one["packets"], harness.read_capture(out))]
 
     def _judge(self):
         """The CPU twin's alerts: (microseconds, source address) of a packet -> sids, counted."""
-        packets = [packet for one in self._waiting if one["alerts"]
-                   for sample, _ in one["samples"] for packet in sample]
+        packets = [packet for one in self._waiting if one["alerts"] for packet in one["clear"]]
         if not packets:
             return {}
         seen, alerts = self._folder / "seen.pcap", self._folder / "twin.json"
@@ -162,35 +160,35 @@ class Outputs:
 
     def _twin(self, port, nf, *options):
         bench = harness.Platform(self._folder)
+        routes = bench.write("routes.csv", f"*, rx, {nf}\n*, {nf}, tx\n")
         try:
-            bench.run(["--port", port], [(nf, *options)])
+            bench.run(["--port", port, "--routes", routes], [(nf, *options)])
         finally:
             bench.clean_up()
 
-    def _compare_alerts(self, one, judged, faults):
-        keys = {key_of(packet): lost for sample, lost in one["samples"] for packet in sample}
+    def _compare_alerts(self, one, judged):
+        keys = {key_of(packet): lost for packet, lost in zip(one["clear"], one["lost"])}
         seen = alerts_on(one["alerts"], keys)
-        one["alerts"].unlink(missing_ok=True)
         missing = odd = compared = 0
         for key, lost in keys.items():
-            twin, own = judged.get(key, {}), seen.get(key, {})
-            compared += sum(twin.values())
-            odd += sum((collections.Counter(own) - collections.Counter(twin)).values())
-            if not lost:
-                missing += sum((collections.Counter(twin) - collections.Counter(own)).values())
-        if missing or odd:
-            faults.append("alerts differ")
+            twin, own = judged.get(key, collections.Counter()), seen[key]
+            compared += twin.total()
+            odd += (own - twin).total()
+            missing += 0 if lost else (twin - own).total()
+        for path in one["alerts"]:
+            path.unlink(missing_ok=True)
         return {"alerts": compared, "alerts_missing": missing, "alerts_odd": odd,
-                "exact_samples": sum(not lost for _, lost in one["samples"])}
+                "packets_without_lost_alerts": one["lost"].count(False)}
 
 
 def lost_alerts(window):
-    """Alerts and evaluations that a window lost to overload, as the counters say."""
+    """Alerts and evaluations that a window and what came just before it lost to overload, as the
+    counters say."""
     def total(status):
         return sum(one.get("counters", {}).get(key, 0) for one in status["nfs"]
                    for key in ("alerts_lost", "unevaluated"))
 
-    return total(window["after"]) - total(window["before"])
+    return total(window["after"]) - total(window["earlier"])
 
 
 def key_of(packet):
@@ -198,20 +196,21 @@ def key_of(packet):
     return packet.time_ns // 1000, ".".join(map(str, packet.data[26:30]))
 
 
-def alerts_on(path, keys):
-    """Those of an EVE file that are about these packets. The file may be long: most lines are told
-    by their text alone."""
+def alerts_on(paths, keys):
+    """Those of EVE files that are about these packets. The files may be long: most lines are told by
+    their text alone."""
     found = collections.defaultdict(collections.Counter)
     sources = {source for _, source in keys}
-    with open(path) as lines:
-        for line in lines:
-            at = line.find('"src_ip":"') + 10
-            if line[at:line.find('"', at)] not in sources:
-                continue
-            alert = json.loads(line)
-            when = microseconds(alert["timestamp"])
-            if (when, alert["src_ip"]) in keys:
-                found[when, alert["src_ip"]][alert["alert"]["signature_id"]] += 1
+    for path in paths:
+        with open(path) as lines:
+            for line in lines:
+                at = line.find('"src_ip":"') + 10
+                if line[at:line.find('"', at)] not in sources:
+                    continue
+                alert = json.loads(line)
+                key = microseconds(alert["timestamp"]), alert["src_ip"]
+                if key in keys:
+                    found[key][alert["alert"]["signature_id"]] += 1
     return found
 
 
