@@ -13,6 +13,7 @@
 
 #include "manager/ports.h"
 #include "nf_lib/decode.h"
+#include "nf_lib/packet_meta.h"
 #include "tests/unit/eal_fixture.h"
 
 namespace hb {
@@ -131,6 +132,72 @@ TEST_F(GeneratorTest, ALongPauseIsNotMadeUpFor) {
   for (std::uint32_t n = 64; n == 64;) sent += n = queue.fill(burst_.data(), 64, 10 * hz);
   EXPECT_LE(sent, 1001u) << "a millisecond's worth, not ten seconds'";
   EXPECT_GE(sent, 999u);
+}
+
+TEST_F(GeneratorTest, AnotherRateHoldsFromTheNextBurstOn) {
+  const std::uint64_t hz = rte_get_tsc_hz();
+  GeneratorQueue queue(spec_of({64}, 4), none_, 0, 1);
+  std::uint64_t us = 1;
+  const auto second = [&] {
+    std::uint64_t sent = 0;
+    for (const std::uint64_t end = us + 1'000'000; us <= end; us += 7)
+      sent += queue.fill(burst_.data(), 64, us * hz / 1'000'000);
+    return static_cast<double>(sent);
+  };
+  EXPECT_GT(second(), 64e5) << "no limit";
+  for (const std::uint32_t rate : {1'000'000u, 3'000'000u, 10'000u}) {
+    queue.set_rate(rate);
+    EXPECT_NEAR(second(), rate, 70);  // what came before is not made up for, nor waited for
+  }
+  queue.set_rate(0);
+  EXPECT_GT(second(), 64e5);
+}
+
+TEST_F(GeneratorTest, ASampleIsOnePacketOfEachBurstWithItsTime) {
+  packet_meta_offset = rte_mbuf_dynfield_register(&kPacketMetaField);
+  ASSERT_GE(packet_meta_offset, 0);
+  GeneratorQueue queue(spec_of({64}, 1000), none_, 0, 1);
+  GeneratorSample sample;
+  EXPECT_FALSE(sample.is_wanted());
+  const std::string path = ::testing::TempDir() + "generator_sample.pcap";
+  const auto written = [&] {
+    pcap_t* const format =
+        pcap_open_dead_with_tstamp_precision(DLT_EN10MB, 65535, PCAP_TSTAMP_PRECISION_NANO);
+    pcap_dumper_t* const out = pcap_dump_open(format, path.c_str());
+    const std::uint32_t n = sample.write(out);
+    pcap_dump_close(out);
+    pcap_close(format);
+    return n;
+  };
+  for (int again = 0; again < 2; ++again) {
+    sample.begin(3);
+    EXPECT_TRUE(sample.is_wanted());
+    EXPECT_EQ(written(), 0u) << "what an earlier begin() asked for is forgotten";
+    std::vector<std::vector<std::uint8_t>> kept;
+    for (std::uint64_t burst = 0; burst < 5; ++burst) {
+      ASSERT_EQ(queue.fill(burst_.data(), 64, 0), 64u);
+      for (rte_mbuf* const mbuf : burst_) packet_meta(mbuf).capture_ns = 5'000'000'007 + burst;
+      EXPECT_EQ(sample.is_wanted(), burst < 3);
+      if (!sample.is_wanted()) continue;
+      sample.take(burst_);
+      const auto packet = bytes(burst_[burst]);
+      kept.emplace_back(packet.begin(), packet.end());
+    }
+    EXPECT_EQ(written(), 3u);
+    std::array<char, PCAP_ERRBUF_SIZE> why{};
+    pcap_t* const in = pcap_open_offline_with_tstamp_precision(
+        path.c_str(), PCAP_TSTAMP_PRECISION_NANO, why.data());
+    ASSERT_NE(in, nullptr) << why.data();
+    pcap_pkthdr* header = nullptr;
+    const std::uint8_t* data = nullptr;
+    for (std::size_t i = 0; i < kept.size(); ++i) {
+      ASSERT_EQ(pcap_next_ex(in, &header, &data), 1);
+      EXPECT_EQ(header->ts.tv_sec, 5);
+      EXPECT_EQ(header->ts.tv_usec, static_cast<long>(7 + i)) << "nanoseconds";
+      EXPECT_EQ(std::vector<std::uint8_t>(data, data + header->caplen), kept[i]);
+    }
+    pcap_close(in);
+  }
 }
 
 TEST_F(GeneratorTest, PayloadsArePiecesOfTheCaptures) {

@@ -35,8 +35,8 @@ def write_rules(path, sources, most, payloads):
     one that has its content in one place of the payloads, so that some packets alert: an NF that found
     nothing would pass for a fast one. If most packets alerted, that would be measured.
     @return how many"""
-    place = len(payloads) // 3
-    once = payloads[place:place + 12]
+    pieces = (payloads[at:at + 12] for at in range(len(payloads) // 3, len(payloads) - 12))
+    once = next(piece for piece in pieces if payloads.count(piece) == 1)
     rules = [f'alert udp any any -> any any (msg:"one place of the payloads"; content:"|{once.hex(" ")}|"; '
              'sid:1000001; rev:1;)']
     lower = payloads.lower()
