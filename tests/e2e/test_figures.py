@@ -30,7 +30,13 @@ def test_the_search_comes_within_its_resolution_of_what_a_platform_can_do(seed):
     found = best["rate"] if best else 0.0
     assert found <= able
     assert min(able, ceiling) - found <= 0.1 * 1.01
-    assert len(tried) <= 16 and len(set(tried)) == len(tried)
+    assert len(tried) <= 20 and len(set(tried)) == len(tried)
+
+
+def test_a_rate_far_below_the_resolution_is_found_too():
+    best = search(lambda rate: {"rate": rate, "passed": rate <= 0.4}, 10, 1, 10)
+    assert 0.36 <= best["rate"] <= 0.4
+    assert search(lambda rate: {"rate": rate, "passed": False}, 10, 1, 10) is None
 
 
 def test_a_good_guess_takes_few_trials():

@@ -8,6 +8,7 @@
 #include <atomic>
 #include <chrono>
 #include <cstring>
+#include <latch>
 #include <numeric>
 #include <thread>
 #include <vector>
@@ -194,20 +195,26 @@ struct Batch {
   std::uint64_t n_done = 0;
   Error error;
 
-  /// Batch after batch, each as soon as the one before is back.
-  void run(const std::atomic<bool>& stop) {
-    while (!stop.load(std::memory_order_relaxed)) {
+  /// Batch after batch, each as soon as the one before is back. The first, for which memory is
+  /// taken, comes before `ready` and is not counted.
+  void run(std::latch& ready, const std::atomic<bool>& stop) {
+    const bool works = one();
+    ready.arrive_and_wait();
+    while (works && !stop.load(std::memory_order_relaxed)) {
       const auto begin = Clock::now();
-      for (HbQueueControl* const queue : queues)
-        std::atomic_ref<u32>(queue->published.value)
-            .fetch_add(n_rounds, std::memory_order_release);  // pairs with gather()'s acquire
-      if (const Result<void> done = slice->run(); !done) {
-        error = done.error();
-        return;
-      }
+      if (!one()) return;
       ++n_done;
       if (times_us.size() < kMostTimed) times_us.push_back(us_since(begin));
     }
+  }
+
+  bool one() {
+    for (HbQueueControl* const queue : queues)
+      std::atomic_ref<u32>(queue->published.value)
+          .fetch_add(n_rounds, std::memory_order_release);  // pairs with gather()'s acquire
+    const Result<void> done = slice->run();
+    if (!done) error = done.error();
+    return done.ok();
   }
 };
 
@@ -245,9 +252,11 @@ Result<Rate> measure_batches(Backend& backend, const RegionView& view, const Sha
     }
   }
   std::atomic<bool> stop{false};
-  const auto begin = Clock::now();
+  std::latch ready(static_cast<std::ptrdiff_t>(all.size()) + 1);
   std::vector<std::jthread> threads;
-  for (Batch& batch : all) threads.emplace_back([&] { batch.run(stop); });
+  for (Batch& batch : all) threads.emplace_back([&] { batch.run(ready, stop); });
+  ready.arrive_and_wait();
+  const auto begin = Clock::now();
   std::this_thread::sleep_for(std::chrono::duration<double>(shape.seconds));
   stop.store(true, std::memory_order_relaxed);
   threads.clear();

@@ -21,7 +21,8 @@ class Bench:
 
     @property
     def left_s(self):
-        return self.args.budget - (time.monotonic() - self._begin)
+        """Seconds, less what the twins will take for what they have not seen yet."""
+        return self.args.budget - (time.monotonic() - self._begin) - self._outputs.debt_s
 
     def figure(self, name, take):
         """One figure, whatever becomes of it."""

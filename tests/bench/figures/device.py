@@ -50,24 +50,24 @@ def run_device(bench):
     sizes = args.sizes or SIZES
     lanes = args.workgroup_size
     rows = []
-    for rounds in (4, 1):
+    for rounds in args.rounds:
         what = f"fig3: zero copy with {rounds} rounds in flight"
-        per_size = 3 if rounds != 4 else 3 + len(args.batches) * 3
+        per_size = 3 if rounds != args.rounds[0] else 3 + len(args.batches) * 3
         seconds = 5 + args.runs * len(sizes) * per_size * max(args.trial, 0.05)
         if not bench.has_time(what, seconds):
             continue
         more = ["--batches", "1", "--batch-packets", lanes]
-        if rounds == 4:
+        if rounds == args.rounds[0]:
             more = ["--batches", ",".join(map(str, args.batches)), "--batch-packets",
-                    f"{4 * lanes},{16 * lanes},{32 * lanes}"]
+                    f"{4 * lanes},{16 * lanes},{64 * lanes}"]
         device, runs = doctor(bench, "--sizes", ",".join(map(str, sizes)), "--rounds", rounds, *more)
-        if rounds == 4:
+        if rounds == args.rounds[0]:
             results["limits"] = limits_of(device, runs)
         for i, size in enumerate(sizes):
             if row := over_runs([run["rates"][i].get("read_write") for run in runs]):
                 rows.append({"bytes": size, "way": "zero copy, persistent", "rounds_in_flight": rounds,
                              **row})
-            for at, batch in enumerate(runs[0]["rates"][i]["batches"] if rounds == 4 else ()):
+            for at, batch in enumerate(runs[0]["rates"][i]["batches"] if rounds == args.rounds[0] else ()):
                 if row := over_runs([run["rates"][i]["batches"][at] for run in runs]):
                     rows.append({"bytes": size, "way": "copy and relaunch",
                                  "batches_in_flight": batch["in_flight"],

@@ -2,7 +2,7 @@
 """The paper's evaluation on the device that is here: JSON, and plots beside it.
 
   limits  what the device and its bus can do (with fig3)
-  fig3    zero-copy persistent kernel against copy and relaunch, 1 to 8 batches in flight, 64..1472 B
+  fig3    zero-copy persistent kernel against copy and relaunch, 1 to 16 batches in flight, 64..1472 B
   fig5    each NF on a CPU core, on all cores and on the GPU; ipsec-mb and Hyperscan by themselves
   fig6    chain IPsec, NIDS, router with the NIDS on the GPU against the CPU
   fig7    dynamic chains, 50/50 and 93/7, against the static chain with the same work
@@ -71,7 +71,9 @@ def parse():
         help="CPU NFs side by side where all cores are used")
     add("--cores-rx", type=int, default=max(1, cpus // 4), help="RX threads beside those")
     add("--cores-tx", type=int, default=max(1, cpus * 3 // 16), help="TX threads beside those")
-    add("--batches", type=int, nargs="+", default=[1, 2, 4, 8] if large else [1, 2],
+    add("--rounds", type=int, nargs="+", default=[4],
+        help="fig3's rounds in flight of each work-group, zero copy: 1, 2, 4, 8 or 16")
+    add("--batches", type=int, nargs="+", default=[1, 2, 4, 8, 16] if large else [1, 2],
         help="fig3's copied batches in flight, each packed by a thread of its own")
     add("--sizes", type=int, nargs="+", help="of fig3, bytes")
     add("--nf-sizes", type=int, nargs="+", default=[64, 512, 1472], help="of the other figures")

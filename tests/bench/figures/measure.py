@@ -1,8 +1,8 @@
 """A platform under generated load: its rates, latencies and samples of what it sends."""
 
+import json
 import os
 import platform
-import re
 import statistics
 import subprocess
 import sys
@@ -36,16 +36,10 @@ def machine():
                   if line.startswith("model name")), "unknown")
     gpu = output("nvidia-smi", "--query-gpu=name,driver_version,pcie.link.gen.max,"
                  "pcie.link.width.max,power.limit", "--format=csv,noheader")
-    build = {}
-    cache = harness.BUILD / "CMakeCache.txt"
-    if cache.exists():
-        keys = dict(re.findall(r"^(CMAKE_BUILD_TYPE|CMAKE_CXX_COMPILER|HB_DPDK_LINK):\w+=(.*)$",
-                               cache.read_text(), re.M))
-        build = {key.removeprefix("CMAKE_").lower(): value for key, value in keys.items()}
+    versions = harness.BUILD / "versions.json"
     return {"cpu": model, "cpus": len(os.sched_getaffinity(0)), "kernel": platform.release(),
             "gpu": gpu or "none of NVIDIA's", "python": platform.python_version(),
-            "dpdk": output("pkg-config", "--modversion", "libdpdk") or os.environ.get("HB_DPDK")
-            or "as linked into the programs", "build": build,
+            "built_with": json.loads(versions.read_text()) if versions.exists() else "unknown",
             "revision": os.environ.get("HB_REVISION") or
             output("git", "-C", str(HERE), "rev-parse", "--short", "HEAD") or "unknown"}
 

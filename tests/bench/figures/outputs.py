@@ -83,6 +83,11 @@ class Outputs:
         self._args, self._folder = args, folder
         self._waiting = []
 
+    @property
+    def debt_s(self):
+        """About how long compare() will take."""
+        return sum(1.0 if "ipsec" in one["names"] else 0.2 for one in self._waiting)
+
     def collect(self, session, setup, samples, row, label):
         """Reads what the platform wrote. row gets "outputs" at the end."""
         alerts = [one["alerts"] for one in setup["nfs"] if one.get("alerts")]

@@ -6,7 +6,8 @@ def search(trial, ceiling, resolution, guess):
 
     @param trial       called with a rate; returns a dict that says `passed`
     @param ceiling     no higher rate is tried
-    @param resolution  the answer is at most this much below a rate that lost packets
+    @param resolution  the answer is at most this much below a rate that lost packets. What is lower
+                       than that is found to a tenth of itself, down to a hundredth of the ceiling
     @return the trial of the highest rate that passed; None if none did
     """
     low, high, best = 0.0, ceiling + resolution, None
@@ -25,4 +26,16 @@ def search(trial, ceiling, resolution, guess):
             step *= 2
             if not low < rate < high:  # past an end of what can be
                 outwards, rate = False, (low + high) / 2
+    while best is None and high > 0.01 * ceiling:
+        one = trial(high / 4)
+        if one["passed"]:
+            low, best = high / 4, one
+        else:
+            high /= 4
+    while best and low < resolution and high > 1.1 * low:
+        one = trial((low + high) / 2)
+        if one["passed"]:
+            low, best = (low + high) / 2, one
+        else:
+            high = (low + high) / 2
     return best
