@@ -11,6 +11,8 @@ from pathlib import Path
 
 HERE = Path(__file__).resolve().parent
 sys.path.insert(0, str(HERE.parents[1] / "e2e"))
+# A device's first program may be compiled at a start.
+os.environ.setdefault("HB_E2E_DEADLINE_SCALE", "4")
 import harness  # noqa: E402
 import profile_threads  # noqa: E402
 from rfc2544 import search  # noqa: E402
