@@ -126,7 +126,7 @@ class Session:
         time.sleep(seconds)  # the window that is measured
         after, end = self.status()
         later = profile_threads.times_of(self.bench.prefix) if watch else None
-        written = self.generate(write=str(sample))["written"] if sample else 0
+        written = self.write_sample(sample) if sample else 0
         count = lambda key: after["ports"][0][key] - before["ports"][0][key]  # noqa: E731
         passed = end - begin
         result = {"rate": pps, "seconds": passed, "offered_pps": count("rx_packets") / passed,
@@ -136,6 +136,15 @@ class Session:
             result["limits"] = profile_threads.limits(threads, later, before, after, passed,
                                                       self._setup)
         return result
+
+    def write_sample(self, path):
+        """Where a machine stutters, no packet may have come back yet.
+        @return packets written"""
+        for _ in range(100):
+            if written := self.generate(write=str(path))["written"]:
+                return written
+            time.sleep(0.02)
+        return 0
 
     def trial(self, pps):
         """RFC 2544 section 26.1: a window at a rate, and whether all of its packets came back."""

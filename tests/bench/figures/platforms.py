@@ -150,6 +150,9 @@ def run_fig8(bench):
     """Throughput for each core and each watt, of figure 5's rows if it was taken."""
     args, results = bench.args, bench.results
     results["fig8_power"] = power.sources()
+    for of, said in results["fig8_power"].items():
+        if said.startswith("not measured"):
+            results["missing"][f"fig8: watts of the {of.upper()}"] = said
     if not results.get("fig5"):
         take_singles(bench, "fig8_rows", args.nf_sizes[-1:], then=with_power)
     gpu_cores = power.gpu_cores()

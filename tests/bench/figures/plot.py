@@ -29,12 +29,13 @@ def limit_line(axes, results, key, unit, name):
     if not limit:
         return
     label = f"{name}: {limit['median']:.0f} {unit}"
+    style = ("--", "-.", ":")[sum(line.get_color() == "black" for line in axes.lines) % 3]
     highest = axes.get_ylim()[1]
     if limit["median"] < 3 * highest:
-        axes.axhline(limit["median"], linestyle="--", color="black", linewidth=1, label=label)
+        axes.axhline(limit["median"], linestyle=style, color="black", linewidth=1, label=label)
         axes.set_ylim(top=max(highest, 1.05 * limit["median"]))
     else:
-        axes.axhline(highest, linestyle=":", color="black", linewidth=1,
+        axes.axhline(highest, linestyle=style, color="black", linewidth=1,
                      label=f"{label}, {limit['median'] / highest:.0f} times the top")
 
 
@@ -166,7 +167,7 @@ def draw_all(path, folder):
         axes.set_ylim(bottom=0)
         axes.grid(axis="y", alpha=0.3)
         if axes.get_legend_handles_labels()[0]:
-            axes.legend(fontsize=7)
+            axes.legend(fontsize=7, loc="lower center", bbox_to_anchor=(0.5, 1.04), ncols=3)
         figure.tight_layout()
         out = folder / f"{name}.png"
         figure.savefig(out, dpi=120)
