@@ -1,6 +1,7 @@
 """Watts: NVML's for the GPU, RAPL's for the CPU, each where it can be read; nothing is estimated."""
 
 import ctypes
+import functools
 import glob
 import time
 from pathlib import Path
@@ -10,6 +11,7 @@ from measure import spread
 RAPL = "/sys/class/powercap/intel-rapl:*/energy_uj"
 
 
+@functools.cache
 def _nvml():
     """NVML and the first card's handle; (null, null) without."""
     try:
@@ -33,12 +35,12 @@ def gpu_watts():
 
 
 def gpu_cores():
-    """CUDA cores ("NVML: nvmlDeviceGetNumGpuCores"), the paper's GPU cores; null if unknown."""
+    """CUDA cores, the paper's GPU cores; null if unknown."""
     nvml, handle = _nvml()
     if nvml is None:
         return None
-    n = ctypes.c_uint()
-    return n.value if nvml.nvmlDeviceGetNumGpuCores(handle, ctypes.byref(n)) == 0 else None
+    ask, n = getattr(nvml, "nvmlDeviceGetNumGpuCores", None), ctypes.c_uint()  # drivers from 510 on
+    return n.value if ask and ask(handle, ctypes.byref(n)) == 0 else None
 
 
 def cpu_joules():
