@@ -54,39 +54,42 @@ RxThread::RxThread(const RxSetup& setup)
       counters_(setup.ports->size()),
       ended_(setup.ports->size(), false),
       words_(setup.flow->rx[setup.thread]),
+      share_{.thread = setup.thread, .n_threads = setup.flow->n_rx_threads},
       returns_(setup.view, setup.pool, setup.book, setup.flow, setup.flow->rx_returns[setup.thread],
                drops_),
       hold_(setup.hold_capacity),
       congestion_(setup.view) {}
 
 void RxThread::run() noexcept {
-  const FlowControl& flow = *setup_.flow;
-  const ContextShare share{.thread = setup_.thread, .n_threads = flow.n_rx_threads};
   // Acquire: pairs with the control thread's release store; it has published the routes by then.
-  while (!flow.quit.load(std::memory_order_acquire)) {
-    // Acquire: pairs with the control thread's release store: the plan is whole.
-    const std::uint32_t command = flow.command.load(std::memory_order_acquire);
-    if (words_.seen.load(std::memory_order_relaxed) != command) {
-      plan_ = &flow.plans[command & 1];
-      paced_ = hold_.size();
-      stalled_since_ns_ = 0;
-      // Release: pairs with the control thread's acquire load: all earlier packets are counted.
-      words_.seen.store(command, std::memory_order_release);
-    }
-    bool worked = returns_.reclaim(share);
-    if (!plan_->paused) {
-      if (!hold_.empty()) worked |= release();
-      for (std::size_t port = 0; port < setup_.ports->size(); ++port) worked |= poll_port(port);
-    }
-    if (worked)
+  while (!setup_.flow->quit.load(std::memory_order_acquire)) {
+    if (poll_once())
       idle_.reset();
     else
       idle_.wait();
   }
   drop_held();
   // Nobody publishes any more: an empty pass is the end.
-  while (returns_.reclaim(share)) {
+  while (returns_.reclaim(share_)) {
   }
+}
+
+bool RxThread::poll_once() noexcept {
+  const FlowControl& flow = *setup_.flow;
+  // Acquire: pairs with the control thread's release store: the plan is whole.
+  const std::uint32_t command = flow.command.load(std::memory_order_acquire);
+  if (words_.seen.load(std::memory_order_relaxed) != command) {
+    plan_ = &flow.plans[command & 1];
+    paced_ = hold_.size();
+    stalled_since_ns_ = 0;
+    // Release: pairs with the control thread's acquire load: all earlier packets are counted.
+    words_.seen.store(command, std::memory_order_release);
+  }
+  bool worked = returns_.reclaim(share_);
+  if (plan_->paused) return worked;
+  if (!hold_.empty()) worked |= release();
+  for (std::size_t port = 0; port < setup_.ports->size(); ++port) worked |= poll_port(port);
+  return worked;
 }
 
 bool RxThread::within_bound() const noexcept {

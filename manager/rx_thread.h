@@ -51,6 +51,9 @@ class RxThread {
   /// Until FlowControl::quit and nothing is left in its rings to the reclaimer. Runs on its own
   /// lcore.
   void run() noexcept;
+  /// One pass over its rings and ports.
+  /// @return true if there was anything to do
+  bool poll_once() noexcept;
 
   /// By port number.
   [[nodiscard]] const RxPortCounters& counters(std::size_t port) const { return counters_[port]; }
@@ -86,6 +89,7 @@ class RxThread {
   std::vector<RxPortCounters> counters_;
   std::vector<bool> ended_;
   RxWords& words_;
+  ContextShare share_;  ///< contexts whose rings to the reclaimer are this thread's
   DropCounters drops_;
   Returns returns_;
 
