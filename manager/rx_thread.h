@@ -71,7 +71,9 @@ class RxThread {
   [[nodiscard]] bool within_bound() const noexcept;
   [[nodiscard]] bool may_receive(const Port& port) const noexcept;
   void admit(std::size_t port, rte_mbuf** burst, std::uint32_t n) noexcept;
-  void classify(rte_mbuf** burst, std::uint32_t n, std::uint64_t& moved_flows) noexcept;
+  std::uint64_t classify(rte_mbuf* const* burst, std::uint32_t n, std::uint8_t* types,
+                         std::uint32_t* hashes) const noexcept;
+  std::uint64_t take_from_driver(rte_mbuf* const* burst, std::uint32_t n) const noexcept;
   [[nodiscard]] std::uint64_t choose_held(rte_mbuf* const* burst, std::uint32_t n,
                                           std::uint64_t moved_flows) const noexcept;
   void hold(rte_mbuf* const* burst, std::uint64_t which) noexcept;

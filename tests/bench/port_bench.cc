@@ -69,6 +69,7 @@ struct World {
     book = std::make_unique<PacketBook>(demand.pool_size);
     PortOptions options;
     options.pool = pool->mempool();
+    options.packets = pool.get();
     auto opened = open_ports(specs, options);
     if (!opened) fail(opened.error());
     ports = std::move(*opened);
@@ -93,12 +94,12 @@ struct World {
     tx = std::make_unique<TxThread>(TxSetup{
         .view = view, .ports = &ports, .pool = pool.get(), .book = book.get(), .flow = &flow});
   }
-  ~World() {
+  /// @return whether all packets are home
+  [[nodiscard]] bool close() {
     rx.reset();
     tx.reset();
     static_cast<void>(close_ports(ports));
-    if (pool->n_free() != pool->layout().size)
-      std::printf("LOST: %u of %u packets are in the pool\n", pool->n_free(), pool->layout().size);
+    return pool->n_free() == pool->layout().size;
   }
 };
 
@@ -190,6 +191,10 @@ int run(const Options& options) {
     std::printf("%s, CPUs %d and %d\n", options.port.c_str(), cpus[0], cpus[1]);
     turns.print("RX", 0);
     turns.print("TX", 1);
+    if (!world.close()) {
+      std::printf("packets are missing from the pool\n");
+      return 1;
+    }
   }
   rte_eal_cleanup();
   return 0;
