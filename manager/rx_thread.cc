@@ -8,6 +8,7 @@
 #include <bit>
 #include <cstring>
 
+#include "manager/flow_hash.h"
 #include "nf_lib/clock.h"
 
 namespace hb {

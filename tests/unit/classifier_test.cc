@@ -8,6 +8,7 @@
 #include <array>
 #include <set>
 
+#include "manager/flow_hash.h"
 #include "manager/flow_memory.h"
 #include "tests/unit/eal_fixture.h"
 #include "tests/unit/flow_world.h"
