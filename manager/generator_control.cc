@@ -5,7 +5,7 @@
 #include <nlohmann/json.hpp>
 
 #include "manager/control_server.h"
-#include "manager/generator.h"
+#include "manager/generator_port.h"
 
 namespace hb {
 namespace {
@@ -24,8 +24,9 @@ json generate(Platform& platform, const json& message) {
   const auto port =
       number_of(message, "port", static_cast<std::int64_t>(platform.ports.size()) - 1);
   if (!port) return refusal(port.error());
-  Generator* const generator = platform.ports[static_cast<std::size_t>(*port)].generator.get();
-  if (generator == nullptr)
+  const Port& named = platform.ports[static_cast<std::size_t>(*port)];
+  GeneratorPort* const generator = named.generator.get();
+  if (named.spec.kind != PortKind::kGen)
     return refusal(Error{fmt::format("port {} is no gen: port", *port),
                          "hbctl ports shows what each port is"});
   const auto rate = number_of(message, "rate", kMostGeneratedPps);

@@ -188,6 +188,8 @@ Result<void> parse_null(std::optional<std::string_view> rest, unsigned index,
                  fmt::format("write null:size=BYTES with {} to {} (--mbuf-size) bytes",
                              kMinPacketBytes, max_packet_bytes));
   }
+  spec.generator.sizes = {static_cast<std::uint16_t>(size_bytes)};
+  spec.generator.is_blank = true;
   spec.device = fmt::format("net_null{}", index);
   spec.eal_arg = fmt::format("--vdev={},size={}", spec.device, size_bytes);
   return {};
@@ -242,7 +244,6 @@ Result<void> parse_gen(std::string_view rest, unsigned index, std::uint32_t max_
     rest.remove_prefix(comma + 1);
   }
   if (generator.sizes.empty()) return bad(spec, "size= is missing", kForm);
-  // net_null hands out the buffers; the generator's callback sets lengths and headers.
   spec.device = fmt::format("net_null{}", index);
   spec.eal_arg = fmt::format("--vdev={},size={}", spec.device, kMinPacketBytes);
   return {};
