@@ -10,6 +10,7 @@
 #include <map>
 #include <set>
 
+#include "manager/generator_sample.h"
 #include "manager/port_spec.h"
 #include "nf_lib/decode.h"
 #include "nf_lib/packet_meta.h"
