@@ -12,6 +12,8 @@
 #include <cstddef>
 #include <cstring>
 
+#include "manager/flow_hash.h"
+
 namespace hb {
 namespace {
 
@@ -181,31 +183,6 @@ struct KeyBatch {
   }
 };
 
-/// A bijection of 64 bits in which every input bit reaches every output bit (MurmurHash3 fmix64).
-constexpr std::uint64_t mix(std::uint64_t x) noexcept {
-  x = (x ^ (x >> 33)) * 0xff51afd7ed558ccdULL;
-  x = (x ^ (x >> 33)) * 0xc4ceb9fe1a85ec53ULL;
-  return x ^ (x >> 33);
-}
-
-std::uint64_t load64(const std::uint8_t* bytes) noexcept {
-  std::uint64_t word = 0;
-  std::memcpy(&word, bytes, sizeof(word));
-  return word;
-}
-
-std::uint64_t endpoint_hash(const std::array<std::uint8_t, 16>& address,
-                            std::uint16_t port) noexcept {
-  return mix(mix(load64(address.data()) + 0x9e3779b97f4a7c15ULL) ^ load64(address.data() + 8) ^
-             (std::uint64_t{port} << 24));
-}
-
-std::uint64_t mac_hash(const std::uint8_t* mac) noexcept {
-  std::uint64_t word = 0;
-  std::memcpy(&word, mac, 6);
-  return mix(word + 1);
-}
-
 std::span<const std::uint8_t> frame_of(const rte_mbuf* mbuf) noexcept {
   return {rte_pktmbuf_mtod(mbuf, const std::uint8_t*), rte_pktmbuf_data_len(mbuf)};
 }
@@ -252,19 +229,6 @@ std::optional<std::uint8_t> TypeNames::find(const std::string& name) const {
 const std::string& TypeNames::name(std::uint8_t id) const {
   static const std::string unknown = "?";
   return id < names_.size() ? names_[id] : unknown;
-}
-
-std::uint32_t flow_hash(std::span<const std::uint8_t> frame, const DecodedPacket& packet) noexcept {
-  std::uint64_t sum = 0;  // of both endpoints: addition makes it symmetric
-  if (packet.ok()) {
-    const std::uint16_t src_port = packet.has_ports ? packet.src_port : 0;
-    const std::uint16_t dst_port = packet.has_ports ? packet.dst_port : 0;
-    sum = endpoint_hash(packet.src, src_port) + endpoint_hash(packet.dst, dst_port) +
-          (std::uint64_t{packet.protocol} << 8 | packet.ip_version);
-  } else if (frame.size() >= 12) {
-    sum = mac_hash(frame.data()) + mac_hash(frame.data() + 6);
-  }
-  return static_cast<std::uint32_t>(mix(sum) >> 32);
 }
 
 Result<std::unique_ptr<Classifier>> Classifier::create(int socket_id, std::uint32_t max_rules) {

@@ -45,15 +45,6 @@ class TypeNames {
   std::vector<std::string> names_;
 };
 
-/// Hash of a packet's flow, the same for both directions and for all fragments of a datagram.
-///
-/// Over IP version, both addresses, protocol and ports (0 when the packet has none, so for every
-/// fragment: fragments of a flow hash together, apart from its whole packets). Packets that are not
-/// IP, or malformed, hash over their two MAC addresses. All 32 bits are well mixed.
-/// @param frame  the bytes that `packet` was decoded from
-[[nodiscard]] std::uint32_t flow_hash(std::span<const std::uint8_t> frame,
-                                      const DecodedPacket& packet) noexcept;
-
 /// Decodes the packets of a burst; of several segments the first.
 /// @param packets  same length; every entry is written
 void decode_burst(std::span<rte_mbuf* const> burst, DecodedPacket* packets) noexcept;

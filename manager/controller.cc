@@ -11,6 +11,7 @@
 #include <nlohmann/json.hpp>
 #include <utility>
 
+#include "manager/generator_control.h"
 #include "manager/statistics.h"
 
 namespace hb {
@@ -219,6 +220,8 @@ void Controller::on_message(int connection, const json& message, std::vector<int
       // An audit handles messages until packets have settled: whoever asks meanwhile gets its
       // report.
       if (!audits_) audit();
+    } else if (op == "generate") {
+      server_.send(connection, generate(p_, message));
     } else if (op == "gpu_resize") {
       on_resize_request(connection, message);
     } else if (op == "reload_nf") {

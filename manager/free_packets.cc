@@ -58,6 +58,14 @@ bool register_ops() {
 
 }  // namespace
 
+unsigned take_as_they_are(const rte_mempool* pool, void** packets, unsigned n) noexcept {
+  return rte_ring_mc_dequeue_burst(of(pool).ring, packets, n, nullptr);
+}
+
+void put_as_they_are(const rte_mempool* pool, void* const* packets, unsigned n) noexcept {
+  rte_ring_mp_enqueue_bulk(of(pool).ring, packets, n, nullptr);  // it holds the whole pool
+}
+
 Result<void> keep_free_packets(rte_mempool* pool, RebuildPackets rebuild, const void* owner) {
   static const bool registered = register_ops();
   auto free = std::make_unique<FreePackets>();

@@ -16,4 +16,11 @@ using RebuildPackets = void (*)(const void* owner, void* const* packets, unsigne
 /// @param owner  given to rebuild; must live as long as the pool
 Result<void> keep_free_packets(rte_mempool* pool, RebuildPackets rebuild, const void* owner);
 
+/// Takes up to n packets of such a pool past all caches, as they are: whoever takes them rebuilds
+/// them. Any thread.
+/// @return how many
+unsigned take_as_they_are(const rte_mempool* pool, void** packets, unsigned n) noexcept;
+/// Puts packets back past all caches; what they look like does not matter. Any thread.
+void put_as_they_are(const rte_mempool* pool, void* const* packets, unsigned n) noexcept;
+
 }  // namespace hb

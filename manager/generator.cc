@@ -3,16 +3,13 @@
 #include <fmt/format.h>
 #include <pcap/pcap.h>
 #include <rte_cycles.h>
-#include <rte_ethdev.h>
 
 #include <algorithm>
 #include <bit>
 #include <cstring>
 #include <span>
 
-#include "nf_lib/clock.h"
 #include "nf_lib/decode.h"
-#include "nf_lib/packet_meta.h"
 
 namespace hb {
 namespace {
@@ -127,27 +124,49 @@ void LatencyHistogram::add_all(const LatencyHistogram& other) noexcept {
                       std::memory_order_relaxed);
 }
 
+void LatencyHistogram::subtract(const LatencyHistogram& earlier) noexcept {
+  for (std::size_t i = 0; i < kBuckets; ++i)
+    buckets_[i].store(buckets_[i].load(std::memory_order_relaxed) -
+                          earlier.buckets_[i].load(std::memory_order_relaxed),
+                      std::memory_order_relaxed);
+}
+
 GeneratorQueue::GeneratorQueue(const GeneratorSpec& spec, const std::vector<std::uint8_t>& payload,
                                std::uint32_t queue, std::uint32_t n_queues)
     : sizes_(spec.sizes),
+      is_blank_(spec.is_blank),
       payload_(payload),
       first_flow_(queue),
       n_queues_(n_queues),
       n_flows_(spec.n_flows),
+      rate_pps_(spec.rate_pps),
       flow_(queue) {
   std::ranges::copy(kHeader, header_.begin());
   for (std::size_t i = kIpStart; i < kIpStart + 20; i += 2)
     header_sum_ += static_cast<std::uint32_t>(kHeader[i] << 8 | kHeader[i + 1]);
   if (!payload.empty()) n_starts_ = payload.size() - *std::ranges::max_element(spec.sizes) + 1;
-  if (spec.rate_pps == 0 || queue >= n_flows_) return;
+}
+
+void GeneratorQueue::follow_rate() noexcept {
+  followed_pps_ = rate_pps_.load(std::memory_order_relaxed);
   // Every flow has the same share of the rate.
-  const std::uint32_t own_flows = (n_flows_ - queue + n_queues - 1) / n_queues;
-  per_cycle_ = static_cast<double>(spec.rate_pps) * own_flows / n_flows_ /
+  const std::uint32_t own_flows = (n_flows_ - first_flow_ + n_queues_ - 1) / n_queues_;
+  per_cycle_ = static_cast<double>(followed_pps_) * own_flows / n_flows_ /
                static_cast<double>(rte_get_tsc_hz());
+  started_ = 0;
+  sent_ = 0;
 }
 
 std::uint32_t GeneratorQueue::allowed(std::uint32_t n, std::uint64_t tsc) noexcept {
+  if (first_flow_ >= n_flows_ && !is_blank_) return 0;
+  if (rate_pps_.load(std::memory_order_relaxed) != followed_pps_) follow_rate();
   if (per_cycle_ == 0) return n;
+  n = due(n, tsc);
+  sent_ += n;
+  return n;
+}
+
+std::uint32_t GeneratorQueue::due(std::uint32_t n, std::uint64_t tsc) noexcept {
   if (started_ == 0) started_ = tsc;
   const double due = static_cast<double>(tsc - started_) * per_cycle_ - static_cast<double>(sent_);
   if (due < 1) return 0;
@@ -160,24 +179,14 @@ std::uint32_t GeneratorQueue::allowed(std::uint32_t n, std::uint64_t tsc) noexce
   return std::min(n, static_cast<std::uint32_t>(std::min(due, most)));
 }
 
-std::uint32_t GeneratorQueue::fill(rte_mbuf** burst, std::uint32_t n, std::uint64_t tsc) noexcept {
-  if (first_flow_ >= n_flows_) return 0;
-  n = allowed(n, tsc);
-  // The core that sent these buffers last has them in its cache.
-  for (std::uint32_t i = 0; i < n; ++i)
-    __builtin_prefetch(rte_pktmbuf_mtod(burst[i], const void*), 1);
-  for (std::uint32_t i = 0; i < n; ++i) {
-    rte_mbuf* const mbuf = burst[i];
-    const std::uint32_t size = sizes_[size_idx_];
-    if (++size_idx_ == sizes_.size()) size_idx_ = 0;
-    mbuf->data_len = static_cast<std::uint16_t>(size);
-    mbuf->pkt_len = size;
-    write(rte_pktmbuf_mtod(mbuf, std::uint8_t*), size);
-    flow_ += n_queues_;
-    if (flow_ >= n_flows_) flow_ = first_flow_;
-  }
-  sent_ += n;
-  return n;
+std::uint16_t GeneratorQueue::make(std::uint8_t* packet) noexcept {
+  const std::uint16_t size = sizes_[size_idx_];
+  if (++size_idx_ == sizes_.size()) size_idx_ = 0;
+  if (is_blank_) return size;
+  write(packet, size);
+  flow_ += n_queues_;
+  if (flow_ >= n_flows_) flow_ = first_flow_;
+  return size;
 }
 
 void GeneratorQueue::write(std::uint8_t* packet, std::uint32_t size) noexcept {
@@ -201,75 +210,6 @@ void GeneratorQueue::write(std::uint8_t* packet, std::uint32_t size) noexcept {
 void GeneratorQueue::write_payload(std::uint8_t* at, std::uint32_t bytes) const noexcept {
   const std::uint8_t* const piece = payload_.data() + spread(at, n_starts_);
   if (!looks_like(at, piece, bytes)) std::memcpy(at, piece, bytes);
-}
-
-Result<std::shared_ptr<Generator>> Generator::make(const GeneratorSpec& spec,
-                                                   std::uint32_t n_queues,
-                                                   std::uint32_t n_tx_queues) {
-  std::shared_ptr<Generator> generator(new Generator);
-  if (!spec.payload_file.empty()) {
-    Result<std::vector<std::uint8_t>> payload = load_payloads(spec.payload_file);
-    if (!payload) return payload.error();
-    // A short one is repeated until a packet of any size finds enough of it.
-    const std::size_t once = payload->size();
-    while (payload->size() < *std::ranges::max_element(spec.sizes))
-      for (std::size_t i = 0; i < once; ++i) payload->push_back((*payload)[i]);
-    generator->payload_ = std::move(*payload);
-  }
-  for (std::uint32_t queue = 0; queue < n_queues; ++queue)
-    generator->queues_.push_back(
-        {std::make_unique<GeneratorQueue>(spec, generator->payload_, queue, n_queues), nullptr});
-  for (std::uint32_t queue = 0; queue < n_tx_queues; ++queue)
-    generator->sinks_.push_back({std::make_unique<LatencyHistogram>(), nullptr});
-  return generator;
-}
-
-Result<void> Generator::attach(std::uint16_t port_id) {
-  port_id_ = port_id;
-  for (std::size_t queue = 0; queue < queues_.size(); ++queue) {
-    queues_[queue].callback =
-        rte_eth_add_rx_callback(port_id, static_cast<std::uint16_t>(queue), on_rx, this);
-    if (queues_[queue].callback == nullptr) return Error{"DPDK takes no callback", ""};
-  }
-  for (std::size_t queue = 0; queue < sinks_.size(); ++queue) {
-    sinks_[queue].callback =
-        rte_eth_add_tx_callback(port_id, static_cast<std::uint16_t>(queue), on_tx, this);
-    if (sinks_[queue].callback == nullptr) return Error{"DPDK takes no callback", ""};
-  }
-  return {};
-}
-
-void Generator::detach() noexcept {
-  using Callback = const rte_eth_rxtx_callback*;
-  for (std::size_t queue = 0; queue < queues_.size(); ++queue)
-    if (queues_[queue].callback != nullptr)
-      rte_eth_remove_rx_callback(port_id_, static_cast<std::uint16_t>(queue),
-                                 static_cast<Callback>(queues_[queue].callback));
-  for (std::size_t queue = 0; queue < sinks_.size(); ++queue)
-    if (sinks_[queue].callback != nullptr)
-      rte_eth_remove_tx_callback(port_id_, static_cast<std::uint16_t>(queue),
-                                 static_cast<Callback>(sinks_[queue].callback));
-}
-
-std::uint16_t Generator::on_rx(std::uint16_t, std::uint16_t queue, rte_mbuf** burst,
-                               std::uint16_t n, std::uint16_t, void* generator) noexcept {
-  if (n == 0) return 0;
-  GeneratorQueue& stream = *static_cast<Generator*>(generator)->queues_[queue].stream;
-  const std::uint32_t made = stream.fill(burst, n, rte_rdtsc());
-  if (made < n) rte_pktmbuf_free_bulk(burst + made, n - made);
-  return static_cast<std::uint16_t>(made);
-}
-
-std::uint16_t Generator::on_tx(std::uint16_t, std::uint16_t queue, rte_mbuf** burst,
-                               std::uint16_t n, void* generator) noexcept {
-  LatencyHistogram& latency = *static_cast<Generator*>(generator)->sinks_[queue].latency;
-  if (packet_meta_offset < 0) return n;  // no platform around it
-  const std::uint64_t now = wall_clock_ns();
-  for (std::uint16_t i = 0; i < n; ++i) {
-    const std::uint64_t then = packet_meta(burst[i]).capture_ns;
-    latency.add(now > then ? now - then : 0);
-  }
-  return n;
 }
 
 }  // namespace hb

@@ -1,14 +1,9 @@
-// Traffic without a NIC: what a gen: port hands out, and how long it was on its way when it comes
-// back. Sits on net_null as callbacks of its queues, so RX and TX threads see a port like any
-// other.
+// Traffic without a NIC: what a gen: port's packets hold, and how long they were on their way.
 #pragma once
-
-#include <rte_mbuf.h>
 
 #include <array>
 #include <atomic>
 #include <cstdint>
-#include <memory>
 #include <string>
 #include <vector>
 
@@ -18,7 +13,8 @@ namespace hb {
 
 /// gen:size=BYTES|imix,flows=N[,payload=FILE][,rate=PPS]
 struct GeneratorSpec {
-  std::vector<std::uint16_t> sizes;  ///< of one packet after another, over and over; empty: no gen:
+  std::vector<std::uint16_t> sizes;  ///< of one packet after another, over and over
+  bool is_blank = false;             ///< null: packets hold what their buffers held before
   std::uint32_t n_flows = 1;
   std::string payload_file;    ///< a capture; empty: what the buffer held before
   std::uint32_t rate_pps = 0;  ///< of the port; 0: as fast as it is polled
@@ -26,6 +22,7 @@ struct GeneratorSpec {
 
 /// Ethernet, IPv4, UDP: what every generated packet begins with, and its least size.
 inline constexpr std::uint32_t kGeneratedHeaderBytes = 42;
+inline constexpr std::uint32_t kMostGeneratedPps = 2'000'000'000;
 inline constexpr std::uint32_t kMaxGeneratedFlows = 1u << 24;
 
 /// Twelve packets of the simple IMIX: 64, 594 and 1518 bytes as 7 : 4 : 1.
@@ -38,11 +35,11 @@ Result<std::vector<std::uint8_t>> load_payloads(const std::string& path);
 /// Times on the way from RX to TX, in buckets 1/16 of a power of two wide.
 class LatencyHistogram {
  public:
-  /// One thread.
-  void add(std::uint64_t ns) noexcept {
+  /// Adds it n times. One thread.
+  void add(std::uint64_t ns, std::uint64_t n = 1) noexcept {
     std::atomic<std::uint64_t>& bucket = buckets_[index(ns)];
     // One writer: readers want a whole number, not an order.
-    bucket.store(bucket.load(std::memory_order_relaxed) + 1, std::memory_order_relaxed);
+    bucket.store(bucket.load(std::memory_order_relaxed) + n, std::memory_order_relaxed);
   }
   [[nodiscard]] std::uint64_t count() const noexcept;
   /// The upper edge of the bucket that holds this part of all values; 0 without any.
@@ -50,6 +47,8 @@ class LatencyHistogram {
   [[nodiscard]] std::uint64_t quantile_ns(double part) const noexcept;
   /// Adds all of another one's.
   void add_all(const LatencyHistogram& other) noexcept;
+  /// Takes away an earlier state of the same counts.
+  void subtract(const LatencyHistogram& earlier) noexcept;
 
   [[nodiscard]] static std::size_t index(std::uint64_t ns) noexcept;
   [[nodiscard]] static std::uint64_t upper_edge(std::size_t bucket) noexcept;
@@ -70,22 +69,35 @@ class GeneratorQueue {
   GeneratorQueue(const GeneratorSpec& spec, const std::vector<std::uint8_t>& payload,
                  std::uint32_t queue, std::uint32_t n_queues);
 
-  /// Makes the first packets of a burst.
+  /// From the next burst on. Any thread.
+  /// @param pps  of the whole port; 0: no limit
+  void set_rate(std::uint32_t pps) noexcept { rate_pps_.store(pps, std::memory_order_relaxed); }
+
+  /// How many of the next n packets may go now: fewer if the rate allows no more. Those must be
+  /// made.
   /// @param tsc  now
-  /// @return how many: fewer than n if the rate allows no more
-  std::uint32_t fill(rte_mbuf** burst, std::uint32_t n, std::uint64_t tsc) noexcept;
+  [[nodiscard]] std::uint32_t allowed(std::uint32_t n, std::uint64_t tsc) noexcept;
+
+  /// Writes the next packet.
+  /// @param packet  room for the largest size
+  /// @return its bytes
+  std::uint16_t make(std::uint8_t* packet) noexcept;
 
  private:
-  [[nodiscard]] std::uint32_t allowed(std::uint32_t n, std::uint64_t tsc) noexcept;
+  void follow_rate() noexcept;
+  [[nodiscard]] std::uint32_t due(std::uint32_t n, std::uint64_t tsc) noexcept;
   void write(std::uint8_t* packet, std::uint32_t size) noexcept;
   void write_payload(std::uint8_t* at, std::uint32_t bytes) const noexcept;
 
   const std::vector<std::uint16_t> sizes_;
+  const bool is_blank_;
   const std::vector<std::uint8_t>& payload_;
   const std::uint32_t first_flow_;
   const std::uint32_t n_queues_;
   const std::uint32_t n_flows_;
-  double per_cycle_ = 0;  ///< packets; 0: no limit
+  std::atomic<std::uint32_t> rate_pps_;
+  std::uint32_t followed_pps_ = 0;  ///< the rate that per_cycle_ was made of
+  double per_cycle_ = 0;            ///< packets; 0: no limit
   std::uint64_t started_ = 0;
   std::uint64_t sent_ = 0;  ///< since started_
   std::array<std::uint8_t, 64> header_{};
@@ -94,42 +106,6 @@ class GeneratorQueue {
   std::uint32_t size_idx_ = 0;
   std::uint16_t number_ = 0;
   std::size_t n_starts_ = 0;  ///< places in the payloads where a packet's may begin
-};
-
-/// A gen: port's generator and sink.
-class Generator {
- public:
-  static Result<std::shared_ptr<Generator>> make(const GeneratorSpec& spec, std::uint32_t n_queues,
-                                                 std::uint32_t n_tx_queues);
-
-  /// Puts itself on a net_null port that has not been started. Once.
-  Result<void> attach(std::uint16_t port_id);
-  /// Before the port stops; RX and TX threads have ended.
-  void detach() noexcept;
-
-  void add_latency_to(LatencyHistogram& sum) const noexcept {
-    for (const Sink& sink : sinks_) sum.add_all(*sink.latency);
-  }
-
- private:
-  Generator() = default;
-  static std::uint16_t on_rx(std::uint16_t port, std::uint16_t queue, rte_mbuf** burst,
-                             std::uint16_t n, std::uint16_t most, void* generator) noexcept;
-  static std::uint16_t on_tx(std::uint16_t port, std::uint16_t queue, rte_mbuf** burst,
-                             std::uint16_t n, void* generator) noexcept;
-
-  struct Queue {
-    std::unique_ptr<GeneratorQueue> stream;  ///< the queue's RX thread alone uses it
-    const void* callback = nullptr;
-  };
-  std::uint16_t port_id_ = 0;
-  std::vector<std::uint8_t> payload_;
-  std::vector<Queue> queues_;
-  struct Sink {
-    std::unique_ptr<LatencyHistogram> latency;  ///< the queue's TX thread adds
-    const void* callback = nullptr;
-  };
-  std::vector<Sink> sinks_;  ///< by TX queue
 };
 
 }  // namespace hb

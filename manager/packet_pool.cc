@@ -15,7 +15,6 @@
 #include <sstream>
 
 #include "manager/free_packets.h"
-#include "nf_lib/packet_meta.h"
 #include "nf_lib/ring.h"
 
 namespace hb {
@@ -182,6 +181,7 @@ Result<std::unique_ptr<PacketPool>> PacketPool::create(const RegionView& region,
   layout.data_room = data_room;
   layout.headroom = RTE_PKTMBUF_HEADROOM;
   layout.mbuf_bytes = sizeof(rte_mbuf);
+  pool->buffer_bytes_ = static_cast<std::uint16_t>(layout.headroom + layout.data_room);
 
   // The pool decides where each object lies; everyone else relies on the formula.
   struct Audit {
@@ -208,22 +208,12 @@ PacketPool::~PacketPool() {
   rte_mempool_free(pool_);
 }
 
-void PacketPool::rebuild_received(rte_mbuf* mbuf) const noexcept {
-  mbuf->buf_addr = reinterpret_cast<char*>(mbuf) + layout_.mbuf_bytes;
-  if (iova_as_va_) rte_mbuf_iova_set(mbuf, reinterpret_cast<rte_iova_t>(mbuf->buf_addr));
-  mbuf->buf_len = static_cast<std::uint16_t>(layout_.headroom + layout_.data_room);
-  mbuf->pool = pool_;
-  mbuf->priv_size = 0;
-  rte_mbuf_refcnt_set(mbuf, 1);
+std::uint32_t PacketPool::take_as_they_are(rte_mbuf** packets, std::uint32_t n) const noexcept {
+  return hb::take_as_they_are(pool_, reinterpret_cast<void**>(packets), n);
 }
 
-void PacketPool::rebuild_header(rte_mbuf* mbuf) const noexcept {
-  rebuild_received(mbuf);
-  mbuf->next = nullptr;
-  mbuf->nb_segs = 1;
-  mbuf->ol_flags = 0;
-  mbuf->tx_offload = 0;
-  carried_word(mbuf) = 0;
+void PacketPool::put_as_they_are(rte_mbuf* const* packets, std::uint32_t n) const noexcept {
+  hb::put_as_they_are(pool_, reinterpret_cast<void* const*>(packets), n);
 }
 
 }  // namespace hb

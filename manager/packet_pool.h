@@ -10,6 +10,7 @@
 
 #include "nf_lib/control_layout.h"
 #include "nf_lib/mbuf_check.h"
+#include "nf_lib/packet_meta.h"
 #include "nf_lib/region.h"
 #include "nf_lib/result.h"
 
@@ -65,17 +66,71 @@ class PacketPool {
   [[nodiscard]] const PoolLayout& layout() const noexcept { return layout_; }
   [[nodiscard]] std::uint32_t n_free() const noexcept { return rte_mempool_avail_count(pool_); }
 
+  /// Takes up to n packets, their headers as whoever had them last left them: make_received() comes
+  /// next. Past the thread's cache.
+  /// @return how many
+  [[nodiscard]] std::uint32_t take_as_they_are(rte_mbuf** packets, std::uint32_t n) const noexcept;
+  /// Gives packets back without a look at their headers. Past the thread's cache.
+  void put_as_they_are(rte_mbuf* const* packets, std::uint32_t n) const noexcept;
+
   /// Rebuilds the header fields that never change from the packet's own address, whatever a wild
-  /// write left there. Data offset and length are the caller's to check.
-  void rebuild_header(rte_mbuf* mbuf) const noexcept;
+  /// write left there. Data offset and length are the caller's to check. As in the functions that
+  /// follow, what is right is left alone: a line that nobody writes stays in every core's cache.
+  void rebuild_header(rte_mbuf* mbuf) const noexcept {
+    rebuild_received(mbuf);
+    const std::uint64_t wrong = reinterpret_cast<std::uint64_t>(mbuf->next) | (mbuf->nb_segs ^ 1u) |
+                                mbuf->ol_flags | mbuf->tx_offload | carried_word(mbuf);
+    if (wrong == 0) return;
+    mbuf->next = nullptr;
+    mbuf->nb_segs = 1;
+    mbuf->ol_flags = 0;
+    mbuf->tx_offload = 0;
+    carried_word(mbuf) = 0;
+  }
 
   /// The same but for what a driver or an allocation fills in.
-  void rebuild_received(rte_mbuf* mbuf) const noexcept;
+  void rebuild_received(rte_mbuf* mbuf) const noexcept {
+    char* const buffer = reinterpret_cast<char*>(mbuf) + layout_.mbuf_bytes;
+    const auto address = reinterpret_cast<std::uint64_t>(buffer);
+    const std::uint64_t wrong =
+        (reinterpret_cast<std::uint64_t>(mbuf->buf_addr) ^ address) |
+        (iova_as_va_ ? rte_mbuf_iova_get(mbuf) ^ address : 0) | (mbuf->buf_len ^ buffer_bytes_) |
+        (reinterpret_cast<std::uint64_t>(mbuf->pool) ^ reinterpret_cast<std::uint64_t>(pool_)) |
+        mbuf->priv_size | (rte_mbuf_refcnt_read(mbuf) ^ 1u);
+    if (wrong == 0) return;
+    mbuf->buf_addr = buffer;
+    if (iova_as_va_) rte_mbuf_iova_set(mbuf, address);
+    mbuf->buf_len = buffer_bytes_;
+    mbuf->pool = pool_;
+    mbuf->priv_size = 0;
+    rte_mbuf_refcnt_set(mbuf, 1);
+  }
+
+  /// Makes the header of a packet that has just been received, whatever it was: one segment of that
+  /// many bytes behind the headroom, which the caller writes. mbuf->port is the caller's too.
+  void make_received(rte_mbuf* mbuf, std::uint16_t bytes) const noexcept {
+    rebuild_header(mbuf);
+    const std::uint64_t wrong = (mbuf->data_off ^ layout_.headroom) | mbuf->packet_type |
+                                (mbuf->pkt_len ^ bytes) | (mbuf->data_len ^ bytes) |
+                                mbuf->vlan_tci | mbuf->vlan_tci_outer;
+    if (wrong == 0) return;
+    mbuf->data_off = static_cast<std::uint16_t>(layout_.headroom);
+    mbuf->packet_type = 0;
+    mbuf->pkt_len = bytes;
+    mbuf->data_len = bytes;
+    mbuf->vlan_tci = 0;
+    mbuf->vlan_tci_outer = 0;
+  }
+  /// Where its bytes begin.
+  [[nodiscard]] std::uint8_t* received_bytes(rte_mbuf* mbuf) const noexcept {
+    return reinterpret_cast<std::uint8_t*>(mbuf) + layout_.mbuf_bytes + layout_.headroom;
+  }
 
  private:
   PacketPool() = default;
   rte_mempool* pool_ = nullptr;
   bool iova_as_va_ = true;
+  std::uint16_t buffer_bytes_ = 0;
   PoolLayout layout_{};
 };
 

@@ -188,6 +188,8 @@ Result<void> parse_null(std::optional<std::string_view> rest, unsigned index,
                  fmt::format("write null:size=BYTES with {} to {} (--mbuf-size) bytes",
                              kMinPacketBytes, max_packet_bytes));
   }
+  spec.generator.sizes = {static_cast<std::uint16_t>(size_bytes)};
+  spec.generator.is_blank = true;
   spec.device = fmt::format("net_null{}", index);
   spec.eal_arg = fmt::format("--vdev={},size={}", spec.device, size_bytes);
   return {};
@@ -230,8 +232,7 @@ Result<void> parse_gen(std::string_view rest, unsigned index, std::uint32_t max_
       if (!in_range(1, kMaxGeneratedFlows - 1)) return wrong(1, kMaxGeneratedFlows - 1, " flows");
       generator.n_flows = number;
     } else if (key == "rate") {
-      constexpr std::uint32_t kMost = 2'000'000'000;
-      if (!in_range(1, kMost)) return wrong(1, kMost, " packets a second");
+      if (!in_range(1, kMostGeneratedPps)) return wrong(1, kMostGeneratedPps, " packets a second");
       generator.rate_pps = number;
     } else if (key == "payload") {
       spec.rx_file = generator.payload_file = value;
@@ -243,7 +244,6 @@ Result<void> parse_gen(std::string_view rest, unsigned index, std::uint32_t max_
     rest.remove_prefix(comma + 1);
   }
   if (generator.sizes.empty()) return bad(spec, "size= is missing", kForm);
-  // net_null hands out the buffers; the generator's callback sets lengths and headers.
   spec.device = fmt::format("net_null{}", index);
   spec.eal_arg = fmt::format("--vdev={},size={}", spec.device, kMinPacketBytes);
   return {};

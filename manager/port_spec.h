@@ -29,7 +29,7 @@ struct PortSpec {
   bool lossless = false;    ///< a file: nothing of it may be lost, and an empty poll is its end
   std::string rx_file;      ///< kPcap: what is read; kGen: where payloads come from, or empty
   std::string tx_file;      ///< kPcap only; empty when what is sent is only counted
-  GeneratorSpec generator;  ///< kGen only
+  GeneratorSpec generator;  ///< kGen and kNull only
 };
 
 /// Checks one SPEC and everything it names that can be checked without EAL: input files are

@@ -83,14 +83,13 @@ Result<void> start_port(Port& port, const PortOptions& options) {
         status != 0)
       return failed(port.spec, "setting up a TX queue", status);
   }
-  if (port.spec.kind == PortKind::kGen) {
-    Result<std::shared_ptr<Generator>> generator =
-        Generator::make(port.spec.generator, port.n_rx_queues, port.n_tx_queues);
+  if (!port.spec.generator.sizes.empty() && options.packets != nullptr) {
+    Result<std::shared_ptr<GeneratorPort>> generator = GeneratorPort::make(
+        port.spec.generator, *options.packets, port.n_rx_queues, port.n_tx_queues);
     if (!generator)
       return Error{fmt::format("--port '{}': {}", port.spec.text, generator.error().what),
                    generator.error().fix};
     port.generator = std::move(*generator);
-    if (const Result<void> done = port.generator->attach(port.id); !done) return done;
   }
   if (const int status = rte_eth_dev_start(port.id); status != 0)
     return failed(port.spec, "starting it", status);
@@ -118,7 +117,7 @@ Result<void> check_written(const Port& port, const rte_eth_stats& stats) {
 Result<void> close_port(const Port& port) {
   rte_eth_stats stats{};
   const bool has_stats = rte_eth_stats_get(port.id, &stats) == 0;
-  if (port.generator) port.generator->detach();
+  if (port.generator) port.generator->close();
   const int stopped = rte_eth_dev_stop(port.id);
   const int closed = rte_eth_dev_close(port.id);
   if (stopped != 0) return failed(port.spec, "stopping it", stopped);

@@ -17,18 +17,18 @@
 //     1514 too, but several segments are cut at 16,128 bytes. A full disk goes unnoticed:
 //     close_ports() compares the file's size. Without tx= packets are counted and freed.
 // net_tap fills its RX descriptors with mbufs when it starts, takes as many RX as TX queues, and
-// logs errors about a multiq qdisc where the kernel has none: it works without. net_null leaves in
-// a packet what was in the mbuf before, and gives whole bursts or none.
+// logs errors about a multiq qdisc where the kernel has none: it works without.
 #pragma once
 
+#include <rte_ethdev.h>
 #include <rte_ether.h>
-#include <rte_mempool.h>
 
 #include <cstdint>
 #include <memory>
 #include <string>
 #include <vector>
 
+#include "manager/generator_port.h"
 #include "manager/port_spec.h"
 #include "nf_lib/result.h"
 
@@ -41,7 +41,10 @@ struct PortOptions {
   std::uint16_t n_rx_desc = 1024;
   std::uint16_t n_tx_desc = 1024;
   std::uint32_t max_packet_bytes = 2048;  ///< --mbuf-size; above 2048 the MTU is raised to fit
-  rte_mempool* pool = nullptr;            ///< where received packets are put
+  rte_mempool* pool = nullptr;            ///< where drivers put received packets
+  /// The same, for gen: and null ports, which need no driver for theirs. Without it net_null makes
+  /// those of null, and there is no gen:.
+  const PacketPool* packets = nullptr;
 };
 
 /// An open port. Its number on the command line is its index in the vector.
@@ -56,8 +59,36 @@ struct Port {
   std::uint16_t mtu = 0;
   rte_ether_addr mac{};
   std::string driver;
-  std::shared_ptr<Generator> generator;  ///< of a gen: port, else null
+  std::shared_ptr<GeneratorPort> generator;  ///< of a gen: or null port; null: a driver's
 };
+
+/// Takes up to kMaxBurst packets that have come in. The queue's RX thread.
+/// @return how many
+inline std::uint16_t receive_burst(const Port& port, std::uint16_t queue,
+                                   rte_mbuf** burst) noexcept {
+  if (port.generator == nullptr) return rte_eth_rx_burst(port.id, queue, burst, kMaxBurst);
+  const std::uint16_t n = port.generator->receive(queue, burst);
+  // Relaxed, as in rte_eth_rx_burst: what it points to is reached through it alone.
+  void* const watcher = __atomic_load_n(&rte_eth_fp_ops[port.id].rxq.clbk[queue], __ATOMIC_RELAXED);
+  if (watcher == nullptr) return n;
+  return rte_eth_call_rx_callbacks(port.id, queue, burst, n, kMaxBurst, watcher);
+}
+
+/// Sends packets; those of a port with a generator may have any header, data_ok() apart. The
+/// queue's TX thread.
+/// @return how many have gone
+inline std::uint32_t send_burst(const Port& port, std::uint16_t queue, rte_mbuf** packets,
+                                std::uint32_t n) noexcept {
+  if (port.generator == nullptr)
+    return rte_eth_tx_burst(port.id, queue, packets, static_cast<std::uint16_t>(n));
+  void* const watcher = __atomic_load_n(&rte_eth_fp_ops[port.id].txq.clbk[queue], __ATOMIC_RELAXED);
+  if (watcher != nullptr) {
+    for (std::uint32_t i = 0; i < n; ++i) port.generator->pool().rebuild_header(packets[i]);
+    rte_eth_call_tx_callbacks(port.id, queue, packets, static_cast<std::uint16_t>(n), watcher);
+  }
+  port.generator->send(queue, packets, n);
+  return n;
+}
 
 /// Configures and starts the port of each spec: promiscuous, link up.
 /// On an error, the ports opened so far are closed again. Control thread only.

@@ -5,15 +5,28 @@
 namespace hb {
 
 bool Returns::reclaim(ContextShare share) noexcept {
-  return drain_endpoint(kReclaimer.value, share, [this](rte_mbuf** packets, std::uint32_t n) {
-    for (std::uint32_t i = 0; i < n; ++i) count_drop(packet_meta(packets[i]));
-    give_back(packets, n);
-  });
+  return drain_endpoint(kReclaimer.value, share, Headers::kRebuilt,
+                        [this](rte_mbuf** packets, std::uint32_t n) {
+                          for (std::uint32_t i = 0; i < n; ++i) count_drop(packet_meta(packets[i]));
+                          give_back(packets, n);
+                        });
 }
 
-Returns::Taken Returns::take(const Window& window, rte_mbuf** out) noexcept {
+Returns::Taken Returns::take(const Window& window, std::uint32_t size, Headers headers,
+                             rte_mbuf** out) noexcept {
   Taken taken;
+  // Other cores wrote them last, and what the book says of them: those behind are on their way
+  // while these are dealt with, one by one, since a core waits for a dozen lines at most.
+  Behind behind(window, size);
+  const auto prefetch = [this, headers](const void* mbuf) {
+    if (headers == Headers::kRebuilt)
+      prefetch_mbuf_to_write(mbuf);
+    else
+      prefetch_mbuf(mbuf);
+    book_->prefetch(view_.check.number(mbuf));
+  };
   for (std::uint32_t i = 0; i < window.n; ++i) {
+    behind.prefetch_one(prefetch);
     rte_mbuf* const mbuf = window.packets[i];
     const std::uint32_t number = view_.check.number(mbuf);
     if (number == PacketCheck::kNotAPacket) {
@@ -26,11 +39,12 @@ Returns::Taken Returns::take(const Window& window, rte_mbuf** out) noexcept {
       continue;
     }
     book_->take_home(number);
-    pool_->rebuild_header(mbuf);
+    if (headers == Headers::kRebuilt) pool_->rebuild_header(mbuf);
     taken.was[taken.n()] = was;
     out[taken.n()] = mbuf;
     ++(was.state == PacketState::kRx ? taken.received : taken.filled);
   }
+  behind.prefetch_rest(prefetch);
   return taken;
 }
 

@@ -53,11 +53,18 @@ class Returns {
           ReturnWords& words, DropCounters& drops)
       : view_(view), pool_(pool), book_(book), flow_(flow), words_(words), drops_(drops) {}
 
+  /// What becomes of the headers of packets that are taken.
+  enum class Headers {
+    kRebuilt,  ///< a driver, or a cache of the pool, is to believe them
+    kLeft,     ///< nobody is: so lines that others have written are not written as well
+  };
+
   /// Takes a burst from each of the share's rings to an endpoint.
   /// @param handle  gets the packets that are really packets and out: (rte_mbuf**, n)
   /// @return true if there were any
   template <typename F>
-  bool drain_endpoint(std::uint32_t endpoint, ContextShare share, F&& handle) noexcept {
+  bool drain_endpoint(std::uint32_t endpoint, ContextShare share, Headers headers,
+                      F&& handle) noexcept {
     bool worked = false;
     const EndpointEntry& entry = view_.registry->endpoints[endpoint];
     const RegionView& region = view_.region;
@@ -73,15 +80,9 @@ class Returns {
         if (!has_packets(ring) || !ring_is_usable(ring, region.planned_size(id))) continue;
         const Window window = peek(ring, region.planned_size(id));
         if (window.n == 0) continue;
-        // Other cores wrote them last, and what the book says of them: they are on their way while
-        // those before them are dealt with.
-        prefetch_behind(window, region.planned_size(id), [this](const void* mbuf) {
-          prefetch_mbuf_to_write(mbuf);
-          book_->prefetch(view_.check.number(mbuf));
-        });
         std::array<rte_mbuf*, kMaxBurst> packets;
         const ReturnBurst burst(words_);
-        const Taken taken = take(window, packets.data());
+        const Taken taken = take(window, region.planned_size(id), headers, packets.data());
         commit(ring, window);
         handle(packets.data(), taken.n());
         count(taken);
@@ -105,7 +106,8 @@ class Returns {
   };
 
   /// Copies the window's packets that are really packets and out; the rest is counted and left.
-  Taken take(const Window& window, rte_mbuf** out) noexcept;
+  /// @param size  of the ring, as planned
+  Taken take(const Window& window, std::uint32_t size, Headers headers, rte_mbuf** out) noexcept;
   /// All but ReturnWords::filled and given.
   void count(const Taken& taken) noexcept;
   /// Release: pairs with FlowControl::returned(): what is counted here has been counted as

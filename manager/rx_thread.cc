@@ -6,7 +6,9 @@
 #include <algorithm>
 #include <array>
 #include <bit>
+#include <cstring>
 
+#include "manager/flow_hash.h"
 #include "nf_lib/clock.h"
 
 namespace hb {
@@ -54,39 +56,42 @@ RxThread::RxThread(const RxSetup& setup)
       counters_(setup.ports->size()),
       ended_(setup.ports->size(), false),
       words_(setup.flow->rx[setup.thread]),
+      share_{.thread = setup.thread, .n_threads = setup.flow->n_rx_threads},
       returns_(setup.view, setup.pool, setup.book, setup.flow, setup.flow->rx_returns[setup.thread],
                drops_),
       hold_(setup.hold_capacity),
       congestion_(setup.view) {}
 
 void RxThread::run() noexcept {
-  const FlowControl& flow = *setup_.flow;
-  const ContextShare share{.thread = setup_.thread, .n_threads = flow.n_rx_threads};
   // Acquire: pairs with the control thread's release store; it has published the routes by then.
-  while (!flow.quit.load(std::memory_order_acquire)) {
-    // Acquire: pairs with the control thread's release store: the plan is whole.
-    const std::uint32_t command = flow.command.load(std::memory_order_acquire);
-    if (words_.seen.load(std::memory_order_relaxed) != command) {
-      plan_ = &flow.plans[command & 1];
-      paced_ = hold_.size();
-      stalled_since_ns_ = 0;
-      // Release: pairs with the control thread's acquire load: all earlier packets are counted.
-      words_.seen.store(command, std::memory_order_release);
-    }
-    bool worked = returns_.reclaim(share);
-    if (!plan_->paused) {
-      if (!hold_.empty()) worked |= release();
-      for (std::size_t port = 0; port < setup_.ports->size(); ++port) worked |= poll_port(port);
-    }
-    if (worked)
+  while (!setup_.flow->quit.load(std::memory_order_acquire)) {
+    if (poll_once())
       idle_.reset();
     else
       idle_.wait();
   }
   drop_held();
   // Nobody publishes any more: an empty pass is the end.
-  while (returns_.reclaim(share)) {
+  while (returns_.reclaim(share_)) {
   }
+}
+
+bool RxThread::poll_once() noexcept {
+  const FlowControl& flow = *setup_.flow;
+  // Acquire: pairs with the control thread's release store: the plan is whole.
+  const std::uint32_t command = flow.command.load(std::memory_order_acquire);
+  if (words_.seen.load(std::memory_order_relaxed) != command) {
+    plan_ = &flow.plans[command & 1];
+    paced_ = hold_.size();
+    stalled_since_ns_ = 0;
+    // Release: pairs with the control thread's acquire load: all earlier packets are counted.
+    words_.seen.store(command, std::memory_order_release);
+  }
+  bool worked = returns_.reclaim(share_);
+  if (plan_->paused) return worked;
+  if (!hold_.empty()) worked |= release();
+  for (std::size_t port = 0; port < setup_.ports->size(); ++port) worked |= poll_port(port);
+  return worked;
 }
 
 bool RxThread::within_bound() const noexcept {
@@ -103,8 +108,7 @@ bool RxThread::poll_port(std::size_t port) noexcept {
   const Port& p = (*setup_.ports)[port];
   if (setup_.thread >= p.n_rx_queues || ended_[port] || !may_receive(p)) return false;
   std::array<rte_mbuf*, kMaxBurst> burst;
-  const std::uint16_t n =
-      rte_eth_rx_burst(p.id, static_cast<std::uint16_t>(setup_.thread), burst.data(), kMaxBurst);
+  const std::uint16_t n = receive_burst(p, static_cast<std::uint16_t>(setup_.thread), burst.data());
   if (n == 0) {
     if (p.spec.lossless && at_end_of_file(port)) {
       ended_[port] = true;
@@ -130,40 +134,62 @@ bool RxThread::at_end_of_file(std::size_t port) noexcept {
   return !is_new || stats.ierrors > kMaxUnreadable;
 }
 
-void RxThread::admit(std::size_t port, rte_mbuf** burst, std::uint32_t n) noexcept {
-  RxPortCounters& counters = counters_[port];
-  std::uint64_t number = counters.packets.load(std::memory_order_relaxed);
-  std::uint64_t bytes = 0;
-  std::uint64_t too_big = 0;
-  const std::uint64_t now = wall_clock_ns();
+/// Makes what a driver has received one segment with a header that can be believed: it may have
+/// lain in a queue of the device for long.
+/// @return packets that do not fit one segment
+std::uint64_t RxThread::take_from_driver(rte_mbuf* const* burst, std::uint32_t n) const noexcept {
   for (std::uint32_t i = 0; i < n; ++i) {
     __builtin_prefetch(&packet_meta(burst[i]), 1);
     setup_.book->prefetch(setup_.view.check.number(burst[i]));
   }
-  // net_pcap gives microseconds; a device that has a clock is made to give nanoseconds.
-  const std::uint64_t scale = (*setup_.ports)[port].driver == "net_pcap" ? 1000 : 1;
+  std::uint64_t too_big = 0;
   for (std::uint32_t i = 0; i < n; ++i) {
+    setup_.pool->rebuild_received(burst[i]);
+    if (!make_single_segment(burst[i])) too_big |= std::uint64_t{1} << i;
+  }
+  return too_big;
+}
+
+void RxThread::admit(std::size_t port, rte_mbuf** burst, std::uint32_t n) noexcept {
+  const Port& p = (*setup_.ports)[port];
+  RxPortCounters& counters = counters_[port];
+  const std::uint64_t now = wall_clock_ns();
+  std::uint64_t bytes = 0;
+  for (std::uint32_t i = 0; i < n; ++i) bytes += burst[i]->pkt_len;
+  const std::uint64_t too_big = p.generator == nullptr ? take_from_driver(burst, n) : 0;
+  std::uint64_t number = counters.packets.load(std::memory_order_relaxed);
+  counters.packets.store(number + n, std::memory_order_relaxed);
+  add_to(counters.bytes, bytes);
+  // Counted before it is published: in_flight() never misses a packet. Release pairs with it.
+  words_.admitted.store(words_.admitted.load(std::memory_order_relaxed) + n,
+                        std::memory_order_release);
+  std::array<std::uint8_t, kMaxBurst> types;
+  std::array<std::uint32_t, kMaxBurst> hashes;
+  const std::uint64_t moved_flows = classify(burst, n, types.data(), hashes.data());
+  // net_pcap gives microseconds; a device that has a clock is made to give nanoseconds.
+  const std::uint64_t scale = p.driver == "net_pcap" ? 1000 : 1;
+  const std::span<rte_mbuf* const> next =
+      p.generator == nullptr ? std::span<rte_mbuf* const>()
+                             : p.generator->next(static_cast<std::uint16_t>(setup_.thread));
+  for (std::uint32_t i = 0; i < n; ++i) {
+    if (i < next.size()) {
+      __builtin_prefetch(&packet_meta(next[i]), 1);
+      setup_.book->prefetch(setup_.view.check.number(next[i]));
+    }
     rte_mbuf* const mbuf = burst[i];
-    bytes += mbuf->pkt_len;
-    setup_.pool->rebuild_received(mbuf);  // it may have lain in a queue of the device for long
-    if (!make_single_segment(mbuf)) too_big |= std::uint64_t{1} << i;
-    PacketMeta& meta = packet_meta(mbuf);
-    meta = PacketMeta{};
+    PacketMeta meta{};
     meta.capture_ns =
         (mbuf->ol_flags & setup_.timestamp_flag) != 0
             ? *RTE_MBUF_DYNFIELD(mbuf, setup_.timestamp_offset, std::uint64_t*) * scale
             : now;
     meta.set_capture_number(++number);
+    meta.type = types[i];
     meta.route_version = plan_->version;
-    mbuf->port = static_cast<std::uint16_t>(port);  // the platform's number, not DPDK's
+    meta.flow_hash = hashes[i];
+    packet_meta(mbuf) = meta;
+    // The platform's number, not DPDK's; a line in which nothing changes is not written.
+    if (mbuf->port != port) mbuf->port = static_cast<std::uint16_t>(port);
   }
-  counters.packets.store(number, std::memory_order_relaxed);
-  add_to(counters.bytes, bytes);
-  // Counted before it is published: in_flight() never misses a packet. Release pairs with it.
-  words_.admitted.store(words_.admitted.load(std::memory_order_relaxed) + n,
-                        std::memory_order_release);
-  std::uint64_t moved_flows = 0;
-  classify(burst, n, moved_flows);
 
   std::uint64_t live = first_bits(n);
   std::uint64_t dropped = too_big;
@@ -190,33 +216,46 @@ void RxThread::admit(std::size_t port, rte_mbuf** burst, std::uint32_t n) noexce
   }
   drop(burst, dropped);
   std::array<Destination, kMaxBurst> to;
-  for (std::uint64_t rest = live; rest != 0; rest &= rest - 1) {
-    const int i = std::countr_zero(rest);
-    to[i] = routes_.resolve(burst[i], Verdict::next());
+  // Mostly all are of one type.
+  Destination all = static_cast<Destination>(kReclaimer.value);
+  if (std::memcmp(types.data(), types.data() + 1, n - 1) == 0)
+    all = routes_.resolve_received(types[0], plan_->version, static_cast<std::uint32_t>(port));
+  if (all != kReclaimer.value) {
+    to.fill(all);
+  } else {
+    for (std::uint64_t rest = live; rest != 0; rest &= rest - 1) {
+      const int i = std::countr_zero(rest);
+      to[i] = routes_.resolve(burst[i], Verdict::next());
+    }
   }
   send(burst, to.data(), live);
 }
 
-/// Writes type and flow hash of each packet.
-/// @param moved_flows  gets a bit for each packet whose type was another before flows changed
-void RxThread::classify(rte_mbuf** burst, std::uint32_t n, std::uint64_t& moved_flows) noexcept {
+/// Finds type and flow hash of each packet.
+/// @return a bit for each packet whose type was another before flows changed
+std::uint64_t RxThread::classify(rte_mbuf* const* burst, std::uint32_t n, std::uint8_t* types,
+                                 std::uint32_t* hashes) const noexcept {
+  std::fill_n(types, n, kDefaultType);
+  if (plan_->classifier == nullptr && !plan_->flows_change) {
+    flow_hash_burst(std::span(burst, n), hashes);
+    return 0;
+  }
   std::array<DecodedPacket, kMaxBurst> packets;
   decode_burst(std::span(burst, n), packets.data());
   const std::span<const DecodedPacket> decoded(packets.data(), n);
-  std::array<std::uint8_t, kMaxBurst> types{};
   if (plan_->classifier != nullptr)
-    plan_->classifier->classify_decoded(decoded, std::span(types.data(), n));
+    plan_->classifier->classify_decoded(decoded, std::span(types, n));
+  std::uint64_t moved_flows = 0;
   if (plan_->flows_change) {
     std::array<std::uint8_t, kMaxBurst> before{};
     if (plan_->classifier_before != nullptr)
       plan_->classifier_before->classify_decoded(decoded, std::span(before.data(), n));
     for (std::uint32_t i = 0; i < n; ++i) moved_flows |= std::uint64_t{types[i] != before[i]} << i;
   }
-  for (std::uint32_t i = 0; i < n; ++i) {
-    const std::span frame(rte_pktmbuf_mtod(burst[i], const std::uint8_t*), burst[i]->data_len);
-    packet_meta(burst[i]).type = types[i];
-    packet_meta(burst[i]).flow_hash = flow_hash(frame, packets[i]);
-  }
+  for (std::uint32_t i = 0; i < n; ++i)
+    hashes[i] = flow_hash(
+        std::span(rte_pktmbuf_mtod(burst[i], const std::uint8_t*), burst[i]->data_len), packets[i]);
+  return moved_flows;
 }
 
 /// Packets that may not go yet: of types whose routes change, of flows whose type changes, and of

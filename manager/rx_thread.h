@@ -51,6 +51,9 @@ class RxThread {
   /// Until FlowControl::quit and nothing is left in its rings to the reclaimer. Runs on its own
   /// lcore.
   void run() noexcept;
+  /// One pass over its rings and ports.
+  /// @return true if there was anything to do
+  bool poll_once() noexcept;
 
   /// By port number.
   [[nodiscard]] const RxPortCounters& counters(std::size_t port) const { return counters_[port]; }
@@ -68,7 +71,9 @@ class RxThread {
   [[nodiscard]] bool within_bound() const noexcept;
   [[nodiscard]] bool may_receive(const Port& port) const noexcept;
   void admit(std::size_t port, rte_mbuf** burst, std::uint32_t n) noexcept;
-  void classify(rte_mbuf** burst, std::uint32_t n, std::uint64_t& moved_flows) noexcept;
+  std::uint64_t classify(rte_mbuf* const* burst, std::uint32_t n, std::uint8_t* types,
+                         std::uint32_t* hashes) const noexcept;
+  std::uint64_t take_from_driver(rte_mbuf* const* burst, std::uint32_t n) const noexcept;
   [[nodiscard]] std::uint64_t choose_held(rte_mbuf* const* burst, std::uint32_t n,
                                           std::uint64_t moved_flows) const noexcept;
   void hold(rte_mbuf* const* burst, std::uint64_t which) noexcept;
@@ -86,6 +91,7 @@ class RxThread {
   std::vector<RxPortCounters> counters_;
   std::vector<bool> ended_;
   RxWords& words_;
+  ContextShare share_;  ///< contexts whose rings to the reclaimer are this thread's
   DropCounters drops_;
   Returns returns_;
 

@@ -288,6 +288,7 @@ Result<void> make_platform(Platform& p) {
   port_options.n_tx_queues = static_cast<std::uint16_t>(o.n_tx_threads);
   port_options.max_packet_bytes = o.mbuf_bytes;
   port_options.pool = p.pool->mempool();
+  port_options.packets = p.pool.get();
   auto ports = open_ports(*specs, port_options);
   if (!ports) return ports.error();
   p.ports = std::move(*ports);

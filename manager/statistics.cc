@@ -58,7 +58,7 @@ json ports_json(const Platform& p) {
                      {"tx_bytes", sent_bytes},
                      {"rx_missed", device.imissed + device.rx_nombuf + device.ierrors},
                      {"tx_dropped", not_sent}});
-    if (p.ports[i].generator == nullptr) continue;
+    if (p.ports[i].spec.kind != PortKind::kGen) continue;
     // Nobody may take this for traffic that came in from outside.
     LatencyHistogram latency;
     p.ports[i].generator->add_latency_to(latency);

@@ -58,10 +58,12 @@ bool TxThread::poll_once() noexcept {
   bool worked = false;
   const Registry& registry = *setup_.view.registry;
   for (std::size_t port = 0; port < setup_.ports->size(); ++port) {
-    const std::uint32_t n_queues = (*setup_.ports)[port].n_tx_queues;
+    const Port& p = (*setup_.ports)[port];
+    const std::uint32_t n_queues = p.n_tx_queues;
     if (setup_.thread >= n_queues) continue;
     worked |= returns_.drain_endpoint(
         registry.ports[port].endpoint, ContextShare{.thread = setup_.thread, .n_threads = n_queues},
+        p.generator == nullptr ? Returns::Headers::kRebuilt : Returns::Headers::kLeft,
         [&](rte_mbuf** packets, std::uint32_t n) { send(port, packets, n); });
   }
   if (setup_.flow->n_rx_threads == 0) worked |= returns_.reclaim(own_);
@@ -87,15 +89,14 @@ void TxThread::send(std::size_t port, rte_mbuf** packets, std::uint32_t n) noexc
       good[n_good++] = mbuf;
     } else {
       drops_.add(kMaxServices, static_cast<std::uint32_t>(DropReason::kBadPacket));
+      setup_.pool->rebuild_header(mbuf);
       returns_.give_back(&packets[i], 1);
     }
   }
-  const std::uint16_t id = (*setup_.ports)[port].id;
   const auto queue = static_cast<std::uint16_t>(setup_.thread);
   std::uint32_t sent = 0;
   for (int tries = 0; sent < n_good && tries < kTxRetries; ++tries)
-    sent +=
-        rte_eth_tx_burst(id, queue, good.data() + sent, static_cast<std::uint16_t>(n_good - sent));
+    sent += send_burst((*setup_.ports)[port], queue, good.data() + sent, n_good - sent);
   for (std::uint32_t i = sent; i < n_good; ++i) bytes -= good[i]->pkt_len;
   add_to(counters.packets, sent);
   add_to(counters.bytes, bytes);
@@ -184,7 +185,8 @@ void TxThread::empty_fill_ring(ContextId context) noexcept {
     if (window.n == 0) break;
     std::array<rte_mbuf*, kMaxBurst> packets;
     const ReturnBurst burst(words_);
-    const Returns::Taken taken = returns_.take(window, packets.data());
+    const Returns::Taken taken =
+        returns_.take(window, region.planned_size(id), Returns::Headers::kRebuilt, packets.data());
     commit(ring, window);
     // Nobody has originated them. Release: pairs with filled_out(): whoever sees that they are not
     // out any more sees that they don't wait in the ring either.

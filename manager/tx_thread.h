@@ -34,6 +34,9 @@ class TxThread {
 
   /// Until FlowControl::quit and nothing is left in its rings. Runs on its own lcore.
   void run() noexcept;
+  /// One pass over its rings.
+  /// @return true if there was anything to do
+  bool poll_once() noexcept;
 
   [[nodiscard]] const TxPortCounters& counters(std::size_t port) const { return counters_[port]; }
   [[nodiscard]] const DropCounters& drops() const noexcept { return drops_; }
@@ -42,7 +45,6 @@ class TxThread {
   void empty_fill_rings() noexcept;
 
  private:
-  bool poll_once() noexcept;
   void send(std::size_t port, rte_mbuf** packets, std::uint32_t n) noexcept;
   /// The context has been given to an NF.
   void begin_filling(ContextId context) noexcept;

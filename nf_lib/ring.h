@@ -71,14 +71,36 @@ inline void prefetch_mbuf_to_write(const void* mbuf) noexcept {
   __builtin_prefetch(reinterpret_cast<const void*>(second), 1);
 }
 
-/// Brings what waits behind a window nearer: it is next. What the pointers are worth does not
-/// matter here.
-/// @param prefetch  prefetch_mbuf, or what the consumer needs of an mbuf
+/// What waits behind a window: it is next. What the pointers are worth does not matter here.
+class Behind {
+ public:
+  Behind(const Window& window, std::uint32_t size) noexcept
+      : slots_(window.packets - (window.tail & (size - 1))),
+        mask_(size - 1),
+        at_(window.tail + window.n),
+        left_(std::min(window.behind, kMaxBurst)) {}
+
+  /// @param prefetch  prefetch_mbuf, or what the consumer needs of an mbuf
+  template <typename F>
+  void prefetch_one(F&& prefetch) noexcept {
+    if (left_ == 0) return;
+    --left_;
+    prefetch(slots_[at_++ & mask_]);
+  }
+  template <typename F>
+  void prefetch_rest(F&& prefetch) noexcept {
+    while (left_ != 0) prefetch_one(prefetch);
+  }
+
+ private:
+  rte_mbuf* const* slots_;
+  std::uint32_t mask_, at_, left_;
+};
+
+/// Brings what waits behind a window nearer.
 template <typename F>
 void prefetch_behind(const Window& window, std::uint32_t size, F&& prefetch) noexcept {
-  rte_mbuf* const* const slots = window.packets - (window.tail & (size - 1));
-  const std::uint32_t n = window.behind < kMaxBurst ? window.behind : kMaxBurst;
-  for (std::uint32_t i = 0; i < n; ++i) prefetch(slots[(window.tail + window.n + i) & (size - 1)]);
+  Behind(window, size).prefetch_rest(prefetch);
 }
 
 /// Gives the window's slots back to the producer: the burst is over.

@@ -71,6 +71,29 @@ class RouteReader {
     }
   }
 
+  /// The one place where all packets go that have just been received, are of this type and version,
+  /// and came in at this port.
+  /// @return kReclaimer if they are to be dropped, or each goes where its flow goes: resolve() them
+  [[nodiscard]] Destination resolve_received(std::uint32_t type, std::uint32_t version,
+                                             std::uint32_t port) const noexcept {
+    const RouteTable& table = routes_->table[version & 1];
+    const Hop hop = table.next[type % kMaxTypes][row_];
+    switch (hop_kind(hop)) {
+      case HopKind::kService: {
+        const ServiceTargets& targets = table.targets[hop_index(hop) % kMaxServices];
+        if (targets.n == 1) return targets.endpoint[0];
+        break;
+      }
+      case HopKind::kPort:
+        return table.port_endpoint[hop_index(hop) % kMaxPorts];
+      case HopKind::kPeerPort:
+        return table.port_endpoint[table.peer_port[port % kMaxPorts] % kMaxPorts];
+      default:
+        break;
+    }
+    return static_cast<Destination>(kReclaimer.value);
+  }
+
   /// Follows an entry of the table.
   [[nodiscard]] Destination follow(const RouteTable& table, Hop hop,
                                    rte_mbuf* mbuf) const noexcept {

@@ -3,10 +3,14 @@
 // its padding and headers ready made; decoding, policy, limits, numbers, IVs and headers are the
 // engine's own.
 //   ipsec_bench [--quick]
+//   ipsec_bench --json [--sizes BYTES,...]   AES-128-CBC and HMAC-SHA1-96 alone, the library's rate
+//   first
 #include <algorithm>
 #include <cstdio>
+#include <cstdlib>
 #include <cstring>
 #include <functional>
+#include <sstream>
 #include <string>
 #include <vector>
 
@@ -119,7 +123,15 @@ double seconds_of(const std::function<void()>& work, int repeats) {
   return static_cast<double>(clock_ns(CLOCK_THREAD_CPUTIME_ID) - start) / 1e9;
 }
 
-void compare(const char* name, const ReferenceSa& sa, std::size_t bytes, int pairs, double slice) {
+struct Compared {
+  std::vector<double> ratios, rates, library_rates;  ///< sorted; Mpps
+};
+double at(const std::vector<double>& sorted, std::size_t quarter) {
+  return sorted[(sorted.size() - 1) * quarter / 4];
+}
+
+Compared compare(const char* name, const ReferenceSa& sa, std::size_t bytes, int pairs,
+                 double slice) {
   Run run(sa, bytes);
   const auto library = [&] { run.with_library(); };
   const auto engine = [&] { run.with_engine(); };
@@ -136,21 +148,48 @@ void compare(const char* name, const ReferenceSa& sa, std::size_t bytes, int pai
     std::exit(1);
   }
   const int repeats = std::max(1, static_cast<int>(slice / seconds_of(library, 20) * 20));
-  std::vector<double> ratios, rates;
+  Compared result;
+  const double packets = static_cast<double>(kPackets) * repeats / 1e6;
   for (int i = 0; i < pairs; ++i) {
     const double a = seconds_of(library, repeats);
     const double b = seconds_of(engine, repeats);
-    ratios.push_back(a / b);
-    rates.push_back(static_cast<double>(kPackets) * repeats / b / 1e6);
+    result.ratios.push_back(a / b);
+    result.rates.push_back(packets / b);
+    result.library_rates.push_back(packets / a);
   }
-  std::ranges::sort(ratios);
-  std::ranges::sort(rates);
-  const auto at = [&](const std::vector<double>& v, std::size_t quarter) {
-    return v[(v.size() - 1) * quarter / 4];
-  };
-  std::printf("%-16s %5zu B  %.2fx  [%.2f .. %.2f]  %d pairs  %7.3f Mpps  %7.2f Gbps\n", name,
-              bytes, at(ratios, 2), at(ratios, 1), at(ratios, 3), pairs, at(rates, 2),
-              at(rates, 2) * static_cast<double>(bytes) * 8 / 1e3);
+  std::ranges::sort(result.ratios);
+  std::ranges::sort(result.rates);
+  std::ranges::sort(result.library_rates);
+  return result;
+}
+
+double gbps(double mpps, std::size_t bytes) { return mpps * static_cast<double>(bytes) * 8 / 1e3; }
+
+void report(const char* name, std::size_t bytes, const Compared& c) {
+  std::printf("%-16s %5zu B  %.2fx  [%.2f .. %.2f]  %zu pairs  %7.3f Mpps  %7.2f Gbps\n", name,
+              bytes, at(c.ratios, 2), at(c.ratios, 1), at(c.ratios, 3), c.ratios.size(),
+              at(c.rates, 2), gbps(at(c.rates, 2), bytes));
+}
+
+/// One JSON array: of each size the library's rate and that of the NF's engine around it.
+int print_json(const ReferenceSa& sa, const std::string& sizes) {
+  std::stringstream in(sizes);
+  const char* before = "[";
+  for (std::string size; std::getline(in, size, ',');) {
+    const std::size_t bytes = std::strtoul(size.c_str(), nullptr, 10);
+    if (bytes < 64 || bytes > 9000) {
+      std::fprintf(stderr, "ipsec_bench: size '%s' is out of range: give 64 to 9000\n",
+                   size.c_str());
+      return 1;
+    }
+    const Compared c = compare("json", sa, bytes, 3, 0.02);
+    std::printf("%s{\"bytes\": %zu, \"mpps\": %.4f, \"gbps\": %.4f, \"nf_gbps\": %.4f}", before,
+                bytes, at(c.library_rates, 2), gbps(at(c.library_rates, 2), bytes),
+                gbps(at(c.rates, 2), bytes));
+    before = ", ";
+  }
+  std::printf("]\n");
+  return 0;
 }
 
 }  // namespace
@@ -162,12 +201,15 @@ int main(int argc, char** argv) {
   std::fprintf(stderr, "ipsec_bench: built without optimisation, figures would mean nothing\n");
   return 1;
 #endif
-  const bool quick = argc > 1 && std::string(argv[1]) == "--quick";
+  const std::string first = argc > 1 ? argv[1] : "";
+  const bool quick = first == "--quick";
   const int pairs = quick ? 3 : 21;
   const double slice = quick ? 0.005 : 0.05;
   const auto sas = hb::test::all_transforms(false);
+  if (first == "--json")
+    return print_json(sas[0], argc > 3 && std::string(argv[2]) == "--sizes" ? argv[3] : "64,1472");
   const char* const names[] = {"cbc-128-sha1", "cbc-256-sha256", "gcm-128", "gcm-256"};
   for (std::size_t i = 0; i < 4; ++i)
     for (const std::size_t bytes : {64, 128, 256, 512, 1024, 1472})
-      compare(names[i], sas[i], bytes, pairs, slice);
+      report(names[i], bytes, compare(names[i], sas[i], bytes, pairs, slice));
 }

@@ -2,6 +2,7 @@
 // payload, for one content of every rule, finding what it finds. Candidate: the CPU twin's
 // judgement (decode, search, rules in full). The GPU twin's search is nids_gpu_bench's.
 //   nids_bench [--quick] [RULE FILE]...
+//   nids_bench --json --frames CAPTURE RULE FILE...   over these packets; rates of whole frames
 #include <algorithm>
 #include <chrono>
 #include <cstdio>
@@ -196,6 +197,55 @@ void measure(const char* title, const RuleSet& set, const Effort& effort, std::m
   }
 }
 
+/// The search alone and the judgement, in turn, over a capture's packets: one JSON object in an
+/// array.
+int print_json(const char* capture, const std::vector<std::string>& paths) {
+  const auto rules = load_rule_files(paths);
+  if (!rules) {
+    std::fprintf(stderr, "nids_bench: %s\n", rules.error().line().c_str());
+    return 1;
+  }
+  const Frames frames = test::read_capture(capture);
+  if (frames.empty()) {
+    std::fprintf(stderr, "nids_bench: '%s' has no packets\n", capture);
+    return 1;
+  }
+  const auto shared = std::make_shared<const RuleSet>(*rules);
+  const auto evaluator = Evaluator::create(shared);
+  auto scratch = *std::move((*evaluator)->make_scratch());
+  const Alone alone(*shared);
+  std::vector<Prepared> prepared;
+  double bytes = 0;
+  for (const test::Frame& frame : frames) {
+    const DecodedPacket packet = decode_packet(frame);
+    prepared.push_back(
+        {std::span(frame).subspan(packet.l4_payload_offset, packet.l4_payload_length),
+         packet.l4 == L4Kind::kTcp ? &alone.tcp : &alone.udp});
+    bytes += static_cast<double>(frame.size());
+  }
+  const auto rate = [&](const auto& work) {  // frames a second
+    std::uint32_t n = 0;
+    const auto start = Clock::now();
+    do {
+      work();
+      ++n;
+    } while (seconds_since(start) < 0.03);
+    return static_cast<double>(frames.size()) * n / seconds_since(start);
+  };
+  std::vector<double> search, judgement;
+  for (int i = 0; i < 3; ++i) {
+    search.push_back(rate([&] { scan_alone<0>(prepared, alone.scratch); }));
+    judgement.push_back(rate([&] { judge(frames, **evaluator, scratch); }));
+  }
+  const double mean = bytes / static_cast<double>(frames.size());
+  const double pps = quartiles(search).median;
+  std::printf(
+      "[{\"bytes\": %.0f, \"mpps\": %.4f, \"gbps\": %.4f, \"nf_gbps\": %.4f, \"rules\": %zu}]\n",
+      mean, pps * 1e-6, pps * mean * 8e-9, quartiles(judgement).median * mean * 8e-9,
+      shared->rules.size());
+  return 0;
+}
+
 int run(int argc, char** argv) {
   Effort effort;
   std::vector<std::string> paths;
@@ -212,6 +262,8 @@ int run(int argc, char** argv) {
   std::fprintf(stderr, "nids_bench: an unoptimised build measures nothing\n");
   return 1;
 #endif
+  if (argc > 4 && std::string_view(argv[1]) == "--json" && std::string_view(argv[2]) == "--frames")
+    return print_json(argv[3], {argv + 4, argv + argc});
   if (paths.empty()) paths = rule_files();
   const auto all = load_rule_files(paths);
   if (!all) {

@@ -3,7 +3,7 @@
 import time
 
 import pytest
-from harness import CAPTURES, assert_exact
+from harness import CAPTURES, assert_exact, read_capture
 
 MAX_BURST = 64
 
@@ -62,6 +62,45 @@ def test_the_rate_is_never_exceeded(platform):
     assert_exact(platform.stop())
 
 
+def test_a_rate_is_changed_while_packets_go_on(platform):
+    platform.start_manager("--port", "gen:size=64,flows=100,rate=1000")
+    platform.start_nf("forward")
+    platform.wait_works("forward", packets=200)
+    slow = platform.status()["ports"][0]["latency"]["n"]
+    assert slow >= 200
+    assert "20000 packets a second" in platform.hbctl("generate", "--rate", "20000")
+    assert platform.status()["ports"][0]["latency"]["n"] < 20000, "counted anew"
+
+    def received():
+        return platform.status()["ports"][0]["rx_packets"], time.monotonic()
+
+    before, begin = received()
+    platform.wait_works("forward", packets=20000)
+    after, end = received()
+    assert after - before <= 1.01 * 20000 * (end - begin) + 1000 + 4 * MAX_BURST
+    assert "no limit" in platform.hbctl("generate", "--port", "0", "--rate", "0")
+    platform.wait_works("forward", packets=100_000)
+    assert_exact(platform.stop())
+
+
+def test_packets_that_come_back_are_kept_for_a_look(platform):
+    platform.start_manager("--port", "gen:size=100,flows=100,rate=10000", "--tx-threads", 2)
+    platform.start_nf("forward")
+    platform.wait_works("forward")
+    sample = platform.folder / "sample.pcap"
+    platform.hbctl("generate", "--sample", "20")
+    platform.wait_works("forward", packets=5000)
+    assert "20 packets written" in platform.hbctl("generate", "--write", sample)
+    frames = read_capture(sample)
+    assert len(frames) == 20 and all(len(frame) == 100 for frame in frames)
+    assert all(frame[26:29] == b"\x0a\0\0" and 1 <= frame[29] <= 100 for frame in frames)
+    for words, said in (((), "nothing is asked"), (("--port", "1", "--rate", "5"), "out of range"),
+                        (("--sample", "5000"), "out of range"),
+                        (("--write", "/nonexistent/x.pcap"), "can't be written")):
+        assert said in platform.hbctl("generate", *words, status=1)
+    assert_exact(platform.stop())
+
+
 def test_payloads_of_a_capture_raise_its_alerts(platform):
     rules = platform.write("get.rules", 'alert udp any any -> any any '
                            '(msg:"method"; content:"HTTP/1."; sid:1;)\n')
@@ -78,4 +117,5 @@ def test_payloads_of_a_capture_raise_its_alerts(platform):
 def test_a_port_that_is_no_generator_says_nothing_of_it(platform):
     platform.start_manager("--port", "null")
     assert "generator" not in platform.status()["ports"][0]
+    assert "no gen: port" in platform.hbctl("generate", "--rate", "5", status=1)
     platform.stop()

@@ -3,7 +3,6 @@
 
 #include <fcntl.h>
 #include <gtest/gtest.h>
-#include <sys/mman.h>
 #include <unistd.h>
 
 #include <boost/interprocess/file_mapping.hpp>
@@ -13,48 +12,29 @@
 
 #include "nf_lib/packet_meta.h"
 #include "nf_lib/ring.h"
-#include "tests/unit/eal_fixture.h"
+#include "tests/unit/packet_region.h"
 
 namespace hb::test {
 namespace {
 
 namespace bip = boost::interprocess;
 
-constexpr std::uint32_t kPackets = 200;
+constexpr std::uint32_t kPackets = PacketRegion::kPackets;
 constexpr ContextId kNf{1};
 constexpr EndpointId kEndpoint{1};
 
-/// DPDK takes the packet part as a heap once in a process, so all tests share a platform.
 class AuditTest : public EalTest {
  protected:
   static void SetUpTestSuite() {
     EalTest::SetUpTestSuite();
-    carried_word_offset = offsetof(rte_mbuf, dynfield1);
-    RegionDemand demand;
-    demand.n_contexts = 3;
-    demand.n_endpoints = 3;
-    demand.ring_size = 64;
-    demand.fill_size = 64;
-    demand.pool_size = kPackets;
-    demand.n_work_groups = 2;
-    demand.work_group_size = 16;
-    demand.page_bytes = 4096;  // what a pool without hugepages keeps its packets within
-    demand.packet_bytes = packet_part_bytes(kPackets, 512, demand.page_bytes);
-    const RegionLayout layout = plan_region(demand);
-    void* const memory =
-        mmap(reinterpret_cast<void*>(kRegionBase), layout.total_bytes, PROT_READ | PROT_WRITE,
-             MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED_NOREPLACE, -1, 0);
-    ASSERT_NE(memory, MAP_FAILED);
     platform_ = new Platform;
-    platform_->view.region = RegionView(static_cast<std::byte*>(memory), layout);
-    platform_->view.region.format();
-    auto pool = PacketPool::create(platform_->view.region, kPackets, 512, 0);
-    ASSERT_TRUE(pool.ok()) << pool.error().line();
-    platform_->pool = std::move(*pool);
+    platform_->view.region = PacketRegion::shared().view;
+    platform_->pool = std::move(PacketRegion::shared().pool);
     platform_->book = std::make_unique<PacketBook>(kPackets);
-    platform_->view.check = PacketCheck(layout, platform_->pool->layout());
+    platform_->view.check = PacketCheck(platform_->view.region.layout(), platform_->pool->layout());
   }
   static void TearDownTestSuite() {
+    PacketRegion::shared().pool = std::move(platform_->pool);
     delete platform_;
     platform_ = nullptr;
   }

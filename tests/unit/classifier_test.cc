@@ -8,6 +8,7 @@
 #include <array>
 #include <set>
 
+#include "manager/flow_hash.h"
 #include "manager/flow_memory.h"
 #include "tests/unit/eal_fixture.h"
 #include "tests/unit/flow_world.h"
@@ -70,6 +71,9 @@ class ClassifierTest : public test::EalTest {
     std::vector<std::uint32_t> hashes(burst.size());
     classifier.classify_burst(burst, types);
     classifier.classify_burst(burst, types_too, hashes);
+    std::vector<std::uint32_t> hashes_too(burst.size());
+    flow_hash_burst(burst, hashes_too.data());
+    EXPECT_EQ(hashes, hashes_too);
     EXPECT_EQ(types, types_too);
     for (std::size_t i = 0; i < packets.size(); ++i) {
       ASSERT_EQ(names.name(types[i]), first_match(config, packets[i].known)) << "packet " << i;
@@ -257,6 +261,24 @@ TEST(FlowHash, BothDirectionsAreEqual) {
     const Frame there = build(shape, ip_version, a, b, a_port, b_port, world.below(3)).frame;
     const Frame back = build(shape, ip_version, b, a, b_port, a_port, world.below(3)).frame;
     ASSERT_EQ(hash_of(there), hash_of(back)) << "trial " << trial;
+  }
+}
+
+/// Packets with a few bytes that were not meant to be there, and cut anywhere.
+TEST_F(ClassifierTest, ABurstIsHashedAsItsPacketsAre) {
+  World world(1805);
+  for (int trial = 0; trial < 100'000; ++trial) {
+    TestPacket packet = world.packet();
+    if (world.below(2) == 0)  // in its headers
+      packet.frame[12 + world.below(static_cast<unsigned>(packet.frame.size()) - 12)] =
+          static_cast<std::uint8_t>(world.below(256));
+    if (world.below(4) == 0)
+      packet.frame.resize(world.below(static_cast<unsigned>(packet.frame.size()) + 1));
+    const test::MbufPtr mbuf = test::make_mbuf(pool_.get(), packet.frame);
+    rte_mbuf* const burst[] = {mbuf.get()};
+    std::uint32_t hash = 0;
+    flow_hash_burst(burst, &hash);
+    ASSERT_EQ(hash, flow_hash(packet.frame, decode_packet(packet.frame))) << "trial " << trial;
   }
 }
 

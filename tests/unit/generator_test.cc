@@ -2,7 +2,6 @@
 
 #include <gtest/gtest.h>
 #include <rte_cycles.h>
-#include <rte_ethdev.h>
 #include <rte_ip.h>
 
 #include <algorithm>
@@ -11,8 +10,10 @@
 #include <map>
 #include <set>
 
-#include "manager/ports.h"
+#include "manager/generator_sample.h"
+#include "manager/port_spec.h"
 #include "nf_lib/decode.h"
+#include "nf_lib/packet_meta.h"
 #include "tests/unit/eal_fixture.h"
 
 namespace hb {
@@ -41,6 +42,14 @@ class GeneratorTest : public test::EalTest {
   }
   ~GeneratorTest() override { rte_pktmbuf_free_bulk(burst_.data(), burst_.size()); }
 
+  /// Makes the first packets of burst_.
+  /// @return how many: fewer than n if the rate allows no more
+  std::uint32_t fill(GeneratorQueue& queue, std::uint32_t n, std::uint64_t tsc) {
+    n = queue.allowed(n, tsc);
+    for (std::uint32_t i = 0; i < n; ++i)
+      burst_[i]->data_len = queue.make(rte_pktmbuf_mtod(burst_[i], std::uint8_t*));
+    return n;
+  }
   static std::span<const std::uint8_t> bytes(const rte_mbuf* mbuf) {
     return {rte_pktmbuf_mtod(mbuf, const std::uint8_t*), mbuf->data_len};
   }
@@ -59,9 +68,9 @@ TEST_F(GeneratorTest, EveryPacketIsAWholeUdpPacketWithARightChecksum) {
   for (const std::uint16_t size : {42, 43, 64, 1472, 2048}) {
     GeneratorQueue queue(spec_of({size}, 70'000), none_, 1, 3);
     for (int round = 0; round < 1100; ++round) {  // the identification wraps
-      ASSERT_EQ(queue.fill(burst_.data(), 64, 0), 64u);
+      ASSERT_EQ(fill(queue, 64, 0), 64u);
       for (rte_mbuf* const mbuf : burst_) {
-        ASSERT_EQ(mbuf->pkt_len, size);
+        ASSERT_EQ(mbuf->data_len, size);
         const DecodedPacket packet = decode_packet(bytes(mbuf));
         ASSERT_TRUE(packet.ok());
         ASSERT_EQ(packet.l4, L4Kind::kUdp);
@@ -81,7 +90,7 @@ TEST_F(GeneratorTest, QueuesShareTheFlowsAndNoneIsLeftOut) {
   for (std::uint32_t number = 0; number < 3; ++number) {
     GeneratorQueue queue(spec_of({64}, kFlows), none_, number, 3);
     for (int round = 0; round < 30; ++round) {
-      queue.fill(burst_.data(), 64, 0);
+      fill(queue, 64, 0);
       for (const rte_mbuf* const mbuf : burst_) {
         EXPECT_EQ((source(mbuf) - (10u << 24 | 1)) % 3, number);
         ++seen[source(mbuf)];
@@ -95,15 +104,15 @@ TEST_F(GeneratorTest, QueuesShareTheFlowsAndNoneIsLeftOut) {
 
 TEST_F(GeneratorTest, AQueueWithoutAFlowHasNoPackets) {
   GeneratorQueue queue(spec_of({64}, 2), none_, 2, 4);
-  EXPECT_EQ(queue.fill(burst_.data(), 64, 0), 0u);
+  EXPECT_EQ(fill(queue, 64, 0), 0u);
 }
 
 TEST_F(GeneratorTest, ImixIsSevenToFourToOne) {
   GeneratorQueue queue(spec_of(imix_sizes(), 5), none_, 0, 1);
   std::map<std::uint32_t, int> seen;
   for (int round = 0; round < 3; ++round) {
-    queue.fill(burst_.data(), 64, 0);
-    for (const rte_mbuf* const mbuf : burst_) ++seen[mbuf->pkt_len];
+    fill(queue, 64, 0);
+    for (const rte_mbuf* const mbuf : burst_) ++seen[mbuf->data_len];
   }
   EXPECT_EQ(seen, (std::map<std::uint32_t, int>{{64, 112}, {594, 64}, {1518, 16}}));
 }
@@ -116,7 +125,7 @@ TEST_F(GeneratorTest, TheRateIsKeptAndShared) {
     GeneratorQueue queue(spec_of({64}, 4, kRate), none_, number, 3);
     std::uint64_t own = 0;
     for (std::uint64_t us = 0; us <= 1'000'000; us += 7)  // a second
-      own += queue.fill(burst_.data(), 64, 1'000 + us * hz / 1'000'000);
+      own += fill(queue, 64, 1'000 + us * hz / 1'000'000);
     EXPECT_NEAR(static_cast<double>(own), number == 0 ? kRate / 2.0 : kRate / 4.0, 70);
     sent += own;
   }
@@ -126,11 +135,77 @@ TEST_F(GeneratorTest, TheRateIsKeptAndShared) {
 TEST_F(GeneratorTest, ALongPauseIsNotMadeUpFor) {
   const std::uint64_t hz = rte_get_tsc_hz();
   GeneratorQueue queue(spec_of({64}, 1, 1'000'000), none_, 0, 1);
-  EXPECT_EQ(queue.fill(burst_.data(), 64, 1), 0u);
+  EXPECT_EQ(fill(queue, 64, 1), 0u);
   std::uint64_t sent = 0;
-  for (std::uint32_t n = 64; n == 64;) sent += n = queue.fill(burst_.data(), 64, 10 * hz);
+  for (std::uint32_t n = 64; n == 64;) sent += n = fill(queue, 64, 10 * hz);
   EXPECT_LE(sent, 1001u) << "a millisecond's worth, not ten seconds'";
   EXPECT_GE(sent, 999u);
+}
+
+TEST_F(GeneratorTest, AnotherRateHoldsFromTheNextBurstOn) {
+  const std::uint64_t hz = rte_get_tsc_hz();
+  GeneratorQueue queue(spec_of({64}, 4), none_, 0, 1);
+  std::uint64_t us = 1;
+  const auto second = [&] {
+    std::uint64_t sent = 0;
+    for (const std::uint64_t end = us + 1'000'000; us <= end; us += 7)
+      sent += fill(queue, 64, us * hz / 1'000'000);
+    return static_cast<double>(sent);
+  };
+  EXPECT_GT(second(), 64e5) << "no limit";
+  for (const std::uint32_t rate : {1'000'000u, 3'000'000u, 10'000u}) {
+    queue.set_rate(rate);
+    EXPECT_NEAR(second(), rate, 70);  // what came before is not made up for, nor waited for
+  }
+  queue.set_rate(0);
+  EXPECT_GT(second(), 64e5);
+}
+
+TEST_F(GeneratorTest, ASampleIsOnePacketOfEachBurstWithItsTime) {
+  packet_meta_offset = rte_mbuf_dynfield_register(&kPacketMetaField);
+  ASSERT_GE(packet_meta_offset, 0);
+  GeneratorQueue queue(spec_of({64}, 1000), none_, 0, 1);
+  GeneratorSample sample;
+  EXPECT_FALSE(sample.is_wanted());
+  const std::string path = ::testing::TempDir() + "generator_sample.pcap";
+  const auto written = [&] {
+    pcap_t* const format =
+        pcap_open_dead_with_tstamp_precision(DLT_EN10MB, 65535, PCAP_TSTAMP_PRECISION_NANO);
+    pcap_dumper_t* const out = pcap_dump_open(format, path.c_str());
+    const std::uint32_t n = sample.write(out);
+    pcap_dump_close(out);
+    pcap_close(format);
+    return n;
+  };
+  for (int again = 0; again < 2; ++again) {
+    sample.begin(3);
+    EXPECT_TRUE(sample.is_wanted());
+    EXPECT_EQ(written(), 0u) << "what an earlier begin() asked for is forgotten";
+    std::vector<std::vector<std::uint8_t>> kept;
+    for (std::uint64_t burst = 0; burst < 5; ++burst) {
+      ASSERT_EQ(fill(queue, 64, 0), 64u);
+      for (rte_mbuf* const mbuf : burst_) packet_meta(mbuf).capture_ns = 5'000'000'007 + burst;
+      EXPECT_EQ(sample.is_wanted(), burst < 3);
+      if (!sample.is_wanted()) continue;
+      sample.take(burst_);
+      const auto packet = bytes(burst_[burst]);
+      kept.emplace_back(packet.begin(), packet.end());
+    }
+    EXPECT_EQ(written(), 3u);
+    std::array<char, PCAP_ERRBUF_SIZE> why{};
+    pcap_t* const in = pcap_open_offline_with_tstamp_precision(
+        path.c_str(), PCAP_TSTAMP_PRECISION_NANO, why.data());
+    ASSERT_NE(in, nullptr) << why.data();
+    pcap_pkthdr* header = nullptr;
+    const std::uint8_t* data = nullptr;
+    for (std::size_t i = 0; i < kept.size(); ++i) {
+      ASSERT_EQ(pcap_next_ex(in, &header, &data), 1);
+      EXPECT_EQ(header->ts.tv_sec, 5);
+      EXPECT_EQ(header->ts.tv_usec, static_cast<long>(7 + i)) << "nanoseconds";
+      EXPECT_EQ(std::vector<std::uint8_t>(data, data + header->caplen), kept[i]);
+    }
+    pcap_close(in);
+  }
 }
 
 TEST_F(GeneratorTest, PayloadsArePiecesOfTheCaptures) {
@@ -138,7 +213,7 @@ TEST_F(GeneratorTest, PayloadsArePiecesOfTheCaptures) {
   ASSERT_TRUE(payload) << payload.error().line();
   ASSERT_GT(payload->size(), 2000u);
   GeneratorQueue queue(spec_of({142}, 1), *payload, 0, 1);
-  ASSERT_EQ(queue.fill(burst_.data(), 64, 0), 64u);
+  ASSERT_EQ(fill(queue, 64, 0), 64u);
   std::set<std::ptrdiff_t> places;
   for (const rte_mbuf* const mbuf : burst_) {
     const auto piece = bytes(mbuf).subspan(42);
@@ -155,12 +230,12 @@ TEST_F(GeneratorTest, APayloadThatAnNfHasChangedIsWrittenAgain) {
   ASSERT_TRUE(payload) << payload.error().line();
   for (const std::uint16_t size : {43, 60, 142, 1472}) {
     GeneratorQueue queue(spec_of({size}, 1), *payload, 0, 1);
-    ASSERT_EQ(queue.fill(burst_.data(), 1, 0), 1u);
+    ASSERT_EQ(fill(queue, 1, 0), 1u);
     std::uint8_t* const at = rte_pktmbuf_mtod(burst_[0], std::uint8_t*) + 42;
     const std::vector<std::uint8_t> first(at, at + size - 42);
     for (const std::size_t changed : {std::size_t{0}, first.size() / 3, first.size() - 1}) {
       at[changed] ^= 1;
-      ASSERT_EQ(queue.fill(burst_.data(), 1, 0), 1u);
+      ASSERT_EQ(fill(queue, 1, 0), 1u);
       EXPECT_TRUE(std::equal(first.begin(), first.end(), at)) << size << ", byte " << changed;
     }
   }
@@ -181,28 +256,6 @@ TEST(LatencyHistogramTest, QuantilesAreWithinASixteenth) {
       EXPECT_LT(LatencyHistogram::upper_edge(LatencyHistogram::index(ns) - 1), ns);
     }
   }
-}
-
-TEST_F(GeneratorTest, APortHandsOutPacketsOnEveryQueueAndLeaksNone) {
-  const auto specs = parse_port_specs({"gen:size=imix,flows=10,payload=" + capture()}, 2048);
-  ASSERT_TRUE(specs) << specs.error().line();
-  ASSERT_EQ(rte_eal_hotplug_add("vdev", specs->at(0).device.c_str(), "size=14"), 0);
-  const test::PoolPtr pool = test::make_pool(511);
-  {
-    auto ports = open_ports(*specs, {.n_rx_queues = 2, .pool = pool.get()});
-    ASSERT_TRUE(ports) << ports.error().line();
-    ASSERT_NE(ports->at(0).generator, nullptr);
-    for (std::uint16_t queue = 0; queue < 2; ++queue) {
-      std::array<rte_mbuf*, 32> burst{};
-      ASSERT_EQ(rte_eth_rx_burst(ports->at(0).id, queue, burst.data(), burst.size()), 32);
-      for (const rte_mbuf* const mbuf : burst) EXPECT_TRUE(decode_packet(bytes(mbuf)).ok());
-      EXPECT_EQ(source(burst[0]), (10u << 24 | 1) + queue);
-      EXPECT_EQ(rte_eth_tx_burst(ports->at(0).id, 0, burst.data(), 32), 32);
-    }
-    EXPECT_TRUE(close_ports(*ports).ok());
-  }
-  EXPECT_EQ(rte_mempool_avail_count(pool.get()), 511u);
-  rte_eal_hotplug_remove("vdev", specs->at(0).device.c_str());
 }
 
 TEST(GeneratorSpecTest, WrongSpecsSayWhatIsWrong) {

@@ -30,6 +30,10 @@ struct Options {
   std::uint32_t threads = 0;
   double seconds = 0.5;
   std::vector<std::uint32_t> sizes = {64, 256, 512, 1024, 1472};
+  std::vector<std::uint32_t> batches_in_flight;
+  std::vector<std::uint32_t> batch_packets = {4096};
+  std::uint32_t repeat = 1;
+  bool skip_ipsec = false;
   bool quick = false;
   bool as_json = false;
   bool build_program = false;
@@ -55,6 +59,19 @@ void declare(CLI::App& app, Options& o) {
       ->delimiter(',')
       ->check(CLI::Range(16, 1536))
       ->capture_default_str();
+  app.add_option("--batches", o.batches_in_flight,
+                 "copied batches in flight, like 1,2,4; each is packed by a thread of its own")
+      ->delimiter(',')
+      ->check(CLI::Range(1, 64));
+  app.add_option("--batch-packets", o.batch_packets, "packets of a copied batch, like 1024,4096")
+      ->delimiter(',')
+      ->check(CLI::Range(16, 1 << 20))
+      ->capture_default_str();
+  app.add_option("--repeat", o.repeat,
+                 "measure everything so often; the further ones are `repeats`")
+      ->check(CLI::Range(1, 100))
+      ->capture_default_str();
+  app.add_flag("--no-ipsec", o.skip_ipsec, "do not seal packets with ipsec's kernel");
   app.add_option("--kernels", o.kernel_dir, "folder of the kernels' sources")
       ->capture_default_str();
   app.add_flag("--quick", o.quick, "no rates: devices, memory modes and self-tests only");
@@ -112,18 +129,35 @@ void measure(hb::Backend& backend, const hb::doctor::TestRegion& region, const S
         hb::doctor::measure_rate(backend, region.view(), shape, "ipsec", false, size, words),
         rate_json);
   };
+  const auto batched = [&](std::uint32_t size) {
+    json rows = json::array();
+    for (const std::uint32_t n_packets : o.batch_packets)
+      for (const std::uint32_t n : o.batches_in_flight) {
+        const hb::doctor::Batches batches{n, n_packets};
+        if (!fits(shape, batches)) continue;
+        rows.push_back(figure(hb::doctor::measure_batches(backend, region.view(), shape,
+                                                          "limit_write", batches, size),
+                              rate_json));
+        rows.back()["in_flight"] = n;
+        rows.back()["packets"] = n_packets;
+      }
+    return rows;
+  };
   for (const std::uint32_t size : o.sizes) {
     json row = {{"bytes", size}};
     if (zero_copy) {
       row["slots_only"] = rate("forward", false, size);
       row["read"] = rate("limit_read", false, size);
       row["read_write"] = rate("limit_write", false, size);
-      if (size >= 64 && hb::find_kernel("ipsec")->fits(shape.work_group_size)) {
+      if (size >= 64 && !o.skip_ipsec && hb::find_kernel("ipsec")->fits(shape.work_group_size)) {
         row["ipsec_cbc_sha1"] = sealing(0, size);
         row["ipsec_gcm"] = sealing(2, size);
       }
     }
-    row["staged_read_write"] = rate("limit_write", true, size);
+    if (o.batches_in_flight.empty())
+      row["staged_read_write"] = rate("limit_write", true, size);
+    else
+      row["batches"] = batched(size);
     out["rates"].push_back(std::move(row));
   }
 }
@@ -170,9 +204,12 @@ json examine(const hb::BackendEntry& entry, std::uint32_t number, const hb::Devi
     const auto ran = hb::run_self_test(*backend, kernel, shape.work_group_size);
     out["self_tests"][std::string(kernel.name)] = ran ? "right" : ran.error().what;
   }
-  if (!o.quick)
+  for (std::uint32_t i = 0; !o.quick && i < o.repeat; ++i) {
+    json again;
     measure(*backend, **region, shape, chosen->mode != hb::MemoryMode::kStaged, o, info.is_cpu,
-            out);
+            i == 0 ? out : again);
+    if (i != 0) out["repeats"].push_back(std::move(again));
+  }
   return out;
 }
 

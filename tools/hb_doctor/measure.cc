@@ -1,18 +1,14 @@
 #include "tools/hb_doctor/measure.h"
 
-#include <fcntl.h>
 #include <fmt/format.h>
-#include <mntent.h>
 #include <sched.h>
-#include <sys/mman.h>
-#include <unistd.h>
 
 #include <algorithm>
 #include <array>
 #include <atomic>
 #include <chrono>
-#include <cstdio>
 #include <cstring>
+#include <latch>
 #include <numeric>
 #include <thread>
 #include <vector>
@@ -24,7 +20,6 @@ namespace {
 
 using Clock = std::chrono::steady_clock;
 
-constexpr std::uint32_t kStride = 2048;
 constexpr std::uint32_t kDataOffset = 256;  ///< as behind an mbuf and its headroom
 constexpr std::size_t kMostPacketBytes = 1536;
 constexpr std::uint32_t kMostTimed = 1u << 16;
@@ -40,16 +35,6 @@ double quantile(std::vector<double>& sorted, double part) {
 }
 
 std::uint32_t load(u32& word) { return std::atomic_ref<u32>(word).load(std::memory_order_acquire); }
-
-std::string hugepage_folder() {
-  std::string folder;
-  FILE* const mounts = setmntent("/proc/mounts", "r");
-  if (mounts == nullptr) return folder;
-  while (const mntent* const entry = getmntent(mounts))
-    if (std::strcmp(entry->mnt_type, "hugetlbfs") == 0) folder = entry->mnt_dir;
-  endmntent(mounts);
-  return folder;
-}
 
 /// A slice that is launched as gpu_host launches it, and what its device said when it failed.
 struct Running {
@@ -188,63 +173,119 @@ Result<Rate> run_rounds(Backend& backend, const RegionView& view, const Shape& s
   return rate;
 }
 
+/// Slots that go through all packets, each with the same length and words.
+void fill_slots(const RegionView& view, const Shape& shape, std::uint32_t packet_bytes,
+                const HbSlotWords& words) {
+  std::uint64_t next = 0;
+  for (std::uint32_t i = 0; i < shape.work_groups; ++i) {
+    std::fill_n(view.words(i), view.slots_per_queue(), words);
+    for (std::uint32_t slot = 0; slot < view.slots_per_queue(); ++slot, ++next)
+      view.slots(i)[slot] =
+          HB_SLOT((view.layout().packets + next % shape.n_packets * kPacketStride) / 64,
+                  packet_bytes, kDataOffset);
+  }
+}
+
+/// One of the batches in flight: its work-groups, and the rounds of each that make a batch.
+struct Batch {
+  std::unique_ptr<DeviceSlice> slice;
+  std::vector<HbQueueControl*> queues;
+  std::uint32_t n_rounds = 0;  ///< of each queue
+  std::vector<double> times_us;
+  std::uint64_t n_done = 0;
+  Error error;
+
+  /// Batch after batch, each as soon as the one before is back. The first, for which memory is
+  /// taken, comes before `ready` and is not counted.
+  void run(std::latch& ready, const std::atomic<bool>& stop) {
+    const bool works = one();
+    ready.arrive_and_wait();
+    while (works && !stop.load(std::memory_order_relaxed)) {
+      const auto begin = Clock::now();
+      if (!one()) return;
+      ++n_done;
+      if (times_us.size() < kMostTimed) times_us.push_back(us_since(begin));
+    }
+  }
+
+  bool one() {
+    for (HbQueueControl* const queue : queues)
+      std::atomic_ref<u32>(queue->published.value)
+          .fetch_add(n_rounds, std::memory_order_release);  // pairs with gather()'s acquire
+    const Result<void> done = slice->run();
+    if (!done) error = done.error();
+    return done.ok();
+  }
+};
+
+/// Work-groups of one batch: as many as there are, as a round each is done soonest.
+std::uint32_t groups_of(const Shape& shape, const Batches& batches) {
+  return std::min(batches.n_packets / shape.work_group_size,
+                  shape.work_groups / batches.n_in_flight);
+}
+
 }  // namespace
 
-RegionDemand demand_of(const Shape& shape) {
-  RegionDemand demand;
-  demand.n_contexts = 1;
-  demand.n_endpoints = 2;
-  demand.ring_size = demand.fill_size = demand.pool_size = 8;
-  demand.n_work_groups = shape.work_groups;
-  demand.work_group_size = shape.work_group_size;
-  demand.n_rounds = shape.n_rounds;
-  demand.packet_bytes = std::uint64_t{shape.n_packets} * kStride;
-  return demand;
+bool fits(const Shape& shape, const Batches& batches) {
+  const std::uint32_t n_groups = groups_of(shape, batches);
+  if (n_groups == 0 || batches.n_packets % (n_groups * shape.work_group_size) != 0) return false;
+  return batches.n_packets / (n_groups * shape.work_group_size) <= shape.n_rounds;
 }
 
-Result<std::unique_ptr<TestRegion>> TestRegion::make(RegionDemand demand) {
-  std::unique_ptr<TestRegion> region(new TestRegion);
-  std::string why;
-  for (const auto& [folder, page] :
-       {std::pair{hugepage_folder(), 2ul << 20}, std::pair{std::string("/dev/shm"), 4096ul}}) {
-    if (folder.empty()) continue;
-    demand.page_bytes = page;
-    const RegionLayout layout = plan_region(demand);
-    region->path_ = fmt::format("{}/hb-doctor-{}", folder, getpid());
-    const int fd = open(region->path_.c_str(), O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
-    if (fd < 0) continue;
-    Result<std::byte*> base = Error{"too little memory", ""};
-    if (ftruncate(fd, static_cast<off_t>(layout.total_bytes)) == 0)
-      base = map_region(fd, layout.total_bytes);
-    close(fd);
-    if (base) {
-      region->view_ = RegionView(*base, layout);
-      region->view_.format();
-      std::memset(*base + layout.packets, 0x5a, layout.packet_bytes);
-      return region;
+Result<Rate> measure_batches(Backend& backend, const RegionView& view, const Shape& shape,
+                             const char* kernel, const Batches& batches,
+                             std::uint32_t packet_bytes) {
+  fill_slots(view, shape, packet_bytes, {});
+  const std::uint32_t n_groups = groups_of(shape, batches);
+  Result<SliceSpec> spec =
+      spec_for(backend, kernel, n_groups, find_kernel(kernel)->self_test().table);
+  if (!spec) return spec.error();
+  std::vector<Batch> all(batches.n_in_flight);
+  for (Batch& batch : all) {
+    auto slice = backend.make_staged_slice(view, *spec);
+    if (!slice) return slice.error();
+    batch.slice = std::move(*slice);
+    batch.n_rounds = batches.n_packets / (n_groups * shape.work_group_size);
+    for (std::uint32_t& group : spec->work_groups) {
+      batch.queues.push_back(view.queue_control(group));
+      group += n_groups;  // the next batch's
     }
-    why = base.error().what;
-    unlink(region->path_.c_str());
   }
-  region->path_.clear();
-  return Error{"no memory for a test region: " + why, "free some, or use a smaller --work-groups"};
-}
+  std::atomic<bool> stop{false};
+  std::latch ready(static_cast<std::ptrdiff_t>(all.size()) + 1);
+  std::vector<std::jthread> threads;
+  for (Batch& batch : all) threads.emplace_back([&] { batch.run(ready, stop); });
+  ready.arrive_and_wait();
+  const auto begin = Clock::now();
+  std::this_thread::sleep_for(std::chrono::duration<double>(shape.seconds));
+  stop.store(true, std::memory_order_relaxed);
+  threads.clear();
+  const double seconds = us_since(begin) * 1e-6;
 
-TestRegion::~TestRegion() {
-  if (view_.base() != nullptr) munmap(view_.base(), view_.layout().total_bytes);
-  if (!path_.empty()) unlink(path_.c_str());
+  Rate rate;
+  std::vector<double> times;
+  std::uint64_t n_batches = 0;
+  rate.complete = true;
+  for (const Batch& batch : all) {
+    if (!batch.error.what.empty()) return batch.error;
+    n_batches += batch.n_done;
+    for (const HbQueueControl* const queue : batch.queues)
+      rate.complete &= queue->published.value == queue->completed.value;
+    times.insert(times.end(), batch.times_us.begin(), batch.times_us.end());
+  }
+  std::ranges::sort(times);
+  rate.round_p50_us = quantile(times, 0.5);
+  rate.round_p99_us = quantile(times, 0.99);
+  rate.n_rounds = n_batches * batches.n_packets / shape.work_group_size;
+  rate.mpps = 1e-6 * static_cast<double>(n_batches) * batches.n_packets / seconds;
+  rate.gbps = rate.mpps * packet_bytes * 8e-3;
+  return rate;
 }
 
 Result<Rate> measure_rate(Backend& backend, const RegionView& view, const Shape& shape,
                           const char* kernel, bool staged, std::uint32_t packet_bytes,
                           const HbSlotWords& words) {
-  std::uint64_t next = 0;
-  for (std::uint32_t i = 0; i < shape.work_groups; ++i)
-    std::fill_n(view.words(i), view.slots_per_queue(), words);
-  for (std::uint32_t i = 0; i < shape.work_groups; ++i)
-    for (std::uint32_t slot = 0; slot < view.slots_per_queue(); ++slot, ++next)
-      view.slots(i)[slot] = HB_SLOT((view.layout().packets + next % shape.n_packets * kStride) / 64,
-                                    packet_bytes, kDataOffset);
+  fill_slots(view, shape, packet_bytes, words);
   const Result<SliceSpec> spec =
       spec_for(backend, kernel, shape.work_groups, find_kernel(kernel)->self_test().table);
   if (!spec) return spec.error();
@@ -259,8 +300,9 @@ Result<Rate> measure_load(Backend& backend, const RegionView& view, const Shape&
   for (std::uint32_t i = 0; i < shape.n_packets; ++i) {
     const std::vector<std::uint8_t>& packet = load.packets[i % load.packets.size()];
     lengths[i] = static_cast<std::uint32_t>(std::min(packet.size(), kMostPacketBytes));
-    std::memcpy(view.base() + view.layout().packets + std::uint64_t{i} * kStride + kDataOffset,
-                packet.data(), lengths[i]);
+    std::memcpy(
+        view.base() + view.layout().packets + std::uint64_t{i} * kPacketStride + kDataOffset,
+        packet.data(), lengths[i]);
   }
   std::uint64_t next = 0;
   std::uint64_t bytes = 0;
@@ -269,7 +311,7 @@ Result<Rate> measure_load(Backend& backend, const RegionView& view, const Shape&
       const std::uint64_t i = next % shape.n_packets;
       bytes += lengths[i];
       view.slots(group)[slot] =
-          HB_SLOT((view.layout().packets + i * kStride) / 64, lengths[i], kDataOffset);
+          HB_SLOT((view.layout().packets + i * kPacketStride) / 64, lengths[i], kDataOffset);
     }
   const Result<SliceSpec> spec = spec_for(backend, load.kernel, shape.work_groups, load.table);
   if (!spec) return spec.error();

@@ -12,6 +12,8 @@
 
 namespace hb::doctor {
 
+inline constexpr std::uint32_t kPacketStride = 2048;  ///< bytes from one packet to the next
+
 /// Shape of what is measured.
 struct Shape {
   std::uint32_t work_groups = 66;
@@ -60,6 +62,22 @@ struct Rate {
 Result<Rate> measure_rate(Backend& backend, const RegionView& view, const Shape& shape,
                           const char* kernel, bool staged, std::uint32_t packet_bytes,
                           const HbSlotWords& words = {});
+
+/// What a user's own code would do instead: batches that are packed, copied in, judged by one
+/// launch and copied out and back, several of them in flight.
+struct Batches {
+  std::uint32_t n_in_flight = 1;   ///< each has a thread, which packs it, and a stream of its own
+  std::uint32_t n_packets = 4096;  ///< of each; whole work-groups times rounds
+};
+
+/// Whether a region of that shape holds such batches.
+bool fits(const Shape& shape, const Batches& batches);
+
+/// As measure_rate(), of copied batches. The times are of a batch, from its packing on until its
+/// packets are back in place.
+Result<Rate> measure_batches(Backend& backend, const RegionView& view, const Shape& shape,
+                             const char* kernel, const Batches& batches,
+                             std::uint32_t packet_bytes);
 
 /// Packets and a kernel of the caller's choice.
 struct Load {

@@ -35,6 +35,7 @@ struct Options {
   std::vector<std::string> reload_args;
   ReadyDemand ready;
   std::string type, current, next;  ///< of route
+  json generated = {{"op", "generate"}};
 };
 
 int fail(const Error& error) {
@@ -109,6 +110,22 @@ int stop(const Options& options) {
     print(*answer);
   else
     fmt::print("{}: stopping; it finishes what is in its rings first\n", options.service);
+  return 0;
+}
+
+int generate(const Options& options) {
+  json request = options.generated;
+  if (request.contains("write"))  // the manager runs in another directory
+    request["write"] = std::filesystem::absolute(request["write"].get<std::string>());
+  const Result<json> answer = ask(options.prefix, request);
+  if (!answer) return fail(answer.error());
+  if (options.as_json) {
+    print(*answer);
+    return 0;
+  }
+  const auto rate = answer->value("rate_pps", 0u);
+  fmt::print("rate: {}\n", rate == 0 ? "no limit" : fmt::format("{} packets a second", rate));
+  if (answer->contains("written")) fmt::print("{} packets written\n", answer->value("written", 0u));
   return 0;
 }
 
@@ -294,6 +311,18 @@ int run(int argc, char** argv) {
   restarted->add_option("--timeout", options.timeout_s, "wait at most so many seconds for the end")
       ->check(CLI::Range(1u, 3600u))
       ->capture_default_str();
+  CLI::App* const generating = command(
+      "generate", "change what a gen: port offers, or keep packets that come back to it", generate);
+  const auto generated = [&](const char* name, const char* key, const char* text) {
+    generating->add_option_function<std::uint32_t>(
+        name, [&options, key](std::uint32_t value) { options.generated[key] = value; }, text);
+  };
+  generated("--port", "port", "its number (default 0)");
+  generated("--rate", "rate", "packets a second, 0: no limit; latencies are counted anew");
+  generated("--sample", "sample", "keep copies of so many packets on each TX queue");
+  generating->add_option_function<std::string>(
+      "--write", [&options](const std::string& path) { options.generated["write"] = path; },
+      "write the copies to this capture");
   CLI::App* const route = app.add_subcommand("route", "change one rule of the route table");
   route->require_subcommand(1);
   route->fallthrough();

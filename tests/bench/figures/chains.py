@@ -1,11 +1,12 @@
 """Chains of several NFs: figures 6 and 7, and work-groups that follow the load."""
 
-from pathlib import Path
-
-from measure import ipsec_options, nids_options, report, setup_of, throughput
+import nfs
+from measure import setup_of
 
 #: The generator's flows come from 10.0.0.1 on, 4096 of them: 2047 of 4096, and 287 of 4096.
 SPLITS = {"50/50": ["10.0.0.0/21"], "93/7": ["10.0.0.0/24", "10.0.1.0/27"]}
+#: Figure 6: where ipsec and the NIDS are.
+PLACES = [("cpu", "cpu"), ("cpu", "gpu"), ("gpu", "gpu")]
 
 
 def flows_of(split):
@@ -14,63 +15,63 @@ def flows_of(split):
     return "".join(lines) + "a, *, *, *, *, *\n"
 
 
-def run_fig6(args, folder, results):
-    """ipsec, nids, router: all on the CPU, with the NIDS on the GPU, and with ipsec there too."""
-    rows = []
-    routes = Path(folder, "router.csv")
-    routes.write_text("0.0.0.0/0, 0, 02:00:00:00:00:01\n")
-    for ipsec_on_gpu, nids_on_gpu in ((False, False), (False, True), (True, True)):
-        nfs = [("ipsec", ipsec_on_gpu, "ipsec", ipsec_options(folder)),
-               ("nids", nids_on_gpu, "nids", nids_options(args)),
-               ("router", False, "router", ["--route-file", routes])]
-        setup = setup_of(args, nfs, 1472, max(args.syncers), max(args.rx), args.payload)
-        where = ["gpu" if on_gpu else "cpu" for on_gpu in (ipsec_on_gpu, nids_on_gpu)]
-        row = {"ipsec": where[0], "nids": where[1], "bytes": 1472,
-               **throughput(args, folder, setup)}
-        rows.append(row)
-        report("fig6", f"ipsec ({where[0]}), nids ({where[1]}), router (cpu)", row)
-    results["fig6"] = rows
+def run_fig6(bench):
+    """The paper's order, ipsec first: then the NIDS meets sealed packets, whose payloads no rule is
+    about. And with the NIDS first, where it has the clear text to search."""
+    args, folder = bench.args, bench.folder
+    for order in ("ipsec-nids-router", "nids-ipsec-router"):
+        for ipsec_at, nids_at in PLACES:
+            seals = nfs.ipsec(folder, gpu=ipsec_at == "gpu")
+            looks = nfs.nids(args, folder, gpu=nids_at == "gpu")
+            if order.startswith("ipsec"):
+                looks["alerts"] = None  # on sealed packets there are none
+            chain = [seals, looks] if order.startswith("ipsec") else [looks, seals]
+            setup = setup_of(args, [*chain, nfs.router(folder)], args.nf_sizes[-1],
+                             payload=args.payload)
+            bench.row("fig6", f"{order}: ipsec ({ipsec_at}), nids ({nids_at})", setup, order=order,
+                      ipsec=ipsec_at, nids=nids_at)
 
 
-def run_fig7(args, folder, results):
+def two_nfs(bench):
+    args, folder = bench.args, bench.folder
+    return [nfs.nids(args, folder, "x", gpu=True), nfs.forward("y", gpu=True)]
+
+
+def run_fig7(bench):
     """The same two GPU NFs in one order for all packets, and in either order by packet type."""
-    nfs = [("nids", True, "x", nids_options(args)), ("forward", True, "y", ())]
-    rows = []
-    for size in (64, 1472):
-        setup = setup_of(args, nfs, size, max(args.syncers), max(args.rx), args.payload)
-        static = throughput(args, folder, {**setup, "routes": "*, rx, x\n*, x, y\n*, y, tx\n"})
-        rows.append({"chain": "static", "bytes": size, **static})
-        report("fig7", f"static, {size} B", static)
+    args = bench.args
+    for size in sorted({args.nf_sizes[0], args.nf_sizes[-1]}):
+        static = bench.row("fig7", f"static, {size} B",
+                           setup_of(args, two_nfs(bench), size, payload=args.payload), chain="static")
         for split in SPLITS:
-            row = throughput(args, folder, {
-                **setup, "flows": flows_of(split),
-                "routes": "a, rx, x\na, x, y\na, y, tx\nb, rx, y\nb, y, x\nb, x, tx\n"})
-            ratio = row["overload_mpps"]["median"] / static["overload_mpps"]["median"]
-            rows.append({"chain": f"dynamic {split}", "bytes": size, "to_static": ratio, **row})
-            report("fig7", f"dynamic {split}, {size} B ({ratio:.2f}x of static)", row)
-    results["fig7"] = rows
+            row = bench.row("fig7", f"dynamic {split}, {size} B", setup_of(
+                args, two_nfs(bench), size, payload=args.payload, flows=flows_of(split),
+                routes="a, rx, x\na, x, y\na, y, tx\nb, rx, y\nb, y, x\nb, x, tx\n"),
+                            chain=f"dynamic {split}")
+            if row and static:
+                row["to_static"] = {key: row[key]["median"] / static[key]["median"]
+                                    for key in ("overload_mpps", "loss_free_mpps")
+                                    if static[key] and static[key]["median"]}
 
 
-def run_elastic(args, folder, results):
+def run_elastic(bench):
     """Two GPU NFs, 93 % of the packets to one: every fixed split in eighths against --elastic."""
-    nfs = [("nids", True, "x", nids_options(args)), ("nids", True, "y", nids_options(args))]
-    setup = {**setup_of(args, nfs, 1472, max(args.syncers), max(args.rx), args.payload),
-             "flows": flows_of("93/7"),
-             "routes": "a, rx, x\na, x, tx\nb, rx, y\nb, y, tx\n"}
-    rows = []
-    least = max(args.syncers)
-    splits = sorted({min(max(args.workgroups * k // 8, least), args.workgroups - least)
-                     for k in range(1, 8)})
-    for for_x in splits:
-        row = throughput(args, folder, {**setup, "shares": [for_x, args.workgroups - for_x]})
-        rows.append({"split": [for_x, args.workgroups - for_x], **row})
-        report("elastic", f"fixed, {for_x} and {args.workgroups - for_x} work-groups", row)
-    best = max(row["overload_mpps"]["median"] for row in rows)
-    half = args.workgroups // 2
-    row = throughput(args, folder, {**setup, "shares": [half, args.workgroups - half],
-                                    "manager": [*setup["manager"], "--elastic"],
-                                    "warm_up": 10 * args.seconds})
-    ratio = row["overload_mpps"]["median"] / best
-    rows.append({"split": "elastic", "to_best_fixed": ratio, **row})
-    report("elastic", f"elastic, from halves ({ratio:.2f}x of the best)", row)
-    results["elastic"] = rows
+    args, folder = bench.args, bench.folder
+    least = args.syncers
+    fixed = sorted({min(max(args.workgroups * k // 8, least), args.workgroups - least)
+                    for k in range(1, 8)})
+
+    def setup(for_x, **more):
+        pair = [nfs.nids(args, folder, service, gpu=True, workgroups=n)
+                for service, n in (("x", for_x), ("y", args.workgroups - for_x))]
+        return setup_of(args, pair, args.nf_sizes[-1], payload=args.payload, flows=flows_of("93/7"),
+                        routes="a, rx, x\na, x, tx\nb, rx, y\nb, y, tx\n", **more)
+
+    rows = [bench.row("elastic", f"fixed, {for_x} and {args.workgroups - for_x} work-groups",
+                      setup(for_x), split=[for_x, args.workgroups - for_x]) for for_x in fixed]
+    row = bench.row("elastic", "elastic, from halves",
+                    setup(args.workgroups // 2, manager=["--elastic"]), split="elastic",
+                    settles_s=max(3.0, 10 * args.trial))
+    if row and any(rows):
+        best = max(one["overload_mpps"]["median"] for one in rows if one)
+        row["to_best_fixed"] = row["overload_mpps"]["median"] / best

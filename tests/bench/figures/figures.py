@@ -1,209 +1,148 @@
 #!/usr/bin/env python3
-"""The paper's figures on the device that is here: JSON with the machine, and plots beside it.
+"""The paper's evaluation on the device that is here: JSON, and plots beside it.
 
-  limits  what the device and its bus can do: hb_doctor
-  fig3    zero-copy persistent kernel against copy, launch, copy, by packet size
-  fig4    CPUSyncer threads x RX threads for one and two GPU NFs
-  fig5    each NF on the CPU and on the GPU
+  limits  what the device and its bus can do (with fig3)
+  fig3    zero-copy persistent kernel against copy and relaunch, 1 to 16 batches in flight, 64..1472 B
+  fig5    each NF on a CPU core, on all cores and on the GPU; ipsec-mb and Hyperscan by themselves
   fig6    chain IPsec, NIDS, router with the NIDS on the GPU against the CPU
   fig7    dynamic chains, 50/50 and 93/7, against the static chain with the same work
-  fig8    throughput of a GPU NF per watt
+  fig8    throughput for each core of GPU and CPU, and for each watt
+  fig4    CPUSyncer threads x RX threads for one and two GPU NFs
   elastic work-groups that follow the load against each fixed split, two GPU NFs at 93/7
 
-Every figure is taken --runs times: median, smallest, largest. A platform's throughput is its rate
-under overload and the highest rate without a loss (RFC 2544, by bisection), with the latency from RX
-to TX at that rate. Traffic is generated (gen: ports), and so said in the JSON. What can't be
-measured here is listed under "missing" with the reason, never estimated.
+Taken in this order, as far as --budget seconds go; what does not fit is in "left_out". Each row has
+the rate under overload and the highest rate without loss (RFC 2544 section 26.1: bisection, trials of
+--trial seconds after --settle seconds of warm-up at that rate, ended by waiting for what is still in
+flight; a rate passes if every packet comes back and 98 % of it were offered; it is found to --resolution
+of the overload rate), latency from RX to TX (p50, p99, p99.9) at both and at half of the latter, each
+--runs times: median, smallest, largest. Traffic is generated (gen: ports). "limits" of a row says what
+its threads did and where packets were dropped, "outputs" how many of its packets were compared with the
+CPU twins. What can't be measured here is in "missing", with the reason; nothing is estimated. Exit status 1: an
+output was wrong, or something failed.
+
+On 16 cores and an H100, in 10 minutes:  figures.py --runs 5 --trial 0.1 --budget 570
 """
 
 import argparse
-import contextlib
-import json
 import os
-import statistics
-import subprocess
+import sys
 import tempfile
 import time
 from pathlib import Path
 
+import nfs
+from bench import Bench
 from chains import run_elastic, run_fig6, run_fig7
-from measure import (counters, harness, ipsec_options, machine, nids_options, output, report,
-                     setup_of, spread, throughput)
+from device import run_device
+from measure import harness, machine
+from outputs import payloads_of
+from platforms import run_fig4, run_fig5, run_fig8
 
-ALL = ["limits", "fig3", "fig4", "fig5", "fig6", "fig7", "fig8", "elastic"]
-
-
-def doctor(args, *more):
-    text = subprocess.run([harness.BUILD / "bin" / "hb_doctor", "--json", "--seconds",
-                           str(args.seconds / 2), *more], text=True, capture_output=True,
-                          timeout=240, check=False).stdout
-    report = json.loads(text)
-    for device in report["devices"]:
-        if "error" not in device:
-            return device
-    raise harness.Failure(f"hb_doctor finds no device that works: {report}")
+STEPS = {"fig3": run_device, "fig5": run_fig5, "fig6": run_fig6, "fig7": run_fig7, "fig8": run_fig8,
+         "fig4": run_fig4, "elastic": run_elastic}
+#: A list of rules as long as the paper's.
+MOST_RULES = 147
 
 
-# Limits and figure 3 -------------------------------------------------------------------------------
-
-def run_limits(args, results):
-    runs = [doctor(args, "--sizes", "64,1472") for _ in range(args.runs)]
-    rows = {}
-    for key, pick in {
-            "ping_pong_us": lambda d: d["ping_pong"]["p50_us"],
-            "copy_in_gbps": lambda d: d["copies"]["in_gbps"],
-            "copy_out_gbps": lambda d: d["copies"]["out_gbps"],
-            "slots_mpps": lambda d: d["rates"][0]["slots_only"]["mpps"],
-            "read_gbps": lambda d: d["rates"][-1]["read"]["gbps"],
-            "read_write_gbps": lambda d: d["rates"][-1]["read_write"]["gbps"]}.items():
-        with contextlib.suppress(KeyError):
-            rows[key] = spread([pick(run) for run in runs])
-    results["limits"] = {"device": runs[0]["name"], "memory_mode": runs[0]["memory_mode"],
-                         "shape": runs[0]["shape"], **rows}
-    for key, row in rows.items():
-        print(f"limits  {key:18} {row['median']:9.2f}  [{row['low']:.2f} .. {row['high']:.2f}]")
-
-
-def run_fig3(args, results):
-    rows = []
-    for rounds in (1, 2, 4):
-        runs = [doctor(args, "--sizes", "64,256,512,1024,1472", "--rounds", str(rounds))
-                for _ in range(args.runs)]
-        for i, size in enumerate((64, 256, 512, 1024, 1472)):
-            for way in ("read_write", "staged_read_write"):
-                found = [run["rates"][i][way] for run in runs if way in run["rates"][i]]
-                found = [one for one in found if "error" not in one]
-                if not found:
-                    continue
-                row = {"bytes": size, "way": way, "rounds_in_flight": rounds,
-                       "gbps": spread([one["gbps"] for one in found]),
-                       "mpps": spread([one["mpps"] for one in found]),
-                       "round_p99_us": spread([one["round_p99_us"] for one in found])}
-                rows.append(row)
-                print(f"fig3    {size:5} B  {way:18} {rounds} rounds "
-                      f"{row['gbps']['median']:8.2f} Gbps  p99 {row['round_p99_us']['median']:9.1f} us")
-    results["fig3"] = rows
-
-
-# The whole platform --------------------------------------------------------------------------------
-
-def run_fig4(args, folder, results):
-    rows = []
-    for n_nfs in (1, 2):
-        nfs = [("forward", True, f"forward{i}", ()) for i in range(n_nfs)]
-        for syncers in args.syncers:
-            for rx_threads in args.rx:
-                row = {"gpu_nfs": n_nfs, "syncers": syncers, "rx_threads": rx_threads, "bytes": 64,
-                       **throughput(args, folder, setup_of(args, nfs, 64, syncers, rx_threads))}
-                rows.append(row)
-                report("fig4", f"{n_nfs} NFs, {syncers} CPUSyncers, {rx_threads} RX threads", row)
-    results["fig4"] = rows
+def parse():
+    cpus = len(os.sched_getaffinity(0))
+    large = cpus >= 8
+    parser = argparse.ArgumentParser(description=__doc__,
+                                     formatter_class=argparse.RawDescriptionHelpFormatter)
+    add = parser.add_argument
+    add("what", nargs="*", help=f"of {', '.join(STEPS)} (default: all; limits come with fig3)")
+    add("--runs", type=int, default=5)
+    add("--trial", type=float, default=0.2, help="seconds of each window that is measured")
+    add("--settle", type=float, default=None, help="seconds before each (default: half of --trial)")
+    add("--resolution", type=float, default=0.02, help="of the search, as a part of the overload rate")
+    add("--warm-up", type=float, default=0.0, help="seconds of overload before a row's first window")
+    add("--budget", type=float, default=3600.0, help="seconds in all")
+    add("--quick", action="store_true", help="one run of few, short rows: does it all work?")
+    add("--no-loss-free", dest="loss_free", action="store_false", help="rates under overload only")
+    add("--idle", default="busy" if large else "adaptive", choices=["adaptive", "busy"])
+    add("--gpu", default="auto", choices=["auto", "cuda", "opencl"])
+    add("--cores", help="CPUs of the platform's threads, as manager --cores (default: all). The "
+        "control thread has the first, then come TX threads, RX threads, NFs and CPUSyncers")
+    add("--syncers", type=int, default=max(1, cpus // 4))
+    add("--rx", type=int, default=max(1, cpus * 5 // 16), help="RX threads")
+    add("--tx", type=int, default=max(1, cpus // 4), help="TX threads")
+    add("--grid", type=int, nargs="+", default=[1, 2, 4] if large else [1], help="fig4's thread counts")
+    add("--instances", type=int, default=max(1, cpus // 2 - 1),
+        help="CPU NFs side by side where all cores are used")
+    add("--cores-rx", type=int, default=max(1, cpus // 4), help="RX threads beside those")
+    add("--cores-tx", type=int, default=max(1, cpus * 3 // 16), help="TX threads beside those")
+    add("--rounds", type=int, nargs="+", default=[4],
+        help="fig3's rounds in flight of each work-group, zero copy: 1, 2, 4, 8 or 16")
+    add("--batches", type=int, nargs="+", default=[1, 2, 4, 8, 16] if large else [1, 2],
+        help="fig3's copied batches in flight, each packed by a thread of its own")
+    add("--sizes", type=int, nargs="+", help="of fig3, bytes")
+    add("--nf-sizes", type=int, nargs="+", default=[64, 512, 1472], help="of the other figures")
+    add("--workgroups", type=int, default=64 if large else 8)
+    add("--workgroup-size", type=int, default=256 if large else 64)
+    add("--pool", type=int, default=262144 if large else 16384)
+    add("--sample", type=int, default=64, help="packets of a window that each TX thread keeps")
+    add("--rules", type=Path, help="of the NIDS; they must be about UDP packets (default: "
+        f"the first {MOST_RULES} of Emerging Threats' in tests/data that have a content, made so)")
+    add("--payload", type=Path, default=harness.CAPTURES / "zeek-http_methods.pcap",
+        help="capture that the NIDS' packets are cut from")
+    add("--out", type=Path, default=Path("figures.json"))
+    add("--plots", type=Path, help="folder for the plots (default: beside the JSON)")
+    args = parser.parse_args()
+    if unknown := set(args.what) - set(STEPS) - {"limits"}:
+        parser.error(f"no such figure: {', '.join(sorted(unknown))}")
+    if args.quick:
+        args.runs, args.trial, args.resolution = 1, 0.05, 0.25
+        args.sizes, args.nf_sizes, args.grid, args.batches = [64, 1472], [1472], [1], [1, 2]
+    args.out.parent.mkdir(parents=True, exist_ok=True)
+    args.settle = args.trial / 2 if args.settle is None else args.settle
+    return args
 
 
-def run_fig5(args, folder, results):
-    rows = []
-    for size in (64, 512, 1472):
-        for nf, options, payload in (("forward", (), None),
-                                     ("nids", nids_options(args), args.payload),
-                                     ("ipsec", ipsec_options(folder), None)):
-            for on_gpu in (False, True):
-                # An SA's packets are one CPUSyncer's: with more, ipsec has a part of the device.
-                syncers = 1 if nf == "ipsec" else max(args.syncers)
-                setup = setup_of(args, [(nf, on_gpu, nf, options)], size, syncers, max(args.rx),
-                                 payload)
-                row = {"nf": nf, "compute": "gpu" if on_gpu else "cpu", "bytes": size,
-                       "syncers": syncers,
-                       **throughput(args, folder, setup)}
-                rows.append(row)
-                report("fig5", f"{nf} on {row['compute']}, {size} B", row)
-    results["fig5"] = rows
-
-
-def watts():
-    text = output("nvidia-smi", "--query-gpu=power.draw", "--format=csv,noheader,nounits")
-    return float(text.splitlines()[0]) if text else None
-
-
-def run_fig8(args, folder, results):
-    if watts() is None:
-        results["missing"]["fig8"] = "no NVIDIA card reports its power here"
-        return
-    setup = setup_of(args, [("nids", True, "nids", nids_options(args))], 1472, max(args.syncers),
-                     max(args.rx), args.payload)
-    port = f"gen:size=1472,flows=4096,payload={args.payload}"
-    bench = harness.Platform(folder)
+def draw(args):
+    """Plots, if there is matplotlib; else they can be drawn from the JSON elsewhere."""
+    folder = args.plots or args.out.resolve().parent
     try:
-        bench.start_manager("--port", port, "--idle", args.idle, *setup["manager"], gpu=args.gpu)
-        bench.start_nf("nids", *nids_options(args), "--workgroups", str(args.workgroups), gpu=True)
-        bench.wait_works("nids")
-        samples = []
-        before = counters(bench.status())
-        for _ in range(5):
-            time.sleep(args.seconds / 5)
-            samples.append(watts())
-        after = counters(bench.status())
-        bench.stop()
-    finally:
-        bench.clean_up()
-    gbps = (after[0] - before[0]) / (after[2] - before[2]) * 1472 * 8e-9
-    results["fig8"] = {"nf": "nids", "bytes": 1472, "gbps": gbps, "watts": spread(samples),
-                       "gbps_per_watt": gbps / statistics.median(samples)}
-    rapl = Path("/sys/class/powercap/intel-rapl:0/energy_uj")
-    if not os.access(rapl, os.R_OK):
-        results["missing"]["fig8 CPU power"] = "RAPL can't be read here"
-    print(f"fig8    nids on gpu: {gbps:.1f} Gbps at {statistics.median(samples):.0f} W, "
-          f"{gbps / statistics.median(samples):.3f} Gbps per watt")
+        import plot
+    except ImportError:
+        print(f"no plots: matplotlib is not here; plot.py {args.out} draws them where it is")
+        return
+    plot.draw_all(args.out, folder)
 
 
 def main():
-    parser = argparse.ArgumentParser(description=__doc__,
-                                     formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("what", nargs="*", help=f"of {', '.join(ALL)} (default: all)")
-    parser.add_argument("--runs", type=int, default=5)
-    parser.add_argument("--seconds", type=float, default=1.0, help="of each measured window")
-    parser.add_argument("--idle", default="busy" if os.cpu_count() >= 8 else "adaptive",
-                        choices=["adaptive", "busy"])
-    parser.add_argument("--gpu", default="auto", choices=["auto", "cuda", "opencl"])
-    parser.add_argument("--no-loss-free", dest="loss_free", action="store_false",
-                        help="rates under overload only")
-    parser.add_argument("--syncers", type=int, nargs="+",
-                        default=[1, 2, 4] if os.cpu_count() >= 8 else [1])
-    parser.add_argument("--rx", type=int, nargs="+",
-                        default=[1, 2, 4] if os.cpu_count() >= 8 else [1])
-    parser.add_argument("--tx", type=int, default=2 if os.cpu_count() >= 8 else 1,
-                        help="TX threads")
-    parser.add_argument("--workgroups", type=int, default=64 if os.cpu_count() >= 8 else 8)
-    parser.add_argument("--workgroup-size", type=int, default=256 if os.cpu_count() >= 8 else 64)
-    parser.add_argument("--pool", type=int, default=262144 if os.cpu_count() >= 8 else 16384)
-    data = harness.CAPTURES.parent
-    parser.add_argument("--rules", type=Path, default=data / "demo.rules")
-    parser.add_argument("--payload", type=Path,
-                        default=harness.CAPTURES / "zeek-http_byteranges.pcap")
-    parser.add_argument("--out", type=Path, default=Path("figures.json"))
-    args = parser.parse_args()
-    what = args.what or ALL
-    if unknown := set(what) - set(ALL):
-        parser.error(f"no such figure: {', '.join(sorted(unknown))}")
-    results = {"machine": machine(), "traffic": "generated by gen: ports",
-               "tx_threads": args.tx, "missing": {}}
-    with tempfile.TemporaryDirectory() as folder:
-        steps = {"limits": lambda: run_limits(args, results),
-                 "fig3": lambda: run_fig3(args, results),
-                 "fig4": lambda: run_fig4(args, folder, results),
-                 "fig5": lambda: run_fig5(args, folder, results),
-                 "fig6": lambda: run_fig6(args, folder, results),
-                 "fig7": lambda: run_fig7(args, folder, results),
-                 "fig8": lambda: run_fig8(args, folder, results),
-                 "elastic": lambda: run_elastic(args, folder, results)}
-        for name in what:
-            try:
-                steps[name]()
-            except (harness.Failure, AssertionError, subprocess.SubprocessError, ValueError) as why:
-                results["missing"][name] = str(why)[:2000]
-            args.out.write_text(json.dumps(results, indent=2) + "\n")
+    args = parse()
+    # The pool's buffers and its region; mbufs of 2 KiB and their headers.
+    no_pages = harness.hugepages_missing(256 + args.pool * 2560 // (2 << 20))
+    results = {"machine": {**machine(), "hugepages": no_pages or "2 MiB"}, "traffic": "generated by gen: ports",
+               "payload": args.payload.name,
+               "begun": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
+               "method": {key: getattr(args, key) for key in
+                          ("runs", "trial", "settle", "resolution", "warm_up", "idle", "budget", "cores",
+                           "pool", "workgroups", "workgroup_size", "sample")}}
+    with tempfile.TemporaryDirectory(prefix="hb-figures-", dir=scratch()) as folder:
+        folder = Path(folder)
+        if args.rules is None:
+            args.rules = folder / "udp.rules"
+            n = nfs.write_rules(args.rules, nfs.rule_files(), MOST_RULES, payloads_of(args.payload))
+            results["rules"] = f"{n}: Emerging Threats', for any UDP packet, and one that some alert on"
+        else:
+            results["rules"] = str(args.rules)
+        bench = Bench(args, folder, results)
+        for name in STEPS:
+            if not args.what or name in args.what or (name == "fig3" and "limits" in args.what):
+                bench.figure(name, STEPS[name])
     for name, why in results["missing"].items():
-        print(f"missing {name}: {why}")
-    print(f"written to {args.out}; draw with plot.py")
+        print(f"missing {name}: {why[:300]}")
+    for line in results["wrong_outputs"]:
+        print(f"WRONG {line}")
+    print(f"written to {args.out} after {sum(results['seconds'].values()):.0f} s")
+    draw(args)
+    sys.exit(1 if results["wrong_outputs"] or bench.failed else 0)
+
+
+def scratch():
+    """Samples and alerts are written beside a loaded platform: not to a disk, if that can be."""
+    return "/dev/shm" if os.access("/dev/shm", os.W_OK) else None
 
 
 if __name__ == "__main__":

@@ -1,5 +1,6 @@
-"""Measuring a whole platform: what figures.py and chains.py have in common."""
+"""A platform under generated load: its rates, latencies and samples of what it sends."""
 
+import json
 import os
 import platform
 import statistics
@@ -9,20 +10,17 @@ import time
 from pathlib import Path
 
 HERE = Path(__file__).resolve().parent
-for place in (HERE.parents[1] / "e2e", HERE / "e2e"):
-    if (place / "harness.py").exists():
-        sys.path.insert(0, str(place))
+sys.path.insert(0, str(HERE.parents[1] / "e2e"))
+# A device's first program may be compiled at a start.
+os.environ.setdefault("HB_E2E_DEADLINE_SCALE", "4")
 import harness  # noqa: E402
+import profile_threads  # noqa: E402
+from rfc2544 import search  # noqa: E402
 
-LOSS_FREE_STEPS = 6
-
-#: One SA that all packets of the generator are sealed with: AES-128-CBC and HMAC-SHA1-96, the paper's pair.
-IPSEC_SA = f"""\
-ip xfrm state add src 192.0.2.1 dst 192.0.2.2 proto esp spi 0x301 reqid 1 mode tunnel \
-enc cbc(aes) 0x{bytes(range(16)).hex()} auth-trunc hmac(sha1) 0x{bytes(range(20)).hex()} 96
-ip xfrm policy add src 10.0.0.0/8 dst 0.0.0.0/0 dir out \
-tmpl src 192.0.2.1 dst 192.0.2.2 proto esp reqid 1 mode tunnel
-"""
+FLOWS = 4096
+#: So slow that nothing waits anywhere, and that packets still come.
+TRICKLE_PPS = 1
+START_PPS = 20_000
 
 
 def output(*command):
@@ -35,14 +33,17 @@ def output(*command):
 
 
 def machine():
+    """What the figures depend on: hardware, and versions of what is between it and the platform."""
     model = next((line.split(":")[1].strip() for line in open("/proc/cpuinfo")
                   if line.startswith("model name")), "unknown")
     gpu = output("nvidia-smi", "--query-gpu=name,driver_version,pcie.link.gen.max,"
                  "pcie.link.width.max,power.limit", "--format=csv,noheader")
+    versions = harness.BUILD / "versions.json"
     return {"cpu": model, "cpus": len(os.sched_getaffinity(0)), "kernel": platform.release(),
-            "gpu": gpu or "none of NVIDIA's",
+            "gpu": gpu or "none of NVIDIA's", "python": platform.python_version(),
+            "built_with": json.loads(versions.read_text()) if versions.exists() else "unknown",
             "revision": os.environ.get("HB_REVISION") or
-            output("git", "-C", str(HERE), "rev-parse", "--short", "HEAD")}
+            output("git", "-C", str(HERE), "rev-parse", "--short", "HEAD") or "unknown"}
 
 
 def spread(values):
@@ -50,93 +51,193 @@ def spread(values):
             "runs": len(values)}
 
 
-def counters(status):
-    return (status["ports"][0]["tx_packets"], sum(status["drops"].values()) +
-            sum(sum(nf["drops"].values()) for nf in status["nfs"]), time.monotonic())
+def nf(name, service=None, gpu=False, options=(), instances=1, workgroups=None):
+    """One NF of a setup."""
+    return {"nf": name, "service": service or name, "gpu": gpu, "options": [str(o) for o in options],
+            "instances": instances, "workgroups": workgroups}
 
 
-def trial(args, folder, setup, rate):
-    """One window: packets per second sent, lost, and latency of the whole run."""
-    port = f"gen:size={setup['size']},flows=4096"
-    port += f",payload={setup['payload']}" if setup.get("payload") else ""
-    port += f",rate={int(rate)}" if rate else ""
-    bench = harness.Platform(folder)
-    # Always with routes: packets that came before the NFs were there are dropped, not sent at once.
-    services = ["rx", *(nf[2] for nf in setup["nfs"]), "tx"]
-    chain = "".join(f"*, {here}, {there}\n" for here, there in zip(services, services[1:]))
-    setup = {"routes": chain, **setup}
-    try:
-        files = [word for option in ("routes", "flows") if option in setup
-                 for word in (f"--{option}", bench.write(f"{option}.csv", setup[option]))]
-        bench.start_manager("--port", port, "--idle", args.idle, *setup["manager"], *files,
-                            gpu=setup["gpu"])
-        n_on_gpu = sum(nf[1] for nf in setup["nfs"])
-        shares = iter(setup.get("shares") or [args.workgroups // n_on_gpu] * n_on_gpu
-                      if n_on_gpu else [])
-        for nf, on_gpu, service, options in setup["nfs"]:
-            share = ["--workgroups", str(next(shares))] if on_gpu else []
-            bench.start_nf(nf, *options, *share, gpu=on_gpu, service=service)
-        for _, _, service, _ in setup["nfs"]:
-            bench.wait_works(service)
-        time.sleep(setup.get("warm_up", args.seconds))  # cores and device come up to speed
-        before = counters(bench.status())
-        time.sleep(args.seconds)  # the window that is measured
-        status = bench.status()
-        after = counters(status)
-        final = bench.stop()
-        harness.assert_exact(final)
-    finally:
-        bench.clean_up()
-    seconds = after[2] - before[2]
-    return {"pps": (after[0] - before[0]) / seconds, "lost": after[1] - before[1],
-            "latency": status["ports"][0]["latency"]}
-
-
-def throughput(args, folder, setup):
-    """Rates under overload, then the highest one without a loss."""
-    overload = [trial(args, folder, setup, 0) for _ in range(args.runs)]
-    rates = [one["pps"] for one in overload]
-    low, high, best = 0.0, statistics.median(rates), None
-    for _ in range(LOSS_FREE_STEPS if args.loss_free else 0):
-        rate = (low + high) / 2 if best or high < max(rates) else high * 0.9
-        one = trial(args, folder, setup, rate)
-        if one["lost"] == 0 and one["pps"] > 0.98 * rate:
-            low, best = rate, one
-        else:
-            high = rate
-    scale = setup["size"] * 8e-9 if setup["size"] != "imix" else None
-    result = {"overload_mpps": spread([rate / 1e6 for rate in rates]),
-              "overload_latency": overload[-1]["latency"],
-              "loss_free_mpps": best["pps"] / 1e6 if best else None,
-              "loss_free_latency": best["latency"] if best else None}
-    if scale:
-        result["overload_gbps"] = spread([rate * scale for rate in rates])
-    return result
-
-
-def setup_of(args, nfs, size, syncers=1, rx_threads=1, payload=None):
-    on_gpu = any(nf[1] for nf in nfs)
-    manager = ["--rx-threads", str(rx_threads), "--tx-threads", str(args.tx), "--pool",
-               str(args.pool)]
+def setup_of(args, nfs, size, syncers=None, rx=None, tx=None, payload=None, **more):
+    """What a platform is started with. more: routes, flows (texts), manager (words)."""
+    on_gpu = [one for one in nfs if one["gpu"]]
+    for one in on_gpu:
+        one["workgroups"] = one["workgroups"] or args.workgroups // len(on_gpu)
+    rx, tx, syncers = rx or args.rx, tx or args.tx, syncers or args.syncers
+    words = ["--rx-threads", rx, "--tx-threads", tx, "--pool", args.pool, "--idle", args.idle]
+    words += ["--cores", args.cores] if args.cores else []
     if on_gpu:
-        manager += ["--syncers", str(syncers), "--workgroups", str(args.workgroups),
-                    "--workgroup-size", str(args.workgroup_size)]
-    return {"size": size, "manager": manager, "gpu": args.gpu if on_gpu else "none", "nfs": nfs,
-            "payload": payload}
+        words += ["--syncers", syncers, "--workgroups", args.workgroups,
+                  "--workgroup-size", args.workgroup_size]
+    services = ["rx", *(one["service"] for one in nfs), "tx"]
+    chain = "".join(f"*, {here}, {there}\n" for here, there in zip(services, services[1:]))
+    return {"nfs": nfs, "size": size, "payload": payload, "routes": chain,
+            "gpu": args.gpu if on_gpu else "none",
+            "threads": {"rx": rx, "tx": tx, "syncers": syncers if on_gpu else 0},
+            **more, "manager": [str(word) for word in words] + list(more.get("manager", ()))}
 
 
-def report(name, label, row):
-    gbps = row.get("overload_gbps", {}).get("median", 0)
-    free = row["loss_free_mpps"]
-    print(f"{name:7} {label:44} {row['overload_mpps']['median']:8.3f} Mpps {gbps:8.2f} Gbps  "
-          f"loss-free {'-' if free is None else format(free, '.3f')}", flush=True)
+class Session:
+    """A platform that runs, whose load is changed while it does."""
+
+    def __init__(self, args, folder, setup):
+        self._args, self._setup, self.size = args, setup, setup["size"]
+        self.bench = harness.Platform(folder)
+        port = f"gen:size={setup['size']},flows={FLOWS},rate={START_PPS}"
+        port += f",payload={setup['payload']}" if setup["payload"] else ""
+        try:
+            files = [word for option in ("routes", "flows") if option in setup
+                     for word in (f"--{option}", self.bench.write(f"{option}.csv", setup[option]))]
+            self.bench.start_manager("--port", port, *setup["manager"], *files, gpu=setup["gpu"])
+            for one in setup["nfs"]:
+                share = ["--workgroups", str(one["workgroups"])] if one["gpu"] else []
+                for _ in range(one["instances"]):
+                    self.bench.start_nf(one["nf"], *one["options"], *share, gpu=one["gpu"],
+                                        service=one["service"])
+            for one in setup["nfs"]:
+                self.bench.wait_works(one["service"])
+        except BaseException:
+            self.bench.clean_up()
+            raise
+
+    def generate(self, **what):
+        answer = self.bench.ask("generate", port=0, **what)
+        if not answer or not answer["ok"]:
+            raise harness.Failure(f"generate {what}: {answer}\n{self.bench.report()}")
+        return answer
+
+    def status(self):
+        status = self.bench.status()
+        if status is None:
+            raise harness.Failure(f"the manager does not answer\n{self.bench.report()}")
+        return status, time.monotonic()
+
+    def window(self, pps, seconds, sample=None, watch=False):
+        """One trial at a rate (0: as fast as the RX threads poll), after args.settle seconds.
+
+        @param sample  a capture to write copies of packets to that came back in the window
+        @param watch   add what each thread and each queue did
+        """
+        earlier, _ = self.status()
+        self.generate(rate=int(pps))
+        time.sleep(self._args.settle)
+        threads = profile_threads.times_of(self.bench.prefix) if watch else None
+        before, begin = self.status()
+        self.generate(rate=int(pps), **({"sample": self._args.sample} if sample else {}))
+        time.sleep(seconds)  # the window that is measured
+        after, end = self.status()
+        later = profile_threads.times_of(self.bench.prefix) if watch else None
+        written = self.write_sample(sample) if sample else 0
+        count = lambda key: after["ports"][0][key] - before["ports"][0][key]  # noqa: E731
+        passed = end - begin
+        result = {"rate": pps, "seconds": passed, "offered_pps": count("rx_packets") / passed,
+                  "sunk_pps": count("tx_packets") / passed, "latency": latency(after),
+                  "earlier": earlier, "before": before, "after": after, "sampled": written}
+        if watch:
+            result["limits"] = profile_threads.limits(threads, later, before, after, passed,
+                                                      self._setup)
+        return result
+
+    def write_sample(self, path):
+        """Where a machine stutters, no packet may have come back yet.
+        @return packets written"""
+        for _ in range(100):
+            if written := self.generate(write=str(path))["written"]:
+                return written
+            time.sleep(0.02)
+        return 0
+
+    def trial(self, pps):
+        """RFC 2544 section 26.1: a window at a rate, and whether all of its packets came back.
+
+        What is offered, sunk and in flight is compared when next to nothing moves: under load the
+        three are read some microseconds apart, in which thousands of packets come and go. What was
+        dropped in the warm-up has been counted by its end."""
+        self.generate(rate=TRICKLE_PPS)
+        first = self.drained()
+        one = self.window(pps, self._args.trial)
+        self.generate(rate=TRICKLE_PPS)
+        last = self.drained()
+        one["lost"] = unaccounted(last) - unaccounted(first) - (
+            dropped(one["before"]) - dropped(first))
+        one["passed"] = one["lost"] == 0 and one["offered_pps"] >= 0.98 * pps
+        return one
+
+    def drained(self):
+        """Waits until packets have stopped coming back; the statistics then."""
+        last = None
+        for _ in range(200):
+            status, _ = self.status()
+            if status["in_flight"] < 64 and last == status["in_flight"]:
+                return status
+            last = status["in_flight"]
+            time.sleep(0.002)
+        return status  # an NF holds some
+
+    def stop(self):
+        """Ends the platform; it must have accounted for every packet."""
+        try:
+            self.generate(rate=TRICKLE_PPS)
+            harness.assert_exact(self.bench.stop())
+        finally:
+            self.bench.clean_up()
 
 
-def nids_options(args):
-    return ["--rules", str(args.rules), "--alerts", "/dev/null"]
+def unaccounted(status):
+    """Packets that came in and neither left nor are on their way."""
+    port = status["ports"][0]
+    return port["rx_packets"] - port["tx_packets"] - status["in_flight"]
 
 
-def ipsec_options(folder):
-    path = Path(folder, "sa.txt")
-    path.write_text(IPSEC_SA)
-    return ["--sa", path]
+def dropped(status):
+    return sum(status["drops"].values()) + sum(sum(one["drops"].values()) for one in status["nfs"])
+
+
+def latency(status):
+    found = status["ports"][0]["latency"]
+    return {key[:-3] + "_us": found[key] / 1e3 for key in ("p50_ns", "p99_ns", "p999_ns")}
+
+
+def latencies(runs):
+    runs = [one["latency"] for one in runs if one]
+    return {key: spread([one[key] for one in runs]) for key in runs[0]} if runs else None
+
+
+def throughput(args, session, samples):
+    """Rate under overload, highest rate without loss, and latency at that and at half of it.
+
+    @param samples  takes (capture, window) for each run
+    """
+    overload, best, half, n_trials, guess = [], [], [], 0, None
+    for run in range(args.runs):
+        path = session.bench.folder / f"sample{run}.pcap"
+        over = session.window(0, args.trial, sample=path, watch=run == 0)
+        samples.append((path, over))
+        overload.append(over)
+        if not args.loss_free:
+            continue
+        tried = []
+
+        def trial(pps):
+            tried.append(session.trial(pps))
+            return tried[-1]
+
+        step = args.resolution * over["sunk_pps"]
+        found = search(trial, min(over["offered_pps"], 1.5 * over["sunk_pps"]), step,
+                       guess or over["sunk_pps"])
+        n_trials += len(tried)
+        best.append(found)
+        guess = found["rate"] if found else guess
+        half.append(session.trial(found["rate"] / 2) if found else None)
+    free = [one["sunk_pps"] if one else 0.0 for one in best]
+    result = {"overload_mpps": spread([one["sunk_pps"] / 1e6 for one in overload]),
+              "overload_offered_mpps": spread([one["offered_pps"] / 1e6 for one in overload]),
+              "overload_latency": latencies(overload),
+              "loss_free_mpps": spread([pps / 1e6 for pps in free]) if free else None,
+              "loss_free_latency": latencies(best), "half_rate_latency": latencies(half),
+              "half_rate_lost": sum(one["lost"] for one in half if one),
+              "trials": n_trials, "limits": overload[0]["limits"]}
+    for kind in ("overload", "loss_free"):
+        if rates := result[f"{kind}_mpps"]:
+            result[f"{kind}_gbps"] = {key: value if key == "runs" else value * session.size * 8e-3
+                                      for key, value in rates.items()}
+    return result
