@@ -216,9 +216,8 @@ void RxThread::admit(std::size_t port, rte_mbuf** burst, std::uint32_t n) noexce
   }
   drop(burst, dropped);
   std::array<Destination, kMaxBurst> to;
-  // Mostly all are of one type.
-  Destination all = static_cast<Destination>(kReclaimer.value);
-  if (std::memcmp(types.data(), types.data() + 1, n - 1) == 0)
+  auto all = static_cast<Destination>(kReclaimer.value);
+  if (std::memcmp(types.data(), types.data() + 1, n - 1) == 0)  // mostly all are of one type
     all = routes_.resolve_received(types[0], plan_->version, static_cast<std::uint32_t>(port));
   if (all != kReclaimer.value) {
     to.fill(all);
