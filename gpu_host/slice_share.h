@@ -83,6 +83,7 @@ class SliceShare {
  private:
   /// What the device says about a burst of slots, checked.
   struct Answers;
+  struct Taken;
   /// What became of packets by their verdicts.
   struct Tally {
     std::uint64_t passed = 0;
@@ -93,6 +94,10 @@ class SliceShare {
 
   bool drain_burst(SyncerCommon& syncer, WorkQueue& queue) noexcept;
   void read_answers(const SyncerCommon& syncer, const WorkQueue& queue, Answers& out) noexcept;
+  void read_answer(const SyncerCommon& syncer, u64 slot, u64 result, std::uint32_t i,
+                   Answers& out) noexcept;
+  void prefetch_answered(const SyncerCommon& syncer, const WorkQueue& queue,
+                         std::uint32_t n) const noexcept;
   bool copy_to_control(const SyncerCommon& syncer, Answers& answers) noexcept;
   [[nodiscard]] bool control_reads(const SyncerCommon& syncer) const noexcept;
   Destination destination_of(const Answers& answers, int i, Tally& tally) noexcept;
@@ -102,11 +107,10 @@ class SliceShare {
   void count_verdicts(const SyncerCommon& syncer, const Tally& tally) const noexcept;
   Destination judge(rte_mbuf* mbuf, const WaitingRoom::Entry& entry, Tally& tally) noexcept;
   bool take_burst(SyncerCommon& syncer, ContextId from, std::uint32_t most) noexcept;
-  void ask_hook(const SyncerCommon& syncer, rte_mbuf* const* packets, std::uint32_t n,
-                HbSlotWords* words) noexcept;
+  void ask_hook(const SyncerCommon& syncer, rte_mbuf* const* packets, const u64* slots,
+                std::uint32_t n, HbSlotWords* words) noexcept;
   void settle(const SyncerCommon& syncer, const WorkQueue& queue, Answers& answers) noexcept;
-  std::uint64_t check_packets(SyncerCommon& syncer, RingId id, const Window& window,
-                              rte_mbuf** packets, u64* slots) noexcept;
+  void check_packets(SyncerCommon& syncer, RingId id, const Window& window, Taken& out) noexcept;
   WorkQueue& open_queue() noexcept;
   [[nodiscard]] std::uint32_t total_room() const noexcept;
   [[nodiscard]] bool is_due() const noexcept;
@@ -142,6 +146,7 @@ class SliceShare {
   std::uint64_t copied_ = 0;  ///< of the burst that waits for its copies to fit
   std::array<std::uint32_t, kMaxBurst> numbers_{};  ///< of the records by which it asks
   std::uint32_t first_producer_ = 0;
+  bool resizes_ = false;  ///< the last burst's packets came back longer, shorter or moved
   bool published_ = false;
   bool paused_ = false;
 };
