@@ -66,6 +66,10 @@ class EspHook final : public RoundHook {
     }
     for (std::uint64_t rest = burst.which; rest != 0; rest &= rest - 1) {
       const int i = std::countr_zero(rest);
+      // Sealed: all was settled with its order.
+      if (HB_ESP_ORDER_ACTION(burst.words[i].b) == HB_ESP_ACTION_SEAL &&
+          burst.verdicts[i].kind() == HB_VERDICT_NEXT)
+        continue;
       burst.verdicts[i] =
           settle(burst.words[i], burst.verdicts[i], {burst.data[i], burst.lengths[i]});
     }

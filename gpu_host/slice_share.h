@@ -94,8 +94,7 @@ class SliceShare {
 
   bool drain_burst(SyncerCommon& syncer, WorkQueue& queue) noexcept;
   void read_answers(const SyncerCommon& syncer, const WorkQueue& queue, Answers& out) noexcept;
-  void read_answer(const SyncerCommon& syncer, u64 slot, u64 result, std::uint32_t i,
-                   Answers& out) noexcept;
+  bool read_verdict(u64 result, std::uint32_t i, Answers& out) noexcept;
   void prefetch_answered(const SyncerCommon& syncer, const WorkQueue& queue,
                          std::uint32_t n) const noexcept;
   bool copy_to_control(const SyncerCommon& syncer, Answers& answers) noexcept;

@@ -5,6 +5,7 @@
 #include <bit>
 
 #include "gpu_host/answer_check.h"
+#include "gpu_host/next_hops.h"
 #include "gpu_host/slice_answers.h"
 #include "gpu_host/slice_share.h"
 #include "nf_lib/burst_scope.h"
@@ -42,18 +43,26 @@ bool SliceShare::drain_burst(SyncerCommon& syncer, WorkQueue& queue) noexcept {
 
   std::array<Destination, kMaxBurst> destinations;
   Tally tally;
+  NextHops next(*syncer.view.routes, routes_, spec_.service.value);
   // Nobody else takes from there, so it does not grow meanwhile.
   std::uint32_t waiting_room = waiting_.room();
+  const std::uint64_t odd = answers.bad | answers.unasked;
+  const bool any_may_wait = waiting_.exists();
   for (std::uint64_t rest = answers.live; rest != 0; rest &= rest - 1) {
     const int i = std::countr_zero(rest);
-    if (!must_wait(answers, i)) {
-      destinations[i] = destination_of(answers, i, tally);
-    } else if (waiting_room == 0) {
-      destinations[i] =
-          drop_packet(answers.packets[i], DropReason::kHeldFull, spec_.instance.value);
+    if (any_may_wait && must_wait(answers, i)) {
+      if (waiting_room == 0) {
+        destinations[i] =
+            drop_packet(answers.packets[i], DropReason::kHeldFull, spec_.instance.value);
+      } else {
+        --waiting_room;
+        destinations[i] = enter_waiting_room(answers, i);
+      }
+    } else if ((odd >> i & 1) == 0 && answers.verdicts[i].kind() == HB_VERDICT_NEXT) {
+      ++tally.passed;
+      destinations[i] = next.of(answers.packets[i]);
     } else {
-      --waiting_room;
-      destinations[i] = enter_waiting_room(answers, i);
+      destinations[i] = destination_of(answers, i, tally);
     }
   }
   syncer.publisher.publish_burst(Place::queue(queue.work_group()), queue.drained(),
@@ -67,12 +76,14 @@ bool SliceShare::drain_burst(SyncerCommon& syncer, WorkQueue& queue) noexcept {
   return true;
 }
 
-/// Reads each answer once. Most change nothing, which one comparison says.
+/// Reads each answer once.
 void SliceShare::read_answers(const SyncerCommon& syncer, const WorkQueue& queue,
                               Answers& out) noexcept {
   const std::uint32_t n = queue.next_burst(most_slots_);
   prefetch_answered(syncer, queue, n);
-  const std::uint32_t mbuf_bytes = syncer.view.check.pool().mbuf_bytes;
+  const PoolLayout& pool = syncer.view.check.pool();
+  const std::uint32_t mbuf_bytes = pool.mbuf_bytes;
+  const std::uint32_t buffer = pool.headroom + pool.data_room;
   std::byte* const base = syncer.view.region.base();
   const u64* const slots = queue.slots();
   const u64* const results = queue.results();
@@ -83,13 +94,25 @@ void SliceShare::read_answers(const SyncerCommon& syncer, const WorkQueue& queue
     out.live |= std::uint64_t{1} << i;
     out.packets[i] = reinterpret_cast<rte_mbuf*>(base + HB_SLOT_BASE(slot));
     const u64 result = results[i];
-    if (result != HB_RESULT_UNCHANGED(slot, 0)) {
-      read_answer(syncer, slot, result, i, out);
+    const std::uint32_t length = HB_RESULT_LENGTH(result);
+    const std::uint32_t offset = HB_RESULT_DATA_OFFSET(result) - mbuf_bytes;  // wraps: too big
+    if (offset > buffer || length > buffer - offset) {
+      out.bad |= std::uint64_t{1} << i;
       continue;
     }
-    out.data_off[i] = static_cast<std::uint16_t>(HB_SLOT_DATA_OFFSET(slot) - mbuf_bytes);
-    out.length[i] = static_cast<std::uint16_t>(HB_SLOT_LENGTH(slot));
+    out.data_off[i] = static_cast<std::uint16_t>(offset);
+    out.length[i] = static_cast<std::uint16_t>(length);
     out.verdicts[i] = Verdict::next();
+    constexpr u64 kShape = HB_RESULT(0, 0, 0xffff, 0xffff, 0, 0);
+    if ((result & ~kShape) != 0 && !read_verdict(result, i, out)) continue;
+    // An NF that leaves packets as long as they were spares the CPUSyncer the mbuf's first line.
+    if (length == HB_SLOT_LENGTH(slot) &&
+        HB_RESULT_DATA_OFFSET(result) == HB_SLOT_DATA_OFFSET(slot))
+      continue;
+    out.packets[i]->data_off = out.data_off[i];
+    out.packets[i]->data_len = out.length[i];
+    out.packets[i]->pkt_len = length;
+    resizes_ = true;
   }
 }
 
@@ -106,44 +129,29 @@ void SliceShare::prefetch_answered(const SyncerCommon& syncer, const WorkQueue& 
   for (std::uint32_t i = first; i < ahead; ++i)
     rte_prefetch0(base + HB_SLOT_BASE(slots[i]) + RTE_CACHE_LINE_MIN_SIZE);  // the metadata
   if (!resizes_) return;
-  // An NF that leaves packets as long as they were spares the CPUSyncer the mbuf's first line.
   for (std::uint32_t i = first; i < ahead; ++i)
     __builtin_prefetch(base + HB_SLOT_BASE(slots[i]), 1);
 }
 
-/// One that changes something, or makes no sense.
-void SliceShare::read_answer(const SyncerCommon& syncer, u64 slot, u64 result, std::uint32_t i,
-                             Answers& out) noexcept {
+/// Reads an answer that is not just "next".
+/// @return false if it makes no sense
+bool SliceShare::read_verdict(u64 result, std::uint32_t i, Answers& out) noexcept {
   const std::uint64_t bit = std::uint64_t{1} << i;
-  const PoolLayout& pool = syncer.view.check.pool();
-  const std::uint32_t buffer = pool.headroom + pool.data_room;
   const std::uint32_t flags_allowed =
       HB_RESULT_NEW_TYPE | HB_RESULT_COPY_TO_CPU | (waiting_.exists() ? HB_RESULT_ASK_CPU : 0);
-  const std::uint32_t flags = HB_RESULT_FLAGS(result);
-  const std::uint32_t length = HB_RESULT_LENGTH(result);
-  const std::uint32_t offset = HB_RESULT_DATA_OFFSET(result) - pool.mbuf_bytes;  // wraps: too big
-  if (!answer_makes_sense(result, *registry_, n_reasons_, flags_allowed) || offset > buffer ||
-      length > buffer - offset) {
+  if (!answer_makes_sense(result, *registry_, n_reasons_, flags_allowed)) {
     out.bad |= bit;
-    return;
+    return false;
   }
-  rte_mbuf* const mbuf = out.packets[i];
-  out.data_off[i] = static_cast<std::uint16_t>(offset);
-  out.length[i] = static_cast<std::uint16_t>(length);
-  if (length != HB_SLOT_LENGTH(slot) ||
-      HB_RESULT_DATA_OFFSET(result) != HB_SLOT_DATA_OFFSET(slot)) {
-    mbuf->data_off = out.data_off[i];
-    mbuf->data_len = out.length[i];
-    mbuf->pkt_len = length;
-    resizes_ = true;
-  }
+  const std::uint32_t flags = HB_RESULT_FLAGS(result);
   if ((flags & HB_RESULT_NEW_TYPE) != 0)
-    packet_meta(mbuf).type = static_cast<std::uint8_t>(HB_RESULT_TYPE(result));
+    packet_meta(out.packets[i]).type = static_cast<std::uint8_t>(HB_RESULT_TYPE(result));
   out.verdicts[i] = Verdict(HB_RESULT_VERDICT(result), HB_RESULT_ARGUMENT(result));
   if ((flags & HB_RESULT_ASK_CPU) != 0)
     out.ask |= bit;
   else if ((flags & HB_RESULT_COPY_TO_CPU) != 0)
     out.copy |= bit;
+  return true;
 }
 
 /// One that does not wait.
