@@ -61,12 +61,14 @@ class SliceShare {
   static Result<SliceShare> make(const SyncerCommon& syncer, const ShareSpec& spec);
 
   /// Lets go of packets whose wait is over, then takes back the rounds that are answered, oldest
-  /// first, until one is not.
+  /// first, until one is not, or until half a ring is on its way: the next slice may be this
+  /// CPUSyncer's as well.
   /// @return true if a packet moved
   bool drain(SyncerCommon& syncer) noexcept;
 
-  /// Takes a burst from each producer's ring while there is room, then hands over the open round
-  /// if it is full, or if nothing more waits and its work-group would be idle.
+  /// Takes all that this CPUSyncer's other slices have sent, and a burst from each other producer's
+  /// ring, while there is room; then hands over the open round if it is full, or if nothing more
+  /// waits and its work-group would be idle.
   bool fill(SyncerCommon& syncer) noexcept;
 
   /// Begins a change: rounds go to the new queues, none to the retiring ones any more.
@@ -105,6 +107,7 @@ class SliceShare {
   bool let_go(SyncerCommon& syncer) noexcept;
   void count_verdicts(const SyncerCommon& syncer, const Tally& tally) const noexcept;
   Destination judge(rte_mbuf* mbuf, const WaitingRoom::Entry& entry, Tally& tally) noexcept;
+  bool serve(SyncerCommon& syncer, ContextId from, bool& more_waits) noexcept;
   bool take_burst(SyncerCommon& syncer, ContextId from, std::uint32_t most) noexcept;
   void ask_hook(const SyncerCommon& syncer, rte_mbuf* const* packets, const u64* slots,
                 std::uint32_t n, HbSlotWords* words) noexcept;
@@ -134,6 +137,7 @@ class SliceShare {
   /// Slots taken back as one burst: it moves as a whole, so a lossless platform's must fit the
   /// empty waiting room, and its copies the empty queue.
   std::uint32_t most_slots_ = kMaxBurst;
+  std::uint32_t most_drained_ = kMaxBurst;  ///< packets of one drain(), about
   std::uint32_t n_reasons_ = 0;
   std::vector<WorkQueue> queues_;
   std::vector<Use> use_;       ///< of the queues, same length

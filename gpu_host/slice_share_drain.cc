@@ -21,7 +21,7 @@ bool SliceShare::drain(SyncerCommon& syncer) noexcept {
   }
   bool moved = false;
   while (let_go(syncer)) moved = true;
-  while (order_tail_ != order_head_) {
+  for (std::uint32_t n = 0; order_tail_ != order_head_ && n < most_drained_; n += most_slots_) {
     WorkQueue& queue = queues_[order_[order_tail_ & (order_.size() - 1)].queue];
     if (!queue.round_done() || !drain_burst(syncer, queue)) break;
     moved = true;

@@ -24,26 +24,26 @@ struct SliceShare::Taken {
 bool SliceShare::fill(SyncerCommon& syncer) noexcept {
   if (paused_) return false;
   const EndpointEntry& endpoint = syncer.view.registry->endpoints[spec_.endpoint.value];
+  const std::uint32_t own = syncer.publisher.context().value;
   const std::uint32_t first = first_producer_;
   bool moved = false;
   bool more_waits = false;
+  // What comes from another NF of this CPUSyncer, first and all of it: a round has been spent on
+  // it, and every poll brings a burst from each of the others to the NF before. Acquire: pairs with
+  // the manager's release store when it lets a context produce.
+  if ((endpoint.producers[own / 64].load(std::memory_order_acquire) >> own % 64 & 1) != 0)
+    while (serve(syncer, ContextId(own), more_waits)) moved = true;
   // From the producer after the last one served, so that none starves where room is scarce.
   for (std::uint32_t pass = 0; pass < 2; ++pass) {
     for (std::uint32_t word = 0; word < kMaxContexts / 64; ++word) {
-      // Acquire: pairs with the manager's release store when it lets a context produce.
+      // Acquire: likewise.
       std::uint64_t active = endpoint.producers[word].load(std::memory_order_acquire);
       for (; active != 0; active &= active - 1) {
         const std::uint32_t from = word * 64 + static_cast<std::uint32_t>(std::countr_zero(active));
-        if ((from >= first) != (pass == 0)) continue;
-        const RingId id = syncer.view.region.ring_id(spec_.endpoint, ContextId(from));
-        if (!has_packets(syncer.view.region.ring(id))) continue;
-        const std::uint32_t room = total_room();
-        if (room == 0) break;
-        if (take_burst(syncer, ContextId(from), std::min(room, kMaxBurst))) {
-          first_producer_ = (from + 1) % kMaxContexts;
-          moved = true;
-          more_waits |= has_packets(syncer.view.region.ring(id));
-        }
+        if ((from >= first) != (pass == 0) || from == own) continue;
+        if (!serve(syncer, ContextId(from), more_waits)) continue;
+        first_producer_ = (from + 1) % kMaxContexts;
+        moved = true;
       }
     }
   }
@@ -56,6 +56,18 @@ bool SliceShare::fill(SyncerCommon& syncer) noexcept {
   }
   ring_if_published();
   return moved;
+}
+
+/// Takes a burst from a producer if it has one and there is room.
+/// @param more_waits  set if the producer has more
+bool SliceShare::serve(SyncerCommon& syncer, ContextId from, bool& more_waits) noexcept {
+  const rte_ring* const ring =
+      syncer.view.region.ring(syncer.view.region.ring_id(spec_.endpoint, from));
+  if (!has_packets(ring)) return false;
+  const std::uint32_t room = total_room();
+  if (room == 0 || !take_burst(syncer, from, std::min(room, kMaxBurst))) return false;
+  more_waits |= has_packets(ring);
+  return true;
 }
 
 bool SliceShare::take_burst(SyncerCommon& syncer, ContextId from, std::uint32_t most) noexcept {
