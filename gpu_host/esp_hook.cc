@@ -1,5 +1,8 @@
 #include "gpu_host/esp_hook.h"
 
+#include <algorithm>
+#include <bit>
+
 #include "kernels/esp_table.h"
 #include "nf_lib/esp/gate.h"
 #include "nf_lib/esp/gate_image.h"
@@ -10,8 +13,6 @@ namespace {
 using ipsec::Action;
 using ipsec::Drop;
 using ipsec::Order;
-
-constexpr std::size_t kPrefetchAhead = 4;
 
 HbSlotWords to_words(const Order& order) {
   switch (order.action) {
@@ -41,24 +42,46 @@ Order to_order(const HbSlotWords& words) {
 class EspHook final : public RoundHook {
  public:
   EspHook(const ipsec::SaStates& states, std::unique_ptr<ipsec::Gate> gate)
-      : states_(states), gate_(std::move(gate)) {}
+      : states_(states),
+        gate_(std::move(gate)),
+        looks_inside_(std::ranges::any_of(gate_->table().sas(), [this](const ipsec::Sa& sa) {
+          return gate_->table().checks_inner(sa);
+        })) {}
   ~EspHook() override { gate_->table().give_back(); }
   EspHook(const EspHook&) = delete;
   EspHook& operator=(const EspHook&) = delete;
 
   void before(std::span<const HookedPacket> packets, HbSlotWords* words) noexcept override {
-    for (std::size_t i = 0; i < packets.size() && i < kPrefetchAhead; ++i)
-      __builtin_prefetch(packets[i].data);
-    for (std::size_t i = 0; i < packets.size(); ++i) {
-      if (i + kPrefetchAhead < packets.size()) __builtin_prefetch(packets[i + kPrefetchAhead].data);
-      const HookedPacket& packet = packets[i];
-      words[i] =
+    for (const HookedPacket& packet : packets) {
+      *words++ =
           to_words(gate_->decide({packet.data, packet.length, packet.headroom, packet.tailroom}));
     }
   }
 
-  Verdict after(const HbSlotWords& words, Verdict verdict,
-                std::span<const std::uint8_t> packet) noexcept override {
+  void after(const AnsweredBurst& burst) noexcept override {
+    // The device wrote them: only for those that are looked at is it worth the way.
+    if (looks_inside_) {
+      for (std::uint64_t rest = burst.which; rest != 0; rest &= rest - 1)
+        __builtin_prefetch(burst.data[std::countr_zero(rest)]);
+    }
+    for (std::uint64_t rest = burst.which; rest != 0; rest &= rest - 1) {
+      const int i = std::countr_zero(rest);
+      // Sealed: all was settled with its order.
+      if (HB_ESP_ORDER_ACTION(burst.words[i].b) == HB_ESP_ACTION_SEAL &&
+          burst.verdicts[i].kind() == HB_VERDICT_NEXT)
+        continue;
+      burst.verdicts[i] =
+          settle(burst.words[i], burst.verdicts[i], {burst.data[i], burst.lengths[i]});
+    }
+  }
+
+  std::vector<std::string> tick(std::uint64_t wall_clock_ns) override {
+    return gate_->table().check_limits(wall_clock_ns);
+  }
+
+ private:
+  Verdict settle(const HbSlotWords& words, Verdict verdict,
+                 std::span<const std::uint8_t> packet) noexcept {
     switch (HB_ESP_ORDER_ACTION(words.b)) {
       case HB_ESP_ACTION_PASS:
         return Verdict::next();
@@ -76,13 +99,9 @@ class EspHook final : public RoundHook {
                           : Verdict::drop(static_cast<std::uint32_t>(outcome.drop));
   }
 
-  std::vector<std::string> tick(std::uint64_t wall_clock_ns) override {
-    return gate_->table().check_limits(wall_clock_ns);
-  }
-
- private:
   ipsec::SaStates states_;
   std::unique_ptr<ipsec::Gate> gate_;
+  bool looks_inside_;  ///< opened packets' policies or selectors are checked
 };
 
 }  // namespace

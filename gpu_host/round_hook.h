@@ -23,21 +23,26 @@ struct HookedPacket {
   std::uint32_t tailroom;
 };
 
+/// Packets that have come back from it, in the order in which they went. All arrays are as long.
+struct AnsweredBurst {
+  std::uint64_t which;              ///< bit i: packet i's answer makes sense; no other is looked at
+  const HbSlotWords* words;         ///< as before() wrote them
+  const std::uint8_t* const* data;  ///< the packets, as the device left them
+  const std::uint16_t* lengths;
+  Verdict* verdicts;  ///< the device's; they become those that hold
+};
+
 /// Belongs to one version of an NF's table. The CPUSyncer that serves the slice calls before() and
 /// after(); an NF with a hook has one endpoint, so that is one thread.
 class RoundHook {
  public:
   virtual ~RoundHook() = default;
-  /// Packets that are about to be handed over, in the order in which they will leave.
+  /// Packets that are about to be handed over, in the order in which they will leave. Whoever calls
+  /// has prefetched their first lines.
   /// @param words  one for each: what the kernel is to know of it
   virtual void before(std::span<const HookedPacket> packets, HbSlotWords* words) noexcept = 0;
-  /// A packet has come back with an answer that makes sense; in the same order.
-  /// @param words    as before() wrote them
-  /// @param verdict  the device's
-  /// @param packet   as the device left it
-  /// @return the verdict that holds
-  virtual Verdict after(const HbSlotWords& words, Verdict verdict,
-                        std::span<const std::uint8_t> packet) noexcept = 0;
+  /// Packets have come back; at most 64, in the same order.
+  virtual void after(const AnsweredBurst& burst) noexcept = 0;
   /// Now and then, on the control thread, beside the others.
   /// @return lines to log
   virtual std::vector<std::string> tick(std::uint64_t /*wall_clock_ns*/) { return {}; }

@@ -61,12 +61,14 @@ class SliceShare {
   static Result<SliceShare> make(const SyncerCommon& syncer, const ShareSpec& spec);
 
   /// Lets go of packets whose wait is over, then takes back the rounds that are answered, oldest
-  /// first, until one is not.
+  /// first, until one is not, or until half a ring is on its way: the next slice may be this
+  /// CPUSyncer's as well.
   /// @return true if a packet moved
   bool drain(SyncerCommon& syncer) noexcept;
 
-  /// Takes a burst from each producer's ring while there is room, then hands over the open round
-  /// if it is full, or if nothing more waits and its work-group would be idle.
+  /// Takes all that this CPUSyncer's other slices have sent, and a burst from each other producer's
+  /// ring, while there is room; then hands over the open round if it is full, or if nothing more
+  /// waits and its work-group would be idle.
   bool fill(SyncerCommon& syncer) noexcept;
 
   /// Begins a change: rounds go to the new queues, none to the retiring ones any more.
@@ -83,6 +85,7 @@ class SliceShare {
  private:
   /// What the device says about a burst of slots, checked.
   struct Answers;
+  struct Taken;
   /// What became of packets by their verdicts.
   struct Tally {
     std::uint64_t passed = 0;
@@ -93,6 +96,9 @@ class SliceShare {
 
   bool drain_burst(SyncerCommon& syncer, WorkQueue& queue) noexcept;
   void read_answers(const SyncerCommon& syncer, const WorkQueue& queue, Answers& out) noexcept;
+  bool read_verdict(u64 result, std::uint32_t i, Answers& out) noexcept;
+  void prefetch_answered(const SyncerCommon& syncer, const WorkQueue& queue,
+                         std::uint32_t n) const noexcept;
   bool copy_to_control(const SyncerCommon& syncer, Answers& answers) noexcept;
   [[nodiscard]] bool control_reads(const SyncerCommon& syncer) const noexcept;
   Destination destination_of(const Answers& answers, int i, Tally& tally) noexcept;
@@ -101,12 +107,12 @@ class SliceShare {
   bool let_go(SyncerCommon& syncer) noexcept;
   void count_verdicts(const SyncerCommon& syncer, const Tally& tally) const noexcept;
   Destination judge(rte_mbuf* mbuf, const WaitingRoom::Entry& entry, Tally& tally) noexcept;
+  bool serve(SyncerCommon& syncer, ContextId from, bool& more_waits) noexcept;
   bool take_burst(SyncerCommon& syncer, ContextId from, std::uint32_t most) noexcept;
-  void ask_hook(const SyncerCommon& syncer, rte_mbuf* const* packets, std::uint32_t n,
-                HbSlotWords* words) noexcept;
+  void ask_hook(const SyncerCommon& syncer, rte_mbuf* const* packets, const u64* slots,
+                std::uint32_t n, HbSlotWords* words) noexcept;
   void settle(const SyncerCommon& syncer, const WorkQueue& queue, Answers& answers) noexcept;
-  std::uint64_t check_packets(SyncerCommon& syncer, RingId id, const Window& window,
-                              rte_mbuf** packets, u64* slots) noexcept;
+  void check_packets(SyncerCommon& syncer, RingId id, const Window& window, Taken& out) noexcept;
   WorkQueue& open_queue() noexcept;
   [[nodiscard]] std::uint32_t total_room() const noexcept;
   [[nodiscard]] bool is_due() const noexcept;
@@ -131,6 +137,7 @@ class SliceShare {
   /// Slots taken back as one burst: it moves as a whole, so a lossless platform's must fit the
   /// empty waiting room, and its copies the empty queue.
   std::uint32_t most_slots_ = kMaxBurst;
+  std::uint32_t most_drained_ = kMaxBurst;  ///< packets of one drain(), about
   std::uint32_t n_reasons_ = 0;
   std::vector<WorkQueue> queues_;
   std::vector<Use> use_;       ///< of the queues, same length
@@ -142,6 +149,7 @@ class SliceShare {
   std::uint64_t copied_ = 0;  ///< of the burst that waits for its copies to fit
   std::array<std::uint32_t, kMaxBurst> numbers_{};  ///< of the records by which it asks
   std::uint32_t first_producer_ = 0;
+  bool resizes_ = false;  ///< the last burst's packets came back longer, shorter or moved
   bool published_ = false;
   bool paused_ = false;
 };

@@ -15,17 +15,6 @@ void SliceShare::count_verdicts(const SyncerCommon& syncer, const Tally& tally) 
   add(syncer.page->counters.slice_tx[spec_.slice], tally.passed);
 }
 
-/// One that does not wait.
-Destination SliceShare::destination_of(const Answers& answers, int i, Tally& tally) noexcept {
-  rte_mbuf* const mbuf = answers.packets[i];
-  if ((answers.bad >> i & 1) != 0)
-    return drop_packet(mbuf, DropReason::kBadVerdict, spec_.instance.value);
-  if ((answers.unasked >> i & 1) != 0)
-    return drop_packet(mbuf, DropReason::kUnjudged, spec_.instance.value);
-  ++(answers.verdicts[i].kind() == HB_VERDICT_DROP ? tally.dropped : tally.passed);
-  return routes_.resolve(mbuf, answers.verdicts[i]);
-}
-
 /// Whether it waits for its own answer, or for one of its flow before it. Those that are dropped
 /// anyway do not.
 bool SliceShare::must_wait(const Answers& answers, int i) const noexcept {

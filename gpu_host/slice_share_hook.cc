@@ -12,27 +12,35 @@ namespace hb {
 void SliceShare::settle(const SyncerCommon& syncer, const WorkQueue& queue,
                         Answers& answers) noexcept {
   const std::uint32_t mbuf_bytes = syncer.view.check.pool().mbuf_bytes;
-  for (std::uint64_t rest = answers.live & ~answers.bad; rest != 0; rest &= rest - 1) {
+  const std::uint64_t which = answers.live & ~answers.bad;
+  std::array<const std::uint8_t*, kMaxBurst> data;
+  for (std::uint64_t rest = which; rest != 0; rest &= rest - 1) {
     const int i = std::countr_zero(rest);
-    const rte_mbuf* const mbuf = answers.packets[i];
-    const auto* const bytes =
-        reinterpret_cast<const std::uint8_t*>(mbuf) + mbuf_bytes + mbuf->data_off;
-    answers.verdicts[i] = spec_.hook->after(queue.words(static_cast<std::uint32_t>(i)),
-                                            answers.verdicts[i], {bytes, mbuf->data_len});
+    data[i] = reinterpret_cast<const std::uint8_t*>(answers.packets[i]) + mbuf_bytes +
+              answers.data_off[i];
   }
+  spec_.hook->after({.which = which,
+                     .words = queue.words(),
+                     .data = data.data(),
+                     .lengths = answers.length.data(),
+                     .verdicts = answers.verdicts.data()});
 }
 
-void SliceShare::ask_hook(const SyncerCommon& syncer, rte_mbuf* const* packets, std::uint32_t n,
-                          HbSlotWords* words) noexcept {
-  std::fill_n(words, n, HbSlotWords{});
-  if (spec_.hook == nullptr) return;  // zeros: the kernel refuses to answer
+/// @param slots  of the packets: what was checked of their headers
+void SliceShare::ask_hook(const SyncerCommon& syncer, rte_mbuf* const* packets, const u64* slots,
+                          std::uint32_t n, HbSlotWords* words) noexcept {
+  if (spec_.hook == nullptr) {
+    std::fill_n(words, n, HbSlotWords{});  // the kernel refuses to answer
+    return;
+  }
   const PoolLayout& pool = syncer.view.check.pool();
+  const std::uint32_t end = pool.mbuf_bytes + pool.headroom + pool.data_room;
   std::array<HookedPacket, kMaxBurst> hooked;
   for (std::uint32_t i = 0; i < n; ++i) {
-    const std::uint32_t headroom = packets[i]->data_off;
-    const std::uint32_t length = packets[i]->data_len;
-    hooked[i] = {reinterpret_cast<const std::uint8_t*>(packets[i]) + pool.mbuf_bytes + headroom,
-                 length, headroom, pool.headroom + pool.data_room - headroom - length};
+    const std::uint32_t at = HB_SLOT_DATA_OFFSET(slots[i]);
+    const std::uint32_t length = HB_SLOT_LENGTH(slots[i]);
+    hooked[i] = {reinterpret_cast<const std::uint8_t*>(packets[i]) + at, length,
+                 at - pool.mbuf_bytes, end - at - length};
   }
   spec_.hook->before({hooked.data(), n}, words);
 }

@@ -1,6 +1,7 @@
 // One work-group's circular queue, from the side of the CPUSyncer that owns it.
 #pragma once
 
+#include <algorithm>
 #include <cstdint>
 #include <vector>
 
@@ -43,16 +44,16 @@ class WorkQueue {
   /// Writes n <= open_room() slots and says so. After the ledger's record.
   /// @param words  the slots' private words; null if the kernel reads none
   void fill(const u64* slots, std::uint32_t n, const HbSlotWords* words = nullptr) noexcept {
+    const std::uint32_t at = filled_ & mask_;  // a round is one piece
+    u64* const shared = slots_ + at;
+    u64* const own = own_.data() + at;
     for (std::uint32_t i = 0; i < n; ++i) {
-      slots_[(filled_ + i) & mask_] = slots[i];
-      own_[(filled_ + i) & mask_] = slots[i];
+      shared[i] = own[i] = slots[i];
       fault_point("slot_written");
     }
     if (words != nullptr) {
-      for (std::uint32_t i = 0; i < n; ++i) {
-        words_[(filled_ + i) & mask_] = words[i];
-        own_words_[(filled_ + i) & mask_] = words[i];
-      }
+      std::copy_n(words, n, words_ + at);
+      std::copy_n(words, n, own_words_.data() + at);
     }
     filled_ += n;
     if (open_room() == 0) used_[published_ & (n_rounds_ - 1)] = round_slots_;
@@ -96,16 +97,15 @@ class WorkQueue {
     const std::uint32_t left = live_slots() - (drained_ - rounds_drained_ * round_slots_);
     return left < most ? left : most;
   }
-  /// The i-th of them, as it was filled in, whatever the device made of the shared copy.
-  [[nodiscard]] u64 slot(std::uint32_t i) const noexcept { return own_[(drained_ + i) & mask_]; }
-  /// Its private words, likewise. Only if they were filled in.
-  [[nodiscard]] const HbSlotWords& words(std::uint32_t i) const noexcept {
-    return own_words_[(drained_ + i) & mask_];
+  /// They, and those of the round behind them, as they were filled in, whatever the device made of
+  /// the shared copy.
+  [[nodiscard]] const u64* slots() const noexcept { return own_.data() + (drained_ & mask_); }
+  /// Their private words, likewise. Only if they were filled in.
+  [[nodiscard]] const HbSlotWords* words() const noexcept {
+    return own_words_.data() + (drained_ & mask_);
   }
-  /// The device's answer to it. Only while round_done().
-  [[nodiscard]] u64 result(std::uint32_t i) const noexcept {
-    return results_[(drained_ + i) & mask_];
-  }
+  /// The device's answers to them, to be read once each. Only while round_done().
+  [[nodiscard]] const u64* results() const noexcept { return results_ + (drained_ & mask_); }
   [[nodiscard]] std::uint32_t drained() const noexcept { return drained_; }
   /// Nothing of the oldest round has been taken back yet.
   [[nodiscard]] bool is_round_start() const noexcept {

@@ -43,9 +43,13 @@ class PacketCheck {
 
   /// Data offset and length lie within the packet's buffer, in one segment.
   [[nodiscard]] bool data_ok(const rte_mbuf* mbuf) const noexcept {
+    return data_ok(mbuf->data_off, mbuf->data_len, mbuf->pkt_len);
+  }
+  /// The same of what was read of an mbuf: for who goes on with just that, whoever scribbles.
+  [[nodiscard]] bool data_ok(std::uint32_t data_off, std::uint32_t data_len,
+                             std::uint32_t pkt_len) const noexcept {
     const std::uint32_t buffer = pool_.headroom + pool_.data_room;
-    return mbuf->data_off <= buffer && mbuf->data_len <= buffer - mbuf->data_off &&
-           mbuf->pkt_len == mbuf->data_len;
+    return data_off <= buffer && data_len <= buffer - data_off && pkt_len == data_len;
   }
 
   [[nodiscard]] const PoolLayout& pool() const noexcept { return pool_; }

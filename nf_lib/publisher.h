@@ -14,6 +14,13 @@
 
 namespace hb {
 
+/// The lowest n bits that are set in a mask; all of them if there are fewer.
+inline std::uint64_t lowest_bits(std::uint64_t mask, std::uint32_t n) noexcept {
+  std::uint64_t kept = 0;
+  for (; n != 0 && mask != 0; --n, mask &= mask - 1) kept |= mask & (~mask + 1);
+  return kept;
+}
+
 /// The publishing side of one context. One thread, the context's own.
 class Publisher {
  public:
@@ -106,11 +113,6 @@ class Publisher {
       mask |= std::uint64_t{destinations[i] == to} << i;
     }
     return mask;
-  }
-  static std::uint64_t lowest_bits(std::uint64_t mask, std::uint32_t n) noexcept {
-    std::uint64_t kept = 0;
-    for (; n != 0 && mask != 0; --n, mask &= mask - 1) kept |= mask & (~mask + 1);
-    return kept;
   }
   void mark_full(rte_mbuf* const* packets, std::uint64_t mask, Destination to) const noexcept {
     const std::uint32_t service = endpoint_service_ != nullptr

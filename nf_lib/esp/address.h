@@ -2,7 +2,9 @@
 #pragma once
 
 #include <array>
+#include <bit>
 #include <cstdint>
+#include <cstring>
 #include <optional>
 #include <string>
 #include <string_view>
@@ -25,14 +27,30 @@ struct IpPrefix {
   [[nodiscard]] bool contains(std::uint8_t version, const std::uint8_t* bytes) const noexcept {
     if (address.version == 0) return true;
     if (version != address.version) return false;
-    std::uint32_t left = length;
-    for (std::size_t i = 0; left != 0; ++i) {
-      const std::uint32_t bits = left < 8 ? left : 8;
-      const auto mask = static_cast<std::uint8_t>(0xff00u >> bits);
-      if (((bytes[i] ^ address.bytes[i]) & mask) != 0) return false;
-      left -= bits;
-    }
-    return true;
+    if (version == 4) return (differing<std::uint32_t>(bytes, 0) & leading<std::uint32_t>(0)) == 0;
+    return ((differing<std::uint64_t>(bytes, 0) & leading<std::uint64_t>(0)) |
+            (differing<std::uint64_t>(bytes, 8) & leading<std::uint64_t>(64))) == 0;
+  }
+
+ private:
+  /// Bits that differ in the word at that byte, as it lies in memory.
+  template <typename Word>
+  [[nodiscard]] Word differing(const std::uint8_t* bytes, std::size_t at) const noexcept {
+    Word ours, theirs;
+    std::memcpy(&ours, address.bytes.data() + at, sizeof(Word));
+    std::memcpy(&theirs, bytes + at, sizeof(Word));
+    return ours ^ theirs;
+  }
+  /// The bits of a word, likewise, that the prefix covers; the word starts at that bit of it.
+  template <typename Word>
+  [[nodiscard]] Word leading(std::uint32_t first_bit) const noexcept {
+    constexpr std::uint32_t kBits = 8 * sizeof(Word);
+    static_assert(std::endian::native == std::endian::little);
+    if (length <= first_bit) return 0;
+    const std::uint32_t n = length - first_bit < kBits ? length - first_bit : kBits;
+    const Word mask = static_cast<Word>(~Word{0} << (kBits - n));
+    if constexpr (sizeof(Word) == 4) return __builtin_bswap32(mask);
+    return __builtin_bswap64(mask);
   }
 };
 

@@ -63,7 +63,7 @@ Order Gate::decide_seal(const FrameView& frame, const DecodedPacket& packet) noe
   const std::uint8_t* const inner = frame.data + packet.ip_offset;
   const std::uint32_t inner_bytes = hb_ip_stated_bytes(inner, frame.length - packet.ip_offset);
   if (inner_bytes == 0) return drop(Drop::kMalformed);
-  if (sa.is_spent()) return drop(sa, Drop::kLifetime);
+  if (choice.spent) return drop(sa, Drop::kLifetime);
 
   const std::uint32_t sealed_bytes = hb_esp_sealed_bytes(&wire, inner_bytes);
   const std::uint32_t esp_bytes = hb_esp_bytes(&wire, sealed_bytes);
@@ -84,7 +84,7 @@ Order Gate::decide_seal(const FrameView& frame, const DecodedPacket& packet) noe
           .sequence = sequence};
 }
 
-Order Gate::decide_unprotected(const DecodedPacket& packet) const noexcept {
+Order Gate::decide_unprotected(const DecodedPacket& packet) noexcept {
   const Choice choice = table_->choose_unprotected(selector_key(packet));
   if (choice.found && choice.action == PolicyAction::kBypass) return pass();
   return drop(choice.found && choice.action == PolicyAction::kBlock ? Drop::kBlocked

@@ -70,7 +70,7 @@ class Gate {
   Order decide_open(const FrameView& frame, const DecodedPacket& packet) noexcept;
   [[nodiscard]] Outcome settle_other(const Order& order, Outcome ciphered,
                                      std::span<const std::uint8_t> frame) noexcept;
-  [[nodiscard]] Order decide_unprotected(const DecodedPacket& packet) const noexcept;
+  [[nodiscard]] Order decide_unprotected(const DecodedPacket& packet) noexcept;
 
   GateOptions options_;
   std::unique_ptr<SaTable> table_;

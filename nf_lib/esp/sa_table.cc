@@ -135,6 +135,8 @@ Result<void> SaTable::add_policies(const GateConfig& file) {
     for (std::size_t i = 0; i < sas_.size(); ++i)
       if (policy.action == PolicyAction::kProtect && fits(policy, sas_[i])) is_inbound[i] = true;
   index_inbound(is_inbound);
+  outbound_cache_ = PolicyCache(outbound_.size());
+  inbound_cache_ = PolicyCache(inbound_policies_.size());
   return {};
 }
 
@@ -169,41 +171,56 @@ bool SaTable::is_own_address(std::uint8_t version, const std::uint8_t* dst) cons
   });
 }
 
+PolicyMatch SaTable::match_outbound(const SelectorKey& key) const noexcept {
+  for (std::uint32_t i = 0; i < outbound_.size(); ++i) {
+    const OutboundPolicy& policy = outbound_[i];
+    if (!policy.selector.matches(key)) continue;
+    std::uint32_t n = 0;
+    while (n < policy.sas.size() && !sas_[policy.sas[n]].takes(key)) ++n;
+    return {i, n};
+  }
+  return {};
+}
+
 Choice SaTable::choose_outbound(const SelectorKey& key) noexcept {
-  for (const OutboundPolicy& policy : outbound_) {
-    if (!policy.selector.matches(key)) continue;
-    Choice choice{policy.action, true, nullptr};
-    for (const std::uint32_t i : policy.sas) {
-      Sa& sa = sas_[i];
-      if (sa.selector && !sa.selector->matches(key)) continue;
-      // A spent SA is the answer only if no other is left, so that its drops have their reason.
-      if (choice.sa == nullptr) choice.sa = &sa;
-      if (!sa.is_spent()) {
-        choice.sa = &sa;
-        break;
-      }
-    }
-    return choice;
+  const PolicyMatch match =
+      outbound_cache_.find(key, [this](const SelectorKey& k) { return match_outbound(k); });
+  if (match.policy == PolicyMatch::kNone) return {};
+  const OutboundPolicy& policy = outbound_[match.policy];
+  Choice choice{policy.action, true, nullptr, false};
+  for (std::size_t n = match.candidate; n < policy.sas.size(); ++n) {
+    Sa& sa = sas_[policy.sas[n]];
+    if (n != match.candidate && !sa.takes(key)) continue;
+    // A spent SA is the answer only if no other is left, so that its drops have their reason.
+    if (!sa.is_spent()) return {policy.action, true, &sa, false};
+    if (choice.sa == nullptr) choice = {policy.action, true, &sa, true};
   }
-  return {};
+  return choice;
 }
 
-bool SaTable::may_come_through(const Sa& sa, const SelectorKey& key) const noexcept {
-  if (sa.selector && !sa.selector->matches(key)) return false;
+const PolicyConfig* SaTable::match_inbound(const SelectorKey& key) noexcept {
+  const PolicyMatch match = inbound_cache_.find(key, [this](const SelectorKey& k) {
+    const auto policy = std::ranges::find_if(
+        inbound_policies_, [&](const PolicyConfig& p) { return p.selector.matches(k); });
+    return policy == inbound_policies_.end()
+               ? PolicyMatch{}
+               : PolicyMatch{static_cast<std::uint32_t>(policy - inbound_policies_.begin()), 0};
+  });
+  return match.policy == PolicyMatch::kNone ? nullptr : &inbound_policies_[match.policy];
+}
+
+bool SaTable::may_come_through(const Sa& sa, const SelectorKey& key) noexcept {
+  if (!sa.takes(key)) return false;
   if (inbound_policies_.empty()) return true;
-  const auto policy = std::ranges::find_if(
-      inbound_policies_, [&](const PolicyConfig& p) { return p.selector.matches(key); });
-  return policy != inbound_policies_.end() && policy->action == PolicyAction::kProtect &&
-         fits(*policy, sa);
+  const PolicyConfig* const policy = match_inbound(key);
+  return policy != nullptr && policy->action == PolicyAction::kProtect && fits(*policy, sa);
 }
 
-Choice SaTable::choose_unprotected(const SelectorKey& key) const noexcept {
-  for (const PolicyConfig& policy : inbound_policies_) {
-    if (!policy.selector.matches(key)) continue;
-    const bool optional = policy.action == PolicyAction::kProtect && policy.optional;
-    return {optional ? PolicyAction::kBypass : policy.action, true, nullptr};
-  }
-  return {};
+Choice SaTable::choose_unprotected(const SelectorKey& key) noexcept {
+  const PolicyConfig* const policy = match_inbound(key);
+  if (policy == nullptr) return {};
+  const bool optional = policy->action == PolicyAction::kProtect && policy->optional;
+  return {optional ? PolicyAction::kBypass : policy->action, true, nullptr, false};
 }
 
 std::vector<std::string> SaTable::check_limits(std::uint64_t now_ns) {

@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "kernels/esp_layout.h"
+#include "nf_lib/esp/policy_cache.h"
 #include "nf_lib/esp/sa.h"
 #include "nf_lib/esp/sa_state.h"
 #include "nf_lib/result.h"
@@ -20,16 +21,17 @@ namespace hb::ipsec {
 /// One SA at work.
 struct alignas(64) Sa {
   HbEspSa wire{};
-  std::uint32_t index = 0;  ///< in the table
+  // What every packet needs is together.
   SaState* state = nullptr;
   ReservedCounter sequence;
+  std::uint32_t index = 0;   ///< in the table
   std::uint32_t window = 0;  ///< 0: replays are not looked for
-  std::uint32_t reqid = 0;
-  IpAddress src, dst;
-  std::optional<Selector> selector;
   Limits limits;
   /// By time. check_limits() writes it, which may be called on another thread than the packets'.
   std::atomic<bool> expired{false};
+  std::optional<Selector> selector;
+  std::uint32_t reqid = 0;
+  IpAddress src, dst;
   bool soft_reported = false;  ///< a soft limit was logged
   bool hard_reported = false;
 
@@ -37,6 +39,10 @@ struct alignas(64) Sa {
     return expired.load(std::memory_order_relaxed) ||
            state->packets.load(std::memory_order_relaxed) >= limits.hard_packets ||
            state->bytes.load(std::memory_order_relaxed) >= limits.hard_bytes;
+  }
+  /// Whether its own selector, if it has one, fits.
+  [[nodiscard]] bool takes(const SelectorKey& key) const noexcept {
+    return !selector || selector->matches(key);
   }
   /// Counts a packet that was sealed or opened.
   void count(std::uint32_t bytes) noexcept {
@@ -57,6 +63,7 @@ struct Choice {
   PolicyAction action = PolicyAction::kBlock;
   bool found = false;  ///< some policy is about it
   Sa* sa = nullptr;    ///< kProtect; null if the SA is missing
+  bool spent = false;  ///< that SA has reached a hard limit, as have all others that would do
 };
 
 /// Made at set-up and at each reload; one thread works with it.
@@ -76,13 +83,13 @@ class SaTable {
   /// The policy for a packet to be sealed; without policies, the first SA whose selector fits.
   [[nodiscard]] Choice choose_outbound(const SelectorKey& key) noexcept;
   /// Whether an opened packet may have come through that SA: RFC 4301 section 5.2 step 4.
-  [[nodiscard]] bool may_come_through(const Sa& sa, const SelectorKey& key) const noexcept;
+  [[nodiscard]] bool may_come_through(const Sa& sa, const SelectorKey& key) noexcept;
   /// Whether the check above looks at the packet at all.
   [[nodiscard]] bool checks_inner(const Sa& sa) const noexcept {
     return !inbound_policies_.empty() || sa.selector.has_value();
   }
   /// What the inbound policies say of a packet that came unprotected.
-  [[nodiscard]] Choice choose_unprotected(const SelectorKey& key) const noexcept;
+  [[nodiscard]] Choice choose_unprotected(const SelectorKey& key) noexcept;
 
   [[nodiscard]] std::span<Sa> sas() noexcept { return sas_; }
 
@@ -104,12 +111,17 @@ class SaTable {
   Result<void> add_sas(const GateConfig& config, SaStates& states);
   Result<void> add_policies(const GateConfig& config);
   void index_inbound(const std::vector<bool>& is_inbound);
+  [[nodiscard]] PolicyMatch match_outbound(const SelectorKey& key) const noexcept;
+  /// @return null if none is about it
+  [[nodiscard]] const PolicyConfig* match_inbound(const SelectorKey& key) noexcept;
 
   std::vector<Sa> sas_;                ///< in the configuration's order
   std::vector<std::uint32_t> by_spi_;  ///< open addressing, a power of two; kNone is free
   std::vector<IpAddress> own_addresses_;
   std::vector<OutboundPolicy> outbound_;
   std::vector<PolicyConfig> inbound_policies_;
+  PolicyCache outbound_cache_;
+  PolicyCache inbound_cache_;
 };
 
 }  // namespace hb::ipsec

@@ -1,5 +1,6 @@
-// What CPUSyncers move from ring to ring through a GPU NF that does nothing: the whole path of a
-// packet through gpu_host, without ports. Run by --litmus-peer and --build-program for itself.
+// What CPUSyncers move from ring to ring through a GPU NF that does nothing, or through ipsec: the
+// whole path of a packet through gpu_host, without ports. Run by --litmus-peer and --build-program
+// for itself.
 //   syncer_bench [--backend NAME] [--syncers N] [--work-groups N] [--seconds S]
 // A thread for each CPUSyncer takes what comes out and puts it back in front: packets never run
 // out. Beside it, in the same run, what a core moves that does nothing but ring to ring.
@@ -24,22 +25,21 @@
 #include "gpu_host/slice_runner.h"
 #include "gpu_host/syncer.h"
 #include "nf_lib/idle.h"
-#include "tools/hb_doctor/measure.h"
+#include "tests/bench/esp_load.h"
+#include "tests/bench/syncer_world.h"
 
 namespace {
 
 using Clock = std::chrono::steady_clock;
 
-constexpr std::uint32_t kHeadroom = 128;
-constexpr std::uint32_t kDataRoom = 512;
-constexpr std::uint32_t kStride = 768;
-constexpr std::uint32_t kService = 5;
-constexpr std::uint32_t kInstance = 7;
+using hb::bench::EspLoad;
+using hb::bench::World;
 
 struct Options {
   std::string backend = "auto";
   std::string kernel = "forward";
   std::string kernel_dir;
+  std::uint32_t n_sas = 1;
   std::uint32_t n_syncers = 1;
   std::uint32_t work_groups = 16;
   std::uint32_t work_group_size = 256;
@@ -52,95 +52,12 @@ struct Options {
   std::vector<std::string> litmus_peer;
 };
 
-/// Contexts 1.. are the threads that feed, then come the CPUSyncers. Endpoints 1.. are the GPU
-/// NF's, one for each CPUSyncer, then come ports: type t leaves by port t.
-class World {
- public:
-  static hb::Result<std::unique_ptr<World>> make(const Options& o) {
-    std::unique_ptr<World> world(new World(o.n_syncers));
-    world->pool_.stride_bytes = kStride;
-    world->pool_.size = o.n_syncers * 2 * o.work_groups * o.work_group_size * o.rounds;
-    world->pool_.data_room = kDataRoom;
-    world->pool_.headroom = kHeadroom;
-    world->pool_.mbuf_bytes = sizeof(rte_mbuf);
-    hb::RegionDemand demand;
-    demand.n_contexts = 1 + 2 * o.n_syncers;
-    demand.n_endpoints = 1 + 2 * o.n_syncers;
-    demand.ring_size = std::bit_ceil(2 * o.work_groups * o.work_group_size * o.rounds + 1);
-    demand.fill_size = 8;
-    demand.pool_size = world->pool_.size;
-    demand.n_work_groups = o.n_syncers * o.work_groups;
-    demand.work_group_size = o.work_group_size;
-    demand.n_rounds = o.rounds;
-    demand.packet_bytes = std::uint64_t{world->pool_.size} * 1024 + (4u << 20);  // any page size
-    auto region = hb::doctor::TestRegion::make(demand);
-    if (!region) return region.error();
-    world->region_ = std::move(*region);
-    world->set_up();
-    return world;
-  }
-
-  [[nodiscard]] const hb::PlatformView& view() const { return view_; }
-  [[nodiscard]] hb::RegionFile file() const { return region_->file(); }
-  [[nodiscard]] hb::ContextId feeder(std::uint32_t i) const { return hb::ContextId(1 + i); }
-  [[nodiscard]] hb::ContextId syncer(std::uint32_t i) const { return hb::ContextId(1 + n_ + i); }
-  [[nodiscard]] hb::EndpointId nf(std::uint32_t i) const { return hb::EndpointId(1 + i); }
-  [[nodiscard]] hb::EndpointId port(std::uint32_t i) const { return hb::EndpointId(1 + n_ + i); }
-
- private:
-  explicit World(std::uint32_t n) : n_(n) {}
-
-  void set_up() {
-    const hb::RegionLayout& layout = region_->view().layout();
-    pool_.per_page = static_cast<std::uint32_t>(layout.page_bytes / kStride);
-    hb::packet_meta_offset = offsetof(rte_mbuf, dynfield1) / 8 * 8 + 8;
-    view_.region = region_->view();
-    view_.registry = registry_.get();
-    view_.routes = routes_.get();
-    view_.check =
-        hb::PacketCheck(layout, pool_, reinterpret_cast<std::uint64_t>(view_.region.base()));
-    registry_->region = layout;
-    registry_->pool = pool_;
-    registry_->n_ports = n_;
-    registry_->n_types = n_;
-    registry_->instances[kInstance].state = hb::InstanceState::kRunning;
-    for (std::uint32_t i = 0; i < n_; ++i)
-      registry_->endpoints[nf(i).value].producers[0] = 1u << feeder(i).value;
-    for (hb::RouteTable& table : routes_->table) {
-      for (std::uint32_t type = 0; type < n_; ++type) {
-        table.next[type][kService] = hb::make_hop(hb::HopKind::kPort, type);
-        table.port_endpoint[type] = static_cast<std::uint16_t>(port(type).value);
-      }
-    }
-    const std::uint32_t each = pool_.size / n_;
-    for (std::uint32_t i = 0; i < pool_.size; ++i) {
-      auto* const mbuf = reinterpret_cast<rte_mbuf*>(view_.region.base() + layout.packets +
-                                                     i / pool_.per_page * layout.page_bytes +
-                                                     i % pool_.per_page * kStride);
-      std::memset(static_cast<void*>(mbuf), 0, sizeof(*mbuf));
-      mbuf->data_off = kHeadroom;
-      mbuf->data_len = mbuf->pkt_len = 64;
-      mbuf->nb_segs = 1;
-      rte_mbuf_refcnt_set(mbuf, 1);
-      const std::uint32_t owner = std::min(i / each, n_ - 1);
-      hb::packet_meta(mbuf).type = static_cast<std::uint8_t>(owner);
-      n_left_out_ += rte_ring_sp_enqueue(view_.region.ring(nf(owner), feeder(owner)), mbuf) != 0;
-    }
-  }
-
-  std::uint32_t n_;
-  hb::PoolLayout pool_{};
-  std::unique_ptr<hb::doctor::TestRegion> region_;
-  std::unique_ptr<hb::Registry> registry_ = std::make_unique<hb::Registry>();
-  std::unique_ptr<hb::RouteTables> routes_ = std::make_unique<hb::RouteTables>();
-  hb::PlatformView view_;
-  std::uint64_t n_left_out_ = 0;  ///< packets for which the ring had no room: they stay unused
-};
-
 /// Moves what comes out of a CPUSyncer back in front of it. @return packets
-std::uint64_t feed(const World& world, std::uint32_t i, const std::atomic<bool>& stop) {
-  rte_ring* const from = world.view().region.ring(world.port(i), world.syncer(i));
-  rte_ring* const to = world.view().region.ring(world.nf(i), world.feeder(i));
+/// @param load  null: packets stay as they are
+std::uint64_t feed(const World& world, std::uint32_t i, EspLoad* load,
+                   const std::atomic<bool>& stop) {
+  rte_ring* const from = world.sink(i);
+  rte_ring* const to = world.source(i);
   std::array<void*, 256> burst;
   std::uint64_t n_packets = 0;
   while (!stop.load(std::memory_order_relaxed)) {
@@ -149,6 +66,8 @@ std::uint64_t feed(const World& world, std::uint32_t i, const std::atomic<bool>&
       rte_pause();
       continue;
     }
+    for (unsigned k = 0; load != nullptr && k < n; ++k)
+      World::receive(static_cast<rte_mbuf*>(burst[k]), load->next_head(), load->frame_bytes());
     rte_ring_sp_enqueue_bulk(to, burst.data(), n, nullptr);  // fits: a ring has room for them all
     n_packets += n;
   }
@@ -164,8 +83,8 @@ void pin(std::jthread& thread, std::uint32_t cpu) {
 
 /// Packets a second over bare rings in bursts of kMaxBurst, in a CPUSyncer's place.
 double bare_ring_rate(const World& world, double seconds, bool is_pinned) {
-  rte_ring* const from = world.view().region.ring(world.nf(0), world.feeder(0));
-  rte_ring* const to = world.view().region.ring(world.port(0), world.syncer(0));
+  rte_ring* const from = world.source(0);
+  rte_ring* const to = world.sink(0);
   std::atomic<bool> stop{false};
   std::atomic<std::uint64_t> n_moved{0};
   std::jthread mover([&] {
@@ -180,7 +99,7 @@ double bare_ring_rate(const World& world, double seconds, bool is_pinned) {
       n_moved.store(n_moved.load(std::memory_order_relaxed) + n, std::memory_order_relaxed);
     }
   });
-  std::jthread feeder([&] { feed(world, 0, stop); });
+  std::jthread feeder([&] { feed(world, 0, nullptr, stop); });
   if (is_pinned) {
     pin(mover, 0);
     pin(feeder, 1);
@@ -195,6 +114,17 @@ double bare_ring_rate(const World& world, double seconds, bool is_pinned) {
   return static_cast<double>(n) / passed;
 }
 
+/// Makes all packets ipsec's.
+void prepare(const World& world, EspLoad& load) {
+  rte_ring* const ring = world.source(0);
+  for (unsigned left = rte_ring_count(ring); left != 0; --left) {
+    void* mbuf = nullptr;
+    rte_ring_sc_dequeue(ring, &mbuf);
+    World::receive(static_cast<rte_mbuf*>(mbuf), load.next_head(), load.frame_bytes());
+    rte_ring_sp_enqueue(ring, mbuf);
+  }
+}
+
 int fail(const hb::Error& error) {
   std::fprintf(stderr, "syncer_bench: %s\n", error.line().c_str());
   return 1;
@@ -203,7 +133,12 @@ int fail(const hb::Error& error) {
 int bench(const Options& o) {
   const auto backends = hb::parse_backend(o.backend);
   if (!backends) return fail(backends.error());
-  auto world = World::make(o);
+  const bool is_esp = o.kernel == "ipsec";
+  if (is_esp && o.n_syncers != 1) return fail({"ipsec has one CPUSyncer", ""});
+  auto world = World::make({.n_syncers = o.n_syncers,
+                            .work_groups = o.work_groups,
+                            .work_group_size = o.work_group_size,
+                            .rounds = o.rounds});
   if (!world) return fail(world.error());
   const double bare = bare_ring_rate(**world, o.seconds, !o.no_pin);
   const std::uint32_t n_work_groups = o.n_syncers * o.work_groups;
@@ -220,9 +155,20 @@ int bench(const Options& o) {
   std::iota(spec.work_groups.begin(), spec.work_groups.end(), 0u);
   spec.kernel = hb::find_kernel(o.kernel);
   if (spec.kernel == nullptr) return fail({"there is no kernel '" + o.kernel + "'", ""});
-  auto table = opened->backend->upload_table(spec.kernel->self_test().table);
+  std::unique_ptr<EspLoad> load;
+  if (is_esp) {
+    auto made = EspLoad::make(o.n_sas, false);
+    if (!made) return fail(made.error());
+    load = std::move(*made);
+    prepare(**world, *load);
+  }
+  const std::vector<std::byte> self_test = spec.kernel->self_test().table;
+  const std::span<const std::byte> bytes = is_esp ? load->table() : std::span(self_test);
+  auto table = opened->backend->upload_table(bytes);
   if (!table) return fail(table.error());
   spec.table = *table;
+  spec.table_bytes = static_cast<std::uint32_t>(bytes.size());
+  spec.bounds = (*world)->bounds();
   auto slice = opened->backend->make_slice(spec);
   if (!slice) return fail(slice.error());
   hb::TableVersions versions(n_work_groups);
@@ -236,11 +182,13 @@ int bench(const Options& o) {
     syncers.push_back(
         std::make_unique<hb::Syncer>((*world)->view(), (*world)->syncer(i), pages.back().get()));
     hb::ShareSpec share{.slice = 0,
-                        .service = hb::ServiceId(kService),
-                        .instance = hb::InstanceId(kInstance),
+                        .service = hb::ServiceId(hb::bench::kService),
+                        .instance = hb::InstanceId(hb::bench::kInstance),
                         .endpoint = (*world)->nf(i),
                         .work_groups = {},
-                        .doorbell = &runner.doorbell()};
+                        .doorbell = &runner.doorbell(),
+                        .has_words = is_esp,
+                        .hook = is_esp ? load->hook() : nullptr};
     for (std::uint32_t k = 0; k < o.work_groups; ++k)
       share.work_groups.push_back(i * o.work_groups + k);
     if (const auto added = syncers.back()->add(share); !added) return fail(added.error());
@@ -262,7 +210,7 @@ int bench(const Options& o) {
       }
     });
     if (!o.no_pin) pin(threads.back(), 2 * i);
-    threads.emplace_back([&, i] { moved[i] = feed(**world, i, stop); });
+    threads.emplace_back([&, i] { moved[i] = feed(**world, i, load.get(), stop); });
     if (!o.no_pin) pin(threads.back(), 2 * i + 1);
   }
   const auto counted = [&] {
@@ -314,6 +262,9 @@ int main(int argc, char** argv) {
   app.add_option("--backend", o.backend)->capture_default_str();
   app.add_option("--kernel", o.kernel)->capture_default_str();
   app.add_option("--kernels", o.kernel_dir)->capture_default_str();
+  app.add_option("--sas", o.n_sas, "that ipsec seals with, in turn")
+      ->check(CLI::Range(1, 4096))
+      ->capture_default_str();
   app.add_option("--syncers", o.n_syncers)->check(CLI::Range(1, 8))->capture_default_str();
   app.add_option("--work-groups", o.work_groups, "of each CPUSyncer")
       ->check(CLI::Range(1, 128))

@@ -119,9 +119,13 @@ class Twins {
                   HB_RESULT_ARGUMENT(result) < ipsec::kDropNames.size())
           << std::hex << result;
       const auto* const data = reinterpret_cast<const std::uint8_t*>(mbuf + offset);
-      const Verdict verdict = hook_->after(
-          view.words(0)[i], Verdict(HB_RESULT_VERDICT(result), HB_RESULT_ARGUMENT(result)),
-          {data, length});
+      Verdict verdict(HB_RESULT_VERDICT(result), HB_RESULT_ARGUMENT(result));
+      const auto short_length = static_cast<std::uint16_t>(length);
+      hook_->after({.which = 1,
+                    .words = view.words(0) + i,
+                    .data = &data,
+                    .lengths = &short_length,
+                    .verdicts = &verdict});
       const bool passes = verdict.kind() == HB_VERDICT_NEXT;
       reasons.emplace_back(passes ? "" : ipsec::kDropNames[verdict.argument()]);
       // Nothing beside the buffer that the packet may use changes.

@@ -130,6 +130,27 @@ TEST_F(SyncerTest, TakesNoMoreThanItsQueuesHold) {
   EXPECT_EQ(platform_->waiting(kIn, 1), 700u - 256);
 }
 
+TEST_F(SyncerTest, TakesAllThatAnotherOfItsSlicesSent) {
+  for (RouteTable& table : platform_->routes->table) {
+    for (auto& hops : table.next) hops[5] = make_hop(HopKind::kService, 6);
+    table.targets[6].n = 1;
+    table.targets[6].endpoint[0] = 2;
+  }
+  platform_->registry->endpoints[2].producers[0] |= 1u << kSyncer;
+  add({0, 1});
+  ASSERT_TRUE(syncer_->add({.slice = 3,
+                            .service = ServiceId(6),
+                            .instance = InstanceId(8),
+                            .endpoint = EndpointId(2),
+                            .work_groups = {2, 3}}));
+  send(0, 256);
+  for (int i = 0; i < 4; ++i) syncer_->poll();
+  EXPECT_EQ(answer(0) + answer(1), 4u);
+  syncer_->poll();
+  EXPECT_EQ(queue(2)->filled.value + queue(3)->filled.value, 256u);
+  EXPECT_EQ(platform_->waiting(2, kSyncer), 0u);
+}
+
 TEST_F(SyncerTest, ABurstMayStraddleWorkGroups) {
   make({.work_group_size = 16});
   add({0, 1, 2, 3});
