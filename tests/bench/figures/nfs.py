@@ -75,21 +75,21 @@ def state(number):
             f"auth-trunc hmac(sha1) 0x{auth.hex()} 96\n")
 
 
-def ipsec(folder, service="ipsec", gpu=False, number=0, n_keys=1):
+def ipsec(folder, service="ipsec", gpu=False, number=0, n_keys=1, **more):
     """Seals all packets by the SA of that number; `keys` are options that open those of all n."""
     path, keys = folder / f"sa{number}.txt", folder / f"keys{n_keys}.txt"
     path.write_text(state(number) +
                     "ip xfrm policy add src 10.0.0.0/8 dst 0.0.0.0/0 dir out tmpl src 192.0.2.1 "
                     f"dst 192.0.2.{2 + number} proto esp reqid {1 + number} mode tunnel\n")
     keys.write_text("".join(state(each) for each in range(n_keys)))
-    return {**nf("ipsec", service, gpu, ["--sa", path]), "keys": ["--sa", str(keys)]}
+    return {**nf("ipsec", service, gpu, ["--sa", path], **more), "keys": ["--sa", str(keys)]}
 
 
-def spread_ipsec(folder, n):
-    """As many ipsec services as cores: an SA's numbers are given out in one place, so each has its
-    own SA, and its own part of the flows.
+def spread_ipsec(folder, n, **more):
+    """As many ipsec services as cores or CPUSyncers: an SA's numbers are given out in one place, so
+    each has its own SA, and its own part of the flows.
     @return NFs, and the texts of routes and flows"""
-    nfs = [ipsec(folder, f"ipsec{i}", number=i, n_keys=n) for i in range(n)]
+    nfs = [ipsec(folder, f"ipsec{i}", number=i, n_keys=n, **more) for i in range(n)]
     # 4096 flows are 10.0.0.1 to 10.0.16.0: 16 prefixes of 256.
     flows = "".join(f"t{i * n // 16}, 10.0.{i}.0/24, *, *, *, *\n" for i in range(16))
     flows += "t0, *, *, *, *, *\n"

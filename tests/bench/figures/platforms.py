@@ -25,15 +25,18 @@ def run_fig4(bench):
 
 
 def single(bench, name, where):
-    """The one NF's setup on "core" (one CPU core), "cores" (all that RX and TX threads leave) or "gpu"."""
+    """The one NF's setup on "core" (one CPU core), "cores" (all that RX and TX threads leave), "gpu", or
+    "gpu, SAs" (ipsec as one service for each CPUSyncer, each with an SA)."""
     args, folder = bench.args, bench.folder
-    gpu = where == "gpu"
+    gpu = where.startswith("gpu")
     n = args.instances if where == "cores" else 1
     more = {}
     if name == "forward":
         chain = [nfs.forward(gpu=gpu, instances=n)]
     elif name == "nids":
         chain = [nfs.nids(args, folder, gpu=gpu, instances=n)]
+    elif where == "gpu, SAs":
+        chain, more = nfs.spread_ipsec(folder, args.syncers, gpu=True)
     elif n == 1:
         chain = [nfs.ipsec(folder, gpu=gpu)]
     else:
@@ -47,12 +50,12 @@ def take_singles(bench, figure, sizes, then=None):
     places = ["core", "gpu"] + (["cores"] if args.instances > 1 else [])
     for size in sizes:
         for name in ("forward", "nids", "ipsec"):
-            for where in places:
+            for where in places + ["gpu, SAs"] * (name == "ipsec" and args.syncers > 1):
                 chain, more = single(bench, name, where)
                 threads = {} if where != "cores" else {"rx": args.cores_rx, "tx": args.cores_tx}
                 setup = setup_of(args, chain, size, payload=args.payload if name == "nids" else None,
                                  **threads, **more)
-                label = {"core": "one CPU core", "gpu": "GPU",
+                label = {"core": "one CPU core", "gpu": "GPU", "gpu, SAs": f"GPU, {args.syncers} SAs",
                          "cores": f"{args.instances} CPU cores"}[where]
                 bench.row(figure, f"{name} on {label}, {size} B", setup, nf=name, compute=where,
                           cores=args.instances if where == "cores" else 1,
@@ -162,7 +165,7 @@ def run_fig8(bench):
     for row in results.pop("fig8_rows", None) or results.get("fig5", ()):
         if row["bytes"] != args.nf_sizes[-1]:
             continue
-        on_gpu = row["compute"] == "gpu"
+        on_gpu = row["compute"].startswith("gpu")
         cores = gpu_cores if on_gpu else row["cores"]
         found = {"label": row["label"], "nf": row["nf"], "compute": row["compute"], "cores": cores,
                  "threads": row["threads"], "bytes": row["bytes"],

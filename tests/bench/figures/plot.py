@@ -135,7 +135,7 @@ def draw_fig8(axes, results):
     axes.set_xticks(range(len(rows)), [r["label"] for r in rows], rotation=60, ha="right", fontsize=7)
     axes.set(ylabel=unit)
     limit = results.get("limits", {}).get("read_gbps")
-    watts = [r["watts"]["gpu"]["median"] for r in rows if r["compute"] == "gpu" and r["watts"].get("gpu")]
+    watts = [r["watts"]["gpu"]["median"] for r in rows if r["compute"].startswith("gpu") and r["watts"].get("gpu")]
     if limit and watts and key == "gbps_per_watt":
         most = limit["median"] / max(watts)
         axes.axhline(most, linestyle="--", color="black", linewidth=1,
