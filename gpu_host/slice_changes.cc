@@ -67,7 +67,7 @@ void SliceControl::change_over(const std::shared_ptr<SliceSpec>& next, std::uint
     return true;
   });
   change_shares([this](std::size_t syncer) {
-    return ShareChange{.resume = true, .hook = syncer == 0 ? hook_.get() : nullptr};
+    return ShareChange{.resume = true, .hook = syncer == only_syncer_ ? hook_.get() : nullptr};
   });
 }
 

@@ -226,6 +226,7 @@ Result<void> SliceControl::add_to_syncers(const json& message) {
   const std::uint32_t waiting_room =
       message.value("waiting_room", world_.view.region.layout().n_endpoints);
   const std::size_t n = world_.syncers->size();
+  only_syncer_ = message.value("only_syncer", std::size_t{0});
   if (endpoints.size() != n)
     return Error{fmt::format("{} endpoints for {} CPUSyncers", endpoints.size(), n), ""};
   const RegionLayout& layout = world_.view.region.layout();
@@ -246,8 +247,8 @@ Result<void> SliceControl::add_to_syncers(const json& message) {
     share.versions = versions_.get();
     share.has_words = spec_.kernel->make_hook != nullptr;
     // One thread has the hook: an NF that has one declares a single instance, whose packets all go
-    // to the first endpoint.
-    if (i == 0) share.hook = hook_.get();
+    // to one endpoint.
+    if (i == only_syncer_) share.hook = hook_.get();
     if (const Result<void> added = (*world_.syncers)[i]->add(share); !added) return added;
   }
   return {};

@@ -103,6 +103,7 @@ class SliceControl {
   std::unique_ptr<TableVersions> versions_;
   std::unique_ptr<SliceRunner> runner_;
   std::unique_ptr<RoundHook> hook_;  ///< of the table in force; null: the NF needs none
+  std::size_t only_syncer_ = 0;      ///< the CPUSyncer that has the hook
   std::span<std::byte> surviving_;
   std::deque<nlohmann::json> orders_;  ///< the first is at work
   std::deque<Step> steps_;             ///< of it

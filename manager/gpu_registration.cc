@@ -76,7 +76,9 @@ Result<void> Controller::give_gpu_place(Instance& instance, std::uint32_t work_g
   const auto slice = resources_.take_slice();
   if (!slice)
     return Error{fmt::format("{} GPU NFs are all there can be", kMaxSlices), "stop another one"};
-  auto groups = resources_.take_work_groups(wanted, p_.options.n_syncers);
+  const std::uint32_t n_syncers = p_.options.n_syncers;
+  auto groups =
+      resources_.take_work_groups(wanted, n_syncers, {}, instance.service->only_syncer(n_syncers));
   if (!groups) {
     resources_.free_slice(*slice);
     return Error{
@@ -110,6 +112,7 @@ void Controller::add_slice(Instance& instance) {
                 {"service", instance.service->id},
                 {"instance", instance.id},
                 {"endpoints", endpoints},
+                {"only_syncer", instance.service->only_syncer(p_.options.n_syncers).value_or(0)},
                 {"waiting_room", instance.waiting_room->value},
                 {"copy_queues", queues},
                 {"version", instance.table_version},

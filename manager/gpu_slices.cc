@@ -133,7 +133,8 @@ Result<void> Controller::resize(Instance& instance, std::uint32_t n, int asker) 
   std::vector<std::uint32_t> groups = instance.work_groups;
   instance.resize = {};
   if (n > now) {
-    auto more = resources_.take_work_groups(n - now, n_syncers, groups);
+    auto more = resources_.take_work_groups(n - now, n_syncers, groups,
+                                            instance.service->only_syncer(n_syncers));
     if (!more)
       return Error{fmt::format("{} of the GPU's work-groups are free, {} are wanted",
                                resources_.n_free_work_groups(), n - now),

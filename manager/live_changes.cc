@@ -6,6 +6,7 @@
 
 #include <algorithm>
 #include <nlohmann/json.hpp>
+#include <span>
 
 #include "manager/controller.h"
 #include "manager/start.h"
@@ -231,7 +232,10 @@ void Controller::fill_route_inputs(RouteInputs& inputs) const {
     routed.targets.key_bytes = service->key_bytes;
     for (const Instance* const instance : service->instances) {
       if (!instance->routable()) continue;
-      for (const EndpointId endpoint : instance->endpoints)
+      std::span<const EndpointId> endpoints = instance->endpoints;
+      if (const auto only = service->only_syncer(p_.options.n_syncers))
+        endpoints = endpoints.subspan(*only, 1);
+      for (const EndpointId endpoint : endpoints)
         routed.targets.endpoint[routed.targets.n++] = static_cast<std::uint16_t>(endpoint.value);
     }
     routed.running = routed.targets.n != 0;

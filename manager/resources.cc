@@ -67,15 +67,22 @@ void Resources::free_endpoint(EndpointId endpoint) { endpoints_[endpoint.value] 
 std::optional<std::uint32_t> Resources::take_slice() { return take(slices_, 1); }
 
 std::optional<std::vector<std::uint32_t>> Resources::take_work_groups(
-    std::uint32_t n, std::uint32_t n_syncers, std::span<const std::uint32_t> has) {
+    std::uint32_t n, std::uint32_t n_syncers, std::span<const std::uint32_t> has,
+    std::optional<std::uint32_t> only) {
   std::vector<std::uint32_t> count(n_syncers);
   for (const std::uint32_t group : has) ++count[group % n_syncers];
+  // Whose next one is: the lowest first.
+  const auto rank = [&](std::uint32_t group) {
+    const std::uint32_t syncer = group % n_syncers;
+    if (!only || count[syncer] == 0) return count[syncer];
+    return *only == syncer ? 1 : count[syncer] + 1;
+  };
   std::vector<std::uint32_t> taken;
   while (taken.size() < n) {
     std::optional<std::uint32_t> best;
     for (std::uint32_t group = 0; group < work_groups_.size(); ++group) {
       if (work_groups_[group]) continue;
-      if (!best || count[group % n_syncers] < count[*best % n_syncers]) best = group;
+      if (!best || rank(group) < rank(*best)) best = group;
     }
     if (!best) break;
     work_groups_[*best] = true;

@@ -30,9 +30,12 @@ class Resources {
 
   /// Work-groups for a slice that has some already. Work-group g belongs to CPUSyncer g modulo
   /// n_syncers; the slice gets as many of each as of the others, as far as there are any.
+  /// @param only  a CPUSyncer that gets all of the slice's packets: one of each, the rest are its
+  /// own
   /// @return n numbers; nullopt, taking none, if fewer are free or a CPUSyncer would have none
   std::optional<std::vector<std::uint32_t>> take_work_groups(
-      std::uint32_t n, std::uint32_t n_syncers, std::span<const std::uint32_t> has = {});
+      std::uint32_t n, std::uint32_t n_syncers, std::span<const std::uint32_t> has = {},
+      std::optional<std::uint32_t> only = std::nullopt);
   void free_work_groups(std::span<const std::uint32_t> work_groups);
   /// @return how many are free
   [[nodiscard]] std::uint32_t n_free_work_groups() const;

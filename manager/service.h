@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <cstdint>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -27,6 +28,12 @@ struct Service {
   std::vector<std::string> reasons;
   std::uint64_t start_order = 0;  ///< its place in the default chain; 0: it was never started
 
+  /// The CPUSyncer that gets all packets of a GPU NF of which there is one place; such services are
+  /// spread over them.
+  [[nodiscard]] std::optional<std::uint32_t> only_syncer(std::uint32_t n_syncers) const noexcept {
+    if (compute != Compute::kGpu || choice != InstanceChoice::kSingle) return std::nullopt;
+    return id % n_syncers;
+  }
   [[nodiscard]] bool in_use() const noexcept {
     return std::ranges::any_of(instances, [](const Instance* i) { return i->in_use(); });
   }

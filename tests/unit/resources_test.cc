@@ -71,6 +71,15 @@ TEST_F(ResourcesTest, WorkGroupsAreSpreadOverTheCpuSyncers) {
   EXPECT_EQ(resources.n_free_work_groups(), 3u) << "and nothing was taken";
 }
 
+TEST_F(ResourcesTest, WorkGroupsOfTheOnlyCpuSyncerComeFirst) {
+  Resources resources(*registry_, 2);
+  using Groups = std::vector<std::uint32_t>;
+  EXPECT_EQ(resources.take_work_groups(4, 2, {}, 1), (Groups{0, 1, 3, 5})) << "one of each, too";
+  EXPECT_EQ(resources.take_work_groups(1, 2, Groups{0, 1, 3, 5}, 1), (Groups{7}));
+  EXPECT_EQ(resources.take_work_groups(1, 2, Groups{0, 1, 3, 5, 7}, 1), (Groups{2}))
+      << "the others' when it has no more";
+}
+
 TEST_F(ResourcesTest, SlicesRunOutAndComeBack) {
   Resources resources(*registry_, 2);
   for (std::uint32_t slice = 0; slice < kMaxSlices; ++slice)
