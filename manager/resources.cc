@@ -71,11 +71,12 @@ std::optional<std::vector<std::uint32_t>> Resources::take_work_groups(
     std::optional<std::uint32_t> only) {
   std::vector<std::uint32_t> count(n_syncers);
   for (const std::uint32_t group : has) ++count[group % n_syncers];
+  const auto half = static_cast<std::uint32_t>(work_groups_.size()) / n_syncers / 2;
   // Whose next one is: the lowest first.
   const auto rank = [&](std::uint32_t group) {
     const std::uint32_t syncer = group % n_syncers;
     if (!only || count[syncer] == 0) return count[syncer];
-    return *only == syncer ? 1 : count[syncer] + 1;
+    return *only == syncer && count[syncer] < half ? 1 : count[syncer] + 1;
   };
   std::vector<std::uint32_t> taken;
   while (taken.size() < n) {

@@ -30,8 +30,8 @@ class Resources {
 
   /// Work-groups for a slice that has some already. Work-group g belongs to CPUSyncer g modulo
   /// n_syncers; the slice gets as many of each as of the others, as far as there are any.
-  /// @param only  a CPUSyncer that gets all of the slice's packets: one of each, the rest are its
-  /// own
+  /// @param only  the CPUSyncer that gets all of the slice's packets: up to half of its own come
+  ///              first, the rest is for other NFs
   /// @return n numbers; nullopt, taking none, if fewer are free or a CPUSyncer would have none
   std::optional<std::vector<std::uint32_t>> take_work_groups(
       std::uint32_t n, std::uint32_t n_syncers, std::span<const std::uint32_t> has = {},

@@ -74,10 +74,10 @@ TEST_F(ResourcesTest, WorkGroupsAreSpreadOverTheCpuSyncers) {
 TEST_F(ResourcesTest, WorkGroupsOfTheOnlyCpuSyncerComeFirst) {
   Resources resources(*registry_, 2);
   using Groups = std::vector<std::uint32_t>;
-  EXPECT_EQ(resources.take_work_groups(4, 2, {}, 1), (Groups{0, 1, 3, 5})) << "one of each, too";
-  EXPECT_EQ(resources.take_work_groups(1, 2, Groups{0, 1, 3, 5}, 1), (Groups{7}));
-  EXPECT_EQ(resources.take_work_groups(1, 2, Groups{0, 1, 3, 5, 7}, 1), (Groups{2}))
-      << "the others' when it has no more";
+  EXPECT_EQ(resources.take_work_groups(3, 2, {}, 1), (Groups{0, 1, 3})) << "one of each, too";
+  EXPECT_EQ(resources.take_work_groups(1, 2, Groups{0, 1, 3}, 1), (Groups{2}))
+      << "it has half of those of its own";
+  EXPECT_EQ(resources.take_work_groups(4, 2, Groups{0, 1, 3, 2}, 1), (Groups{4, 5, 6, 7}));
 }
 
 TEST_F(ResourcesTest, SlicesRunOutAndComeBack) {

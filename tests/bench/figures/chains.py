@@ -5,8 +5,8 @@ from measure import setup_of
 
 #: The generator's flows come from 10.0.0.1 on, 4096 of them: 2047 of 4096, and 287 of 4096.
 SPLITS = {"50/50": ["10.0.0.0/21"], "93/7": ["10.0.0.0/24", "10.0.1.0/27"]}
-#: Figure 6: where ipsec and the NIDS are.
-PLACES = [("cpu", "cpu"), ("cpu", "gpu"), ("gpu", "gpu")]
+#: Figure 6: where ipsec and the NIDS are. The last one has a service of ipsec for each CPUSyncer.
+PLACES = [("cpu", "cpu"), ("cpu", "gpu"), ("gpu", "gpu"), ("gpu, SAs", "gpu")]
 
 
 def flows_of(split):
@@ -20,14 +20,26 @@ def run_fig6(bench):
     about. And with the NIDS first, where it has the clear text to search."""
     args, folder = bench.args, bench.folder
     for order in ("ipsec-nids-router", "nids-ipsec-router"):
+        ipsec_first = order.startswith("ipsec")
         for ipsec_at, nids_at in PLACES:
-            seals = nfs.ipsec(folder, gpu=ipsec_at == "gpu")
             looks = nfs.nids(args, folder, gpu=nids_at == "gpu")
-            if order.startswith("ipsec"):
+            if ipsec_first:
                 looks["alerts"] = None  # on sealed packets there are none
-            chain = [seals, looks] if order.startswith("ipsec") else [looks, seals]
+            seals, more = [nfs.ipsec(folder, gpu=ipsec_at == "gpu")], {}
+            if ipsec_at == "gpu, SAs":
+                if args.syncers == 1:
+                    continue
+                seals, more = nfs.spread_ipsec(folder, args.syncers, gpu=True,
+                                               workgroups=args.workgroups // 2 // args.syncers)
+                looks["workgroups"] = args.workgroups // 2
+                more["routes"] = "".join(
+                    f"t{i}, rx, ipsec{i}\nt{i}, ipsec{i}, nids\n" if ipsec_first else
+                    f"t{i}, rx, nids\nt{i}, nids, ipsec{i}\nt{i}, ipsec{i}, router\n"
+                    for i in range(args.syncers))
+                more["routes"] += "*, nids, router\n" * ipsec_first + "*, router, tx\n"
+            chain = [*seals, looks] if ipsec_first else [looks, *seals]
             setup = setup_of(args, [*chain, nfs.router(folder)], args.nf_sizes[-1],
-                             payload=args.payload)
+                             payload=args.payload, **more)
             bench.row("fig6", f"{order}: ipsec ({ipsec_at}), nids ({nids_at})", setup, order=order,
                       ipsec=ipsec_at, nids=nids_at)
 

@@ -15,12 +15,13 @@ def doctor(bench, *words):
                "--repeat", args.runs, "--no-ipsec", "--work-groups", args.workgroups,
                "--work-group-size", args.workgroup_size, *words]
     command += ["--backend", args.gpu] if args.gpu != "auto" else []
-    text = subprocess.run([str(word) for word in command], text=True, capture_output=True,
-                          timeout=max(60, bench.left_s), check=False).stdout
+    done = subprocess.run([str(word) for word in command], text=True, capture_output=True,
+                          timeout=max(60, bench.left_s), check=False)
     try:
-        devices = json.loads(text)["devices"]
+        devices = json.loads(done.stdout)["devices"]
     except json.JSONDecodeError as why:
-        raise harness.Failure(f"hb_doctor says '{text[:500]}'") from why
+        raise harness.Failure(f"hb_doctor ends with {done.returncode} and says '{done.stdout[:500]}' "
+                              f"'{done.stderr[-500:]}'") from why
     for device in devices:
         if "error" not in device:
             return device, [device, *device.get("repeats", [])]
