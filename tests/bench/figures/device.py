@@ -14,18 +14,21 @@ def doctor(bench, *words):
     command = [harness.BUILD / "bin" / "hb_doctor", "--json", "--seconds", max(args.trial, 0.05),
                "--repeat", args.runs, "--no-ipsec", "--work-groups", args.workgroups,
                "--work-group-size", args.workgroup_size, *words]
-    command += ["--backend", args.gpu] if args.gpu != "auto" else []
-    done = subprocess.run([str(word) for word in command], text=True, capture_output=True,
-                          timeout=max(60, bench.left_s), check=False)
-    try:
-        devices = json.loads(done.stdout)["devices"]
-    except json.JSONDecodeError as why:
-        raise harness.Failure(f"hb_doctor ends with {done.returncode} and says '{done.stdout[:500]}' "
-                              f"'{done.stderr[-500:]}'") from why
-    for device in devices:
-        if "error" not in device:
-            return device, [device, *device.get("repeats", [])]
-    raise harness.Failure(f"hb_doctor finds no device that works: {devices}")
+    # In the manager's order. One backend at a time, as each device that is found takes its time.
+    said = []
+    for backend in ["cuda", "opencl"] if args.gpu == "auto" else [args.gpu]:
+        done = subprocess.run([str(word) for word in [*command, "--backend", backend]], text=True,
+                              capture_output=True, timeout=max(60, bench.left_s), check=False)
+        try:
+            devices = json.loads(done.stdout)["devices"]
+        except json.JSONDecodeError:
+            devices = []
+            said.append(f"{backend}: ends with {done.returncode}: {done.stderr[-500:]}")
+        for device in devices:
+            if "error" not in device:
+                return device, [device, *device.get("repeats", [])]
+            said.append(f"{backend}: {device['error']}")
+    raise harness.Failure(f"hb_doctor finds no device that works: {'; '.join(said)}")
 
 
 def over_runs(found):
