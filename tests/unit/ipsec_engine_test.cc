@@ -79,9 +79,12 @@ TEST(Seal, RefusesWhatDoesNotFit) {
   std::vector<Bytes> frames = {in_ethernet(ip4_packet(100, rng))};
   EXPECT_EQ(sealer.engine.process(frames, 43).front(), "too_big") << "one byte short in front";
   frames = {in_ethernet(ip4_packet(100, rng))};
-  EXPECT_EQ(sealer.engine.process(frames, 44, 23).front(), "too_big") << "one byte short behind";
+  // Padding, trailer and ICV are 24 bytes.
+  constexpr std::uint32_t kBehind = 24 + HB_ESP_MOVED_BACK;
+  EXPECT_EQ(sealer.engine.process(frames, 44, kBehind - 1).front(), "too_big")
+      << "one byte short behind";
   frames = {in_ethernet(ip4_packet(100, rng))};
-  EXPECT_EQ(sealer.engine.process(frames, 44, 24).front(), "");
+  EXPECT_EQ(sealer.engine.process(frames, 44, kBehind).front(), "");
 }
 
 TEST(Seal, RefusesWhatIsNoIpPacket) {
