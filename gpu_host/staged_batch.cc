@@ -64,12 +64,10 @@ Result<void> StagedBatch::gather() {
     // Acquire: pairs with the CPUSyncer's release store, so these rounds' slots are whole.
     const std::uint32_t published = load_word(queue->published.value);
     const std::uint32_t completed = load_word(queue->completed.value);
-    auto* const staged = host_at<HbQueueControl>(controls_) + i;
-    staged->published.value = published;
-    staged->published.stop = 0;
-    staged->completed.value = completed;
-    if (published - completed > n_rounds) staged->published.value = completed;  // overwritten words
-    for (std::uint32_t round = completed; round != staged->published.value; ++round) {
+    // More than a queue holds: overwritten words.
+    const std::uint32_t end = published - completed > n_rounds ? completed : published;
+    stage_controls(i, completed, end);
+    for (std::uint32_t round = completed; round != end; ++round) {
       const std::uint32_t first = (round & (n_rounds - 1)) * n_lanes;
       for (std::uint32_t lane = 0; lane < n_lanes; ++lane)
         if (const Result<void> done = gather_packet(view_.slots(work_group)[first + lane],
@@ -79,6 +77,14 @@ Result<void> StagedBatch::gather() {
     }
   }
   return {};
+}
+
+void StagedBatch::stage_controls(std::uint32_t queue, std::uint32_t completed,
+                                 std::uint32_t published) {
+  HbQueueControl& staged = host_at<HbQueueControl>(controls_)[queue];
+  staged.published.value = published;
+  staged.published.stop = 0;
+  staged.completed.value = completed;
 }
 
 Result<void> StagedBatch::gather_packet(u64 slot, std::uint32_t at) {

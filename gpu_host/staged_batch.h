@@ -61,7 +61,9 @@ class StagedBatch {
 
   Result<void> reserve(std::size_t bytes);
   Result<void> gather_packet(u64 slot, std::uint32_t at);
+  void stage_controls(std::uint32_t queue, std::uint32_t completed, std::uint32_t published);
 
+  /// Not to be kept over a reserve(), which may move the memory.
   template <typename T>
   T* host_at(std::size_t offset) {
     return reinterpret_cast<T*>(host_->data() + offset);
