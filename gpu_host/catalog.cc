@@ -37,27 +37,28 @@ bool nids_valid(std::span<const std::byte> table) {
   return nids_table_valid(reinterpret_cast<const u8*>(table.data()), table.size());
 }
 
-/// An automaton for the one pattern "ab", made by hand: two states, columns for a, b and the rest.
+/// An automaton for the one pattern "ab", made by hand: two states and "found", columns for a, b
+/// and the rest.
 SelfTest nids_self_test() {
   struct Table {
     HbNidsTable header;
-    u16 next[2][3];
-    u16 pad[2];
+    u16 next[3][3];
   };
-  constexpr std::size_t kBytes = sizeof(HbNidsTable) + 2 * 3 * sizeof(u16);
+  constexpr std::size_t kBytes = sizeof(HbNidsTable) + 3 * 3 * sizeof(u16);
   Table table{};
   table.header.magic = HB_NIDS_TABLE_MAGIC;
   table.header.version = HB_NIDS_TABLE_VERSION;
   table.header.total_bytes = kBytes;
   table.header.transitions_offset = sizeof(HbNidsTable);
   table.header.n_columns = 3;
-  table.header.n_states = 2;
+  table.header.n_states = 3;
   table.header.n_patterns = 1;
   table.header.columns['a'] = table.header.columns['A'] = 1;
   table.header.columns['b'] = table.header.columns['B'] = 2;
   table.next[0][1] = 1;  // a: one byte of the pattern is there
   table.next[1][1] = 1;
-  table.next[1][2] = HB_NIDS_FOUND_16;
+  table.next[1][2] = 2;
+  std::fill(std::begin(table.next[2]), std::end(table.next[2]), u16{2});
   SelfTest test;
   test.table.resize(kBytes);
   std::memcpy(test.table.data(), &table, kBytes);

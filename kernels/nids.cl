@@ -17,6 +17,7 @@ typedef struct HbNidsAutomaton {
   GLOBAL const u8* transitions;
   u32 n_columns;
   u32 is_wide;
+  u32 found;  ///< the state in which every walk stays that has met a pattern
 } HbNidsAutomaton;
 
 /// table: checked by nids_table_valid, 64-byte aligned; of any other block nothing may be walked.
@@ -26,23 +27,23 @@ DEVICE HbNidsAutomaton hb_nids_automaton(GLOBAL const u8* table) {
   automaton.transitions = table + header->transitions_offset;
   automaton.n_columns = header->n_columns;
   automaton.is_wide = (header->flags & HB_NIDS_WIDE) != 0;
+  automaton.found = (header->n_states - 1u) * (automaton.is_wide != 0 ? header->n_columns : 1u);
   return automaton;
 }
 
-/// The state after one more byte, or HB_NIDS_FOUND(is_wide), from which there is no further step.
-/// Starts from 0. is_wide is a parameter so that loops are compiled for each width.
+/// The state after one more byte. Starts from 0. is_wide is a parameter so that loops are compiled
+/// for each width.
 DEVICE u32 hb_nids_step(const HbNidsAutomaton* automaton, u32 is_wide, u32 state, u32 column) {
   if (is_wide != 0) return ((GLOBAL const u32*)automaton->transitions)[state + column];
   return ((GLOBAL const u16*)automaton->transitions)[state * automaton->n_columns + column];
 }
-#define HB_NIDS_FOUND(is_wide) ((is_wide) != 0 ? HB_NIDS_FOUND_32 : HB_NIDS_FOUND_16)
 
 DEVICE u32 hb_nids_walk(GLOBAL const u8* bytes, u32 length, GLOBAL const u8* columns,
                         const HbNidsAutomaton* automaton, u32 is_wide) {
   u32 state = 0;
   for (u32 i = 0; i < length; ++i) {
     state = hb_nids_step(automaton, is_wide, state, columns[bytes[i]]);
-    if (state == HB_NIDS_FOUND(is_wide)) return 1;
+    if (state == automaton->found) return 1;
   }
   return 0;
 }
@@ -98,18 +99,18 @@ DEVICE void hb_round_nids_alone(const HbRound* round) {
 DEVICE u32 hb_nids_walk_bytes(const HbNidsAutomaton* automaton, u32 is_wide,
                               LOCAL const u8* columns, LOCAL const u8* bytes, u32 from, u32 to,
                               u32 state) {
-  for (; from < to && state != HB_NIDS_FOUND(is_wide); ++from)
-    state = hb_nids_step(automaton, is_wide, state, columns[bytes[from]]);
+  for (; from < to; ++from) state = hb_nids_step(automaton, is_wide, state, columns[bytes[from]]);
   return state;
 }
-/// The same, four bytes at a time where it can.
+/// The same, four bytes at a time where it can. A walk takes as long as its steps, which wait for
+/// one another, so nothing else lies between them: no question whether something is found.
 DEVICE u32 hb_nids_walk_row(const HbNidsAutomaton* automaton, u32 is_wide, LOCAL const u8* columns,
                             LOCAL const u32* row, u32 from, u32 to, u32 state) {
   LOCAL const u8* bytes = (LOCAL const u8*)row;
   u32 at = (from + 3u) & ~3u;
   if (at > to) at = to;
   state = hb_nids_walk_bytes(automaton, is_wide, columns, bytes, from, at, state);
-  for (; at + 4u <= to && state != HB_NIDS_FOUND(is_wide); at += 4u) {
+  for (; at + 4u <= to; at += 4u) {
     // The columns first: only the states depend on one another.
     const u32 word = row[at / 4u];
     const u32 a = columns[word & 255u];
@@ -117,9 +118,9 @@ DEVICE u32 hb_nids_walk_row(const HbNidsAutomaton* automaton, u32 is_wide, LOCAL
     const u32 c = columns[(word >> 16) & 255u];
     const u32 d = columns[word >> 24];
     state = hb_nids_step(automaton, is_wide, state, a);
-    if (state != HB_NIDS_FOUND(is_wide)) state = hb_nids_step(automaton, is_wide, state, b);
-    if (state != HB_NIDS_FOUND(is_wide)) state = hb_nids_step(automaton, is_wide, state, c);
-    if (state != HB_NIDS_FOUND(is_wide)) state = hb_nids_step(automaton, is_wide, state, d);
+    state = hb_nids_step(automaton, is_wide, state, b);
+    state = hb_nids_step(automaton, is_wide, state, c);
+    state = hb_nids_step(automaton, is_wide, state, d);
   }
   return hb_nids_walk_bytes(automaton, is_wide, columns, bytes, at, to, state);
 }
@@ -148,10 +149,10 @@ DEVICE void hb_nids_chunk(const HbRound* round, HbNidsLane* me, const HbNidsAuto
     me->is_suspect = hb_nids_headers_marked(&head, round->table);
   }
   if (me->is_suspect == 0) {
-    const u32 is_wide = automaton->is_wide;
-    me->state = is_wide ? hb_nids_walk_row(automaton, 1, columns, row, from, to, me->state)
-                        : hb_nids_walk_row(automaton, 0, columns, row, from, to, me->state);
-    me->is_suspect = me->state == HB_NIDS_FOUND(is_wide);
+    me->state = automaton->is_wide != 0
+                    ? hb_nids_walk_row(automaton, 1, columns, row, from, to, me->state)
+                    : hb_nids_walk_row(automaton, 0, columns, row, from, to, me->state);
+    me->is_suspect = me->state == automaton->found;
   }
   me->is_open = me->is_suspect == 0 && start + to < me->end;
 }

@@ -2,18 +2,18 @@
 // (nfs/nids/aho_corasick.h), checked by gpu_host before it is loaded, walked by kernels/nids.cl.
 //
 // The block is the header, 256 column numbers (one for each byte value), then the transitions:
-// n_states rows of n_columns entries, each 16 or 32 bits wide. Row 0 is the start. Bytes that no
+// n_states rows of n_columns entries, each 16 or 32 bits wide. Row 0 is the start. The last row is
+// "found", which nothing leads out of: who walks need not ask after each byte. Bytes that no
 // pattern holds share column 0, and 'A'..'Z' share the columns of 'a'..'z': the automaton finds a
 // superset of what the rules want, and the evaluator on the CPU says which rules match.
 // Bytes may share a column for want of room as well, which widens the superset.
-// There is no row for "found": an entry with that meaning is HB_NIDS_FOUND_16 or HB_NIDS_FOUND_32.
 #ifndef HB_KERNELS_NIDS_TABLE_H
 #define HB_KERNELS_NIDS_TABLE_H
 
 #include "platform.h"
 
 #define HB_NIDS_TABLE_MAGIC 0x5344494eu  ///< "NIDS", little endian
-#define HB_NIDS_TABLE_VERSION 3u
+#define HB_NIDS_TABLE_VERSION 4u
 
 #define HB_NIDS_COPY_ALL 1u  ///< an `ip` rule matches without any content: every packet is copied
 #define HB_NIDS_WIDE \
@@ -21,9 +21,6 @@
                         ///< Otherwise 16 bits: the next row's number
 #define HB_NIDS_ASK 4u  ///< some rule drops packets or changes their type: hits wait for the answer
 #define HB_NIDS_FLAGS (HB_NIDS_COPY_ALL | HB_NIDS_WIDE | HB_NIDS_ASK)
-
-#define HB_NIDS_FOUND_16 0xffffu
-#define HB_NIDS_FOUND_32 0xffffffffu
 
 /// Offsets count bytes from the header's start. All words are little endian.
 typedef struct HbNidsTable {
@@ -33,7 +30,7 @@ typedef struct HbNidsTable {
   u64 transitions_offset;  ///< 64-byte aligned
   u32 flags;
   u32 n_columns;  ///< 1..256
-  u32 n_states;   ///< rows; at least 1
+  u32 n_states;   ///< rows, the last one included; at least 2
   u32 n_patterns;
   u64 headers_offset;  ///< of the HbNidsHeaders, 64-byte aligned; 0: there are none
   u32 reserved[4];
@@ -77,7 +74,7 @@ inline bool nids_table_valid(const u8* table, u64 size) noexcept {
   std::memcpy(&header, table, sizeof header);
   if (header.magic != HB_NIDS_TABLE_MAGIC || header.version != HB_NIDS_TABLE_VERSION) return false;
   if ((header.flags & ~HB_NIDS_FLAGS) != 0 || header.total_bytes != size) return false;
-  if (header.n_columns < 1 || header.n_columns > 256 || header.n_states < 1) return false;
+  if (header.n_columns < 1 || header.n_columns > 256 || header.n_states < 2) return false;
   const bool wide = (header.flags & HB_NIDS_WIDE) != 0;
   const u64 n_entries = static_cast<u64>(header.n_states) * header.n_columns;  // below 2^40
   const u64 entry_bytes = wide ? 4 : 2;
@@ -91,9 +88,7 @@ inline bool nids_table_valid(const u8* table, u64 size) noexcept {
     return false;
   }
   if (size - header.transitions_offset != n_entries * entry_bytes) return false;
-  if (n_entries >= (wide ? u64{HB_NIDS_FOUND_32} : u64{HB_NIDS_FOUND_16} * header.n_columns)) {
-    return false;
-  }
+  if (n_entries > (wide ? u64{1} << 32 : (u64{1} << 16) * header.n_columns)) return false;
   for (u32 column : header.columns) {
     if (column >= header.n_columns) return false;
   }
@@ -101,13 +96,10 @@ inline bool nids_table_valid(const u8* table, u64 size) noexcept {
   for (u64 i = 0; i < n_entries; ++i) {
     u32 entry = 0;
     std::memcpy(&entry, transitions + i * entry_bytes, entry_bytes);
-    if (wide) {
-      if (entry == HB_NIDS_FOUND_32) continue;
-      if (entry >= n_entries || entry % header.n_columns != 0) return false;
-    } else {
-      if (entry == HB_NIDS_FOUND_16) continue;
-      if (entry >= header.n_states) return false;
-    }
+    if (wide && entry % header.n_columns != 0) return false;
+    const u32 row = wide ? entry / header.n_columns : entry;
+    if (row >= header.n_states) return false;
+    if (i >= n_entries - header.n_columns && row != header.n_states - 1) return false;
   }
   return true;
 }

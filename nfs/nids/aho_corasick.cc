@@ -20,6 +20,7 @@ namespace {
 constexpr std::uint32_t kFound = 0xffffffff;
 constexpr std::uint32_t kMissing = 0xfffffffe;
 constexpr std::uint64_t kMaxEntries = 0xffffff00;
+constexpr std::uint32_t kMostNarrowStates = 1u << 16;
 /// Of kMaxColumns, those that several bytes share.
 constexpr std::uint32_t kSharedColumns = 8;
 
@@ -127,11 +128,13 @@ class AutomatonBuilder {
   }
 
   /// Writes the rows that are alive, breadth first: the start's surroundings stay in the cache.
+  /// Behind them comes "found".
   std::vector<std::byte> emit(const NidsMarks& marks) {
-    const auto n_states = static_cast<std::uint32_t>(order_.size());
-    const bool wide = n_states >= HB_NIDS_FOUND_16;
+    const auto found = static_cast<std::uint32_t>(order_.size());
+    const std::uint32_t n_states = found + 1;
+    const bool wide = n_states > kMostNarrowStates;
     std::vector<std::uint32_t> renumbered(rows_.size() / n_columns_, 0);
-    for (std::uint32_t i = 0; i < n_states; ++i) renumbered[order_[i]] = i;
+    for (std::uint32_t i = 0; i < found; ++i) renumbered[order_[i]] = i;
 
     HbNidsTable header{};
     header.magic = HB_NIDS_TABLE_MAGIC;
@@ -158,19 +161,19 @@ class AutomatonBuilder {
       std::memcpy(table.data() + header.headers_offset, marks.headers, sizeof *marks.headers);
     }
     std::byte* out = table.data() + header.transitions_offset;
+    const auto put = [&](std::uint32_t row) {
+      // The table is little endian, and so are the hosts: a narrow entry is the first half.
+      const std::uint32_t v = wide ? row * n_columns_ : row;
+      std::memcpy(out, &v, entry_bytes);
+      out += entry_bytes;
+    };
     for (const std::uint32_t row : order_) {
-      for (std::uint32_t column = 0; column < n_columns_; ++column, out += entry_bytes) {
+      for (std::uint32_t column = 0; column < n_columns_; ++column) {
         const std::uint32_t next = entry(row, column);
-        if (wide) {
-          const std::uint32_t v = next == kFound ? HB_NIDS_FOUND_32 : renumbered[next] * n_columns_;
-          std::memcpy(out, &v, sizeof v);
-        } else {
-          const auto v =
-              static_cast<std::uint16_t>(next == kFound ? HB_NIDS_FOUND_16 : renumbered[next]);
-          std::memcpy(out, &v, sizeof v);
-        }
+        put(next == kFound ? found : renumbered[next]);
       }
     }
+    for (std::uint32_t column = 0; column < n_columns_; ++column) put(found);
     return table;
   }
 

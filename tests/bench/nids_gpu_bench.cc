@@ -2,6 +2,7 @@
 // against the same rounds by a kernel that reads every packet and does nothing else. Every answer
 // that is left in the region is compared with the kernel's code run on this CPU.
 //   nids_gpu_bench [--backend opencl|cuda] [--quick] [RULE FILE]...
+//   nids_gpu_bench --work-groups 1 --rounds 1   what one round takes in an idle device
 #include <CLI/CLI.hpp>
 #include <algorithm>
 #include <cstdio>
@@ -34,6 +35,7 @@ struct Options {
   std::uint32_t device = 0;
   std::uint32_t work_groups = 0;
   std::uint32_t work_group_size = 0;
+  std::uint32_t rounds = 4;
   int pairs = 7;
   double seconds = 0.3;
   bool quick = false;
@@ -65,8 +67,9 @@ Bench open_bench(const Options& o) {
   const bool on_cpu = o.device < devices->size() && (*devices)[o.device].is_cpu;
   Bench bench;
   doctor::Shape& shape = bench.shape;
-  shape.work_groups = o.work_groups != 0 ? o.work_groups : on_cpu ? 2 : 66;
+  shape.work_groups = o.work_groups != 0 ? o.work_groups : on_cpu ? 2 : 64;
   shape.work_group_size = o.work_group_size != 0 ? o.work_group_size : on_cpu ? 64 : 256;
+  shape.n_rounds = o.rounds;
   shape.n_packets = on_cpu ? 4096 : 65536;
   shape.n_threads =
       std::min(shape.work_groups, std::clamp(std::thread::hardware_concurrency() / 2, 1u, 4u));
@@ -148,7 +151,7 @@ void measure(Bench& bench, const Options& o, const char* title, const RuleSet& r
       {"random bytes", random_frames(rng)},
       {"every packet hits", hitting_frames(rules, rng)}};
   for (const auto& [name, frames] : loads) {
-    std::vector<double> ratios, limits, rates, mpps;
+    std::vector<double> ratios, limits, rates, mpps, round_us;
     double share = 0;
     for (int pair = 0; pair < o.pairs; ++pair) {
       const doctor::Rate limit = measured(bench, "limit_read", {}, frames);
@@ -157,11 +160,14 @@ void measure(Bench& bench, const Options& o, const char* title, const RuleSet& r
       limits.push_back(limit.gbps);
       rates.push_back(rate.gbps);
       mpps.push_back(rate.mpps);
+      round_us.push_back(rate.round_p50_us);
       ratios.push_back(rate.gbps / limit.gbps);
     }
     std::printf(
-        "  %-20s %5.1f %% marked  %8.2f Gbps, %6.2f Mpps; reading alone %8.2f Gbps: %.2fx\n", name,
-        100 * share, median(rates), median(mpps), median(limits), median(ratios));
+        "  %-20s %5.1f %% marked  %8.2f Gbps, %6.2f Mpps, %6.1f us a round; reading alone %8.2f "
+        "Gbps: %.2fx\n",
+        name, 100 * share, median(rates), median(mpps), median(round_us), median(limits),
+        median(ratios));
     std::fflush(stdout);
   }
 }
@@ -210,6 +216,8 @@ int main(int argc, char** argv) {
   app.add_option("--device", o.device, "its number there");
   app.add_option("--work-groups", o.work_groups, "0: as suits the device");
   app.add_option("--workgroup-size", o.work_group_size, "0: as suits the device");
+  app.add_option("--rounds", o.rounds, "in flight of each work-group")
+      ->check(CLI::IsMember({1, 2, 4, 8, 16}));
   app.add_option("--kernels", o.kernel_dir, "where persistent.cl is")->capture_default_str();
   app.add_option("--seconds", o.seconds, "of each figure")->capture_default_str();
   app.add_flag("--quick", o.quick, "one short pair of each");

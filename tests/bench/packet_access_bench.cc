@@ -30,16 +30,16 @@ struct World {
     }
     results.resize(slots.size());
     // The automaton for "ab": columns for a, b and the rest.
-    table.resize(sizeof(HbNidsTable) + 6 * sizeof(u16) + 16);
+    table.resize(sizeof(HbNidsTable) + 9 * sizeof(u16) + 16);
     auto* const header = reinterpret_cast<HbNidsTable*>(table.data());
     header->magic = HB_NIDS_TABLE_MAGIC;
     header->version = HB_NIDS_TABLE_VERSION;
     header->transitions_offset = sizeof(HbNidsTable);
     header->n_columns = 3;
-    header->n_states = 2;
+    header->n_states = 3;
     header->columns['a'] = 1;
     header->columns['b'] = 2;
-    constexpr std::array<u16, 6> kNext = {0, 1, 0, 0, 1, HB_NIDS_FOUND_16};
+    constexpr std::array<u16, 9> kNext = {0, 1, 0, 0, 1, 2, 2, 2, 2};
     std::memcpy(table.data() + sizeof(HbNidsTable), kNext.data(), sizeof kNext);
     round.region = region.data();
     round.table = table.data();

@@ -49,7 +49,7 @@ inline std::vector<std::byte> widened(const std::vector<std::byte>& narrow) {
   for (std::size_t i = 0; i < n; ++i) {
     u16 entry = 0;
     std::memcpy(&entry, narrow.data() + header.transitions_offset + i * sizeof entry, sizeof entry);
-    const u32 next = entry == HB_NIDS_FOUND_16 ? HB_NIDS_FOUND_32 : entry * header.n_columns;
+    const u32 next = entry * header.n_columns;
     std::memcpy(wide.data() + header.transitions_offset + i * sizeof next, &next, sizeof next);
   }
   return wide;

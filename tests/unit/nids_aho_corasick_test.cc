@@ -79,7 +79,7 @@ TEST(NidsTable, WithoutPatternsNothingIsFound) {
   Table table(Patterns{});
   EXPECT_TRUE(table.valid());
   EXPECT_FALSE(table.finds("anything"));
-  EXPECT_EQ(table.header().n_states, 1u);
+  EXPECT_EQ(table.header().n_states, 2u);  // the start and "found"
 }
 
 TEST(NidsTable, AgreesWithANaiveSearchOnRandomTexts) {
@@ -152,6 +152,7 @@ TEST(NidsTable, DamagedTablesAreRefused) {
   for (std::size_t at : {0u, 4u, 8u, 16u, 24u, 28u, 32u, 40u}) EXPECT_TRUE(damaged(at, 0xee)) << at;
   EXPECT_TRUE(damaged(64 + 'a', 200));                           // a column that there is not
   EXPECT_TRUE(damaged(table.header().transitions_offset, 200));  // a row that there is not
+  EXPECT_TRUE(damaged(table.size() - 2, 0));                     // a way out of "found"
 }
 
 // What gpu_host accepts never leads the kernel out of the block, whatever the bytes are (ASan).
