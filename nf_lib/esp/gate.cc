@@ -1,8 +1,21 @@
 #include "nf_lib/esp/gate.h"
 
 #include "kernels/esp_headers.h"
+#include "nf_lib/decode.h"
+#include "nf_lib/decode_plain.h"
 
 namespace hb::ipsec {
+
+/// What is looked at in a frame; the key's addresses lie in the frame.
+struct SeenPacket {
+  DecodeStatus status = DecodeStatus::kMalformed;
+  bool is_fragment = false;
+  std::uint32_t ip_offset = 0;
+  std::uint32_t ip_payload_offset = 0;
+  std::uint32_t ip_payload_length = 0;
+  SelectorKey key{};
+};
+
 namespace {
 
 constexpr std::uint64_t kLast32 = 0xffffffff;
@@ -14,9 +27,32 @@ Order drop(Sa& sa, Drop reason) {
 }
 Order pass() { return {.action = Action::kPass}; }
 
-SelectorKey selector_key(const DecodedPacket& packet) noexcept {
-  return {packet.ip_version, packet.protocol,   packet.has_ports, packet.src_port,
-          packet.dst_port,   packet.src.data(), packet.dst.data()};
+/// @param packet  a PlainPacket or a DecodedPacket that is ok
+template <typename Packet>
+SelectorKey selector_key(const Packet& packet, const std::uint8_t* ip) noexcept {
+  const bool is_4 = packet.ip_version == 4;
+  return {packet.ip_version, packet.protocol,      packet.has_ports,     packet.src_port,
+          packet.dst_port,   ip + (is_4 ? 12 : 8), ip + (is_4 ? 16 : 24)};
+}
+
+[[gnu::noinline]] SeenPacket look_at_any(std::span<const std::uint8_t> frame) noexcept {
+  const DecodedPacket packet = decode_packet(frame);
+  if (!packet.ok()) return {.status = packet.status, .key = {}};
+  return {packet.status,
+          packet.is_fragment,
+          packet.ip_offset,
+          packet.ip_payload_offset,
+          packet.ip_payload_length,
+          selector_key(packet, frame.data() + packet.ip_offset)};
+}
+
+inline SeenPacket look_at(std::span<const std::uint8_t> frame) noexcept {
+  const PlainPacket packet = decode_plain(frame);
+  if (packet.ip_version == 0) [[unlikely]]
+    return look_at_any(frame);
+  return {DecodeStatus::kOk,        false,
+          PlainPacket::kOffset,     packet.ip_payload_offset,
+          packet.ip_payload_length, selector_key(packet, frame.data() + PlainPacket::kOffset)};
 }
 
 }  // namespace
@@ -27,18 +63,8 @@ Result<std::unique_ptr<Gate>> Gate::make(const GateConfig& config, SaStates& sta
   return std::unique_ptr<Gate>(new Gate(config.options, std::move(*table)));
 }
 
-Order Gate::decide(const FrameView& frame) noexcept {
-  const DecodedPacket packet = decode_packet({frame.data, frame.length});
-  if (packet.status == DecodeStatus::kNotIp) return drop(Drop::kNotIp);
-  // Orders hold 16-bit lengths, as mbufs do.
-  if (!packet.ok() || frame.length > 0xffff) return drop(Drop::kMalformed);
-  if (!is_inbound(packet)) return decide_seal(frame, packet);
-  return packet.protocol == HB_ESP_PROTOCOL ? decide_open(frame, packet)
-                                            : decide_unprotected(packet);
-}
-
 /// Whether the frame goes the way of packets that come in from the untrusted side.
-bool Gate::is_inbound(const DecodedPacket& packet) const noexcept {
+[[gnu::always_inline]] inline bool Gate::is_inbound(const SeenPacket& packet) const noexcept {
   switch (options_.direction) {
     case Direction::kEncrypt:
       return false;
@@ -48,12 +74,13 @@ bool Gate::is_inbound(const DecodedPacket& packet) const noexcept {
       break;
   }
   // Both ways through one instance: ESP to one of our own addresses comes in, the rest goes out.
-  if (packet.protocol != HB_ESP_PROTOCOL) return false;
-  return table_->is_own_address(packet.ip_version, packet.dst.data());
+  if (packet.key.protocol != HB_ESP_PROTOCOL) return false;
+  return table_->is_own_address(packet.key.version, packet.key.dst);
 }
 
-Order Gate::decide_seal(const FrameView& frame, const DecodedPacket& packet) noexcept {
-  const Choice choice = table_->choose_outbound(selector_key(packet));
+[[gnu::always_inline]] inline Order Gate::decide_seal(const FrameView& frame,
+                                                      const SeenPacket& packet) noexcept {
+  const Choice choice = table_->choose_outbound(packet.key);
   if (!choice.found) return drop(Drop::kNoPolicy);
   if (choice.action == PolicyAction::kBlock) return drop(Drop::kBlocked);
   if (choice.action == PolicyAction::kBypass) return pass();
@@ -84,23 +111,36 @@ Order Gate::decide_seal(const FrameView& frame, const DecodedPacket& packet) noe
           .sequence = sequence};
 }
 
-Order Gate::decide_unprotected(const DecodedPacket& packet) noexcept {
-  const Choice choice = table_->choose_unprotected(selector_key(packet));
+Order Gate::decide(const FrameView& frame) noexcept {
+  const SeenPacket packet = look_at({frame.data, frame.length});
+  if (packet.status == DecodeStatus::kNotIp) return drop(Drop::kNotIp);
+  // Orders hold 16-bit lengths, as mbufs do.
+  if (packet.status != DecodeStatus::kOk || frame.length > 0xffff) return drop(Drop::kMalformed);
+  return is_inbound(packet) ? decide_inbound(frame, packet) : decide_seal(frame, packet);
+}
+
+Order Gate::decide_inbound(const FrameView& frame, SeenPacket packet) noexcept {
+  return packet.key.protocol == HB_ESP_PROTOCOL ? decide_open(frame, packet)
+                                                : decide_unprotected(packet);
+}
+
+Order Gate::decide_unprotected(const SeenPacket& packet) noexcept {
+  const Choice choice = table_->choose_unprotected(packet.key);
   if (choice.found && choice.action == PolicyAction::kBypass) return pass();
   return drop(choice.found && choice.action == PolicyAction::kBlock ? Drop::kBlocked
                                                                     : Drop::kNotEsp);
 }
 
-Order Gate::decide_open(const FrameView& frame, const DecodedPacket& packet) noexcept {
+Order Gate::decide_open(const FrameView& frame, const SeenPacket& packet) noexcept {
   if (packet.is_fragment) return drop(Drop::kFragment);
   const std::uint8_t* const ip = frame.data + packet.ip_offset;
   if (hb_ip_stated_bytes(ip, frame.length - packet.ip_offset) == 0) return drop(Drop::kMalformed);
-  if (packet.ip_version == 4 && hb_ip4_checksum(ip, (ip[0] & 0x0fu) * 4) != 0)
+  if (packet.key.version == 4 && hb_ip4_checksum(ip, (ip[0] & 0x0fu) * 4) != 0)
     return drop(Drop::kMalformed);
   const std::uint8_t* const esp = frame.data + packet.ip_payload_offset;
   const std::uint32_t esp_bytes = packet.ip_payload_length;
   if (esp_bytes < HB_ESP_HEADER_BYTES) return drop(Drop::kMalformed);
-  Sa* const found = table_->find_inbound(hb_be32(esp), packet.ip_version, packet.dst.data());
+  Sa* const found = table_->find_inbound(hb_be32(esp), packet.key.version, packet.key.dst);
   if (found == nullptr) return drop(Drop::kNoSa);
   Sa& sa = *found;
   const HbEspSa& wire = sa.wire;
@@ -148,9 +188,9 @@ Outcome Gate::settle_other(const Order& order, Outcome ciphered,
     return refuse(sa.state->replayed, Drop::kReplay);
   if (!ciphered.passes) return refuse(sa.state->dropped, ciphered.drop);
   if (table_->checks_inner(sa)) {
-    const DecodedPacket packet = decode_packet(frame);
-    if (!packet.ok()) return refuse(sa.state->dropped, Drop::kBadInner);
-    if (!table_->may_come_through(sa, selector_key(packet)))
+    const SeenPacket packet = look_at(frame);
+    if (packet.status != DecodeStatus::kOk) return refuse(sa.state->dropped, Drop::kBadInner);
+    if (!table_->may_come_through(sa, packet.key))
       return refuse(sa.state->dropped, Drop::kPolicyMismatch);
   }
   sa.count(static_cast<std::uint32_t>(frame.size()) - order.ip_at);

@@ -6,7 +6,6 @@
 #include <memory>
 #include <span>
 
-#include "nf_lib/decode.h"
 #include "nf_lib/esp/drop.h"
 #include "nf_lib/esp/sa_table.h"
 
@@ -40,6 +39,8 @@ struct Outcome {
   Drop drop = Drop::kNotIp;  ///< if it does not
 };
 
+struct SeenPacket;
+
 /// One thread, but for SaTable::check_limits.
 class Gate {
  public:
@@ -65,12 +66,14 @@ class Gate {
   Gate(const GateOptions& options, std::unique_ptr<SaTable> table)
       : options_(options), table_(std::move(table)) {}
 
-  [[nodiscard]] bool is_inbound(const DecodedPacket& packet) const noexcept;
-  Order decide_seal(const FrameView& frame, const DecodedPacket& packet) noexcept;
-  Order decide_open(const FrameView& frame, const DecodedPacket& packet) noexcept;
+  // Of gate.cc alone, where decide() keeps the packet in registers.
+  [[nodiscard]] inline bool is_inbound(const SeenPacket& packet) const noexcept;
+  [[nodiscard]] inline Order decide_seal(const FrameView& frame, const SeenPacket& packet) noexcept;
+  [[nodiscard]] Order decide_inbound(const FrameView& frame, SeenPacket packet) noexcept;
+  [[nodiscard]] Order decide_open(const FrameView& frame, const SeenPacket& packet) noexcept;
   [[nodiscard]] Outcome settle_other(const Order& order, Outcome ciphered,
                                      std::span<const std::uint8_t> frame) noexcept;
-  [[nodiscard]] Order decide_unprotected(const DecodedPacket& packet) noexcept;
+  [[nodiscard]] Order decide_unprotected(const SeenPacket& packet) noexcept;
 
   GateOptions options_;
   std::unique_ptr<SaTable> table_;

@@ -15,28 +15,26 @@ struct PolicyMatch {
   static constexpr std::uint32_t kNone = ~0u;
   std::uint32_t policy = kNone;  ///< index
   std::uint32_t candidate = 0;   ///< of its SAs the first whose own selector fits, if one does
+  std::uint32_t sa = kNone;      ///< index of that one in the table
 };
 
 /// Direct-mapped, by all that selectors look at: which policies fit a key never changes while they
 /// stand, so nothing is ever invalidated; whoever changes policies makes another cache. One thread.
 class PolicyCache {
  public:
-  /// Holds nothing and costs no memory.
-  PolicyCache() = default;
-  /// @param n_policies  few are looked through faster than a place is found: no memory either
-  explicit PolicyCache(std::size_t n_policies) : entries_(n_policies > kFew ? kEntries : 0) {}
+  /// @param n_policies  few are looked through faster than a place is found: only the last key is
+  ///                    kept then
+  explicit PolicyCache(std::size_t n_policies = 0) : entries_(n_policies > kFew ? kEntries : 1) {}
 
+  /// Whoever has the key in registers keeps it there: packets of one flow come one after the other,
+  /// and the last one's answer is at hand.
   /// @param search  finds the PolicyMatch of a key that has no place here
   template <typename Search>
   PolicyMatch find(const SelectorKey& key, Search&& search) noexcept {
-    if (entries_.empty()) return search(key);
     const Words words = to_words(key);
-    Entry& entry = entries_[place_of(words)];
-    if (entry.words != words) {
-      entry.match = search(key);
-      entry.words = words;
-    }
-    return entry.match;
+    const Entry& last = entries_[last_];
+    if (last.words == words) return last.match;
+    return find_other(words, key, search);
   }
 
  private:
@@ -48,6 +46,17 @@ class PolicyCache {
     Words words{};
     PolicyMatch match;
   };
+
+  template <typename Search>
+  [[gnu::noinline]] PolicyMatch find_other(Words words, SelectorKey key, Search& search) noexcept {
+    last_ = entries_.size() == 1 ? 0 : place_of(words);
+    Entry& entry = entries_[last_];
+    if (entry.words != words) {
+      entry.match = search(key);
+      entry.words = words;
+    }
+    return entry.match;
+  }
 
   static Words to_words(const SelectorKey& key) noexcept {
     Words words{};
@@ -74,6 +83,7 @@ class PolicyCache {
   }
 
   std::vector<Entry> entries_;
+  std::size_t last_ = 0;  ///< the place that was asked last
 };
 
 }  // namespace hb::ipsec

@@ -177,14 +177,12 @@ PolicyMatch SaTable::match_outbound(const SelectorKey& key) const noexcept {
     if (!policy.selector.matches(key)) continue;
     std::uint32_t n = 0;
     while (n < policy.sas.size() && !sas_[policy.sas[n]].takes(key)) ++n;
-    return {i, n};
+    return {i, n, n < policy.sas.size() ? policy.sas[n] : PolicyMatch::kNone};
   }
   return {};
 }
 
-Choice SaTable::choose_outbound(const SelectorKey& key) noexcept {
-  const PolicyMatch match =
-      outbound_cache_.find(key, [this](const SelectorKey& k) { return match_outbound(k); });
+Choice SaTable::choose_other(SelectorKey key, PolicyMatch match) noexcept {
   if (match.policy == PolicyMatch::kNone) return {};
   const OutboundPolicy& policy = outbound_[match.policy];
   Choice choice{policy.action, true, nullptr, false};
@@ -204,7 +202,8 @@ const PolicyConfig* SaTable::match_inbound(const SelectorKey& key) noexcept {
         inbound_policies_, [&](const PolicyConfig& p) { return p.selector.matches(k); });
     return policy == inbound_policies_.end()
                ? PolicyMatch{}
-               : PolicyMatch{static_cast<std::uint32_t>(policy - inbound_policies_.begin()), 0};
+               : PolicyMatch{.policy =
+                                 static_cast<std::uint32_t>(policy - inbound_policies_.begin())};
   });
   return match.policy == PolicyMatch::kNone ? nullptr : &inbound_policies_[match.policy];
 }

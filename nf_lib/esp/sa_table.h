@@ -81,7 +81,16 @@ class SaTable {
   /// Whether some SA for incoming packets ends at this address.
   [[nodiscard]] bool is_own_address(std::uint8_t version, const std::uint8_t* dst) const noexcept;
   /// The policy for a packet to be sealed; without policies, the first SA whose selector fits.
-  [[nodiscard]] Choice choose_outbound(const SelectorKey& key) noexcept;
+  [[nodiscard]] Choice choose_outbound(const SelectorKey& key) noexcept {
+    const PolicyMatch match =
+        outbound_cache_.find(key, [this](const SelectorKey& k) { return match_outbound(k); });
+    if (match.sa != PolicyMatch::kNone) [[likely]] {
+      Sa& sa = sas_[match.sa];
+      if (!sa.is_spent()) [[likely]]
+        return {PolicyAction::kProtect, true, &sa, false};
+    }
+    return choose_other(key, match);
+  }
   /// Whether an opened packet may have come through that SA: RFC 4301 section 5.2 step 4.
   [[nodiscard]] bool may_come_through(const Sa& sa, const SelectorKey& key) noexcept;
   /// Whether the check above looks at the packet at all.
@@ -112,6 +121,8 @@ class SaTable {
   Result<void> add_policies(const GateConfig& config);
   void index_inbound(const std::vector<bool>& is_inbound);
   [[nodiscard]] PolicyMatch match_outbound(const SelectorKey& key) const noexcept;
+  /// The answer if the match's first SA is spent, or there is none.
+  [[nodiscard]] Choice choose_other(SelectorKey key, PolicyMatch match) noexcept;
   /// @return null if none is about it
   [[nodiscard]] const PolicyConfig* match_inbound(const SelectorKey& key) noexcept;
 
