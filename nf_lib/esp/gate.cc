@@ -30,9 +30,8 @@ Order pass() { return {.action = Action::kPass}; }
 /// @param packet  a PlainPacket or a DecodedPacket that is ok
 template <typename Packet>
 SelectorKey selector_key(const Packet& packet, const std::uint8_t* ip) noexcept {
-  const bool is_4 = packet.ip_version == 4;
-  return {packet.ip_version, packet.protocol,      packet.has_ports,     packet.src_port,
-          packet.dst_port,   ip + (is_4 ? 12 : 8), ip + (is_4 ? 16 : 24)};
+  return {packet.ip_version, packet.protocol, packet.has_ports,
+          packet.src_port,   packet.dst_port, ip + (packet.ip_version == 4 ? 12 : 8)};
 }
 
 [[gnu::noinline]] SeenPacket look_at_any(std::span<const std::uint8_t> frame) noexcept {
@@ -46,13 +45,10 @@ SelectorKey selector_key(const Packet& packet, const std::uint8_t* ip) noexcept 
           selector_key(packet, frame.data() + packet.ip_offset)};
 }
 
-inline SeenPacket look_at(std::span<const std::uint8_t> frame) noexcept {
-  const PlainPacket packet = decode_plain(frame);
-  if (packet.ip_version == 0) [[unlikely]]
-    return look_at_any(frame);
+SeenPacket seen(const PlainPacket& packet, const std::uint8_t* frame) noexcept {
   return {DecodeStatus::kOk,        false,
           PlainPacket::kOffset,     packet.ip_payload_offset,
-          packet.ip_payload_length, selector_key(packet, frame.data() + PlainPacket::kOffset)};
+          packet.ip_payload_length, selector_key(packet, frame + PlainPacket::kOffset)};
 }
 
 }  // namespace
@@ -75,7 +71,7 @@ Result<std::unique_ptr<Gate>> Gate::make(const GateConfig& config, SaStates& sta
   }
   // Both ways through one instance: ESP to one of our own addresses comes in, the rest goes out.
   if (packet.key.protocol != HB_ESP_PROTOCOL) return false;
-  return table_->is_own_address(packet.key.version, packet.key.dst);
+  return table_->is_own_address(packet.key.version, packet.key.dst());
 }
 
 [[gnu::always_inline]] inline Order Gate::decide_seal(const FrameView& frame,
@@ -112,26 +108,37 @@ Result<std::unique_ptr<Gate>> Gate::make(const GateConfig& config, SaStates& sta
 }
 
 Order Gate::decide(const FrameView& frame) noexcept {
-  const SeenPacket packet = look_at({frame.data, frame.length});
+  const PlainPacket plain = decode_plain({frame.data, frame.length});
+  if (plain.ip_version == 0) [[unlikely]]
+    return decide_any(frame);
+  return decide_seen(frame, seen(plain, frame.data));
+}
+
+/// Apart, so that a plain frame's fields stay in registers.
+[[gnu::noinline]] Order Gate::decide_any(const FrameView& frame) noexcept {
+  const SeenPacket packet = look_at_any({frame.data, frame.length});
   if (packet.status == DecodeStatus::kNotIp) return drop(Drop::kNotIp);
   // Orders hold 16-bit lengths, as mbufs do.
   if (packet.status != DecodeStatus::kOk || frame.length > 0xffff) return drop(Drop::kMalformed);
-  return is_inbound(packet) ? decide_inbound(frame, packet) : decide_seal(frame, packet);
+  return decide_seen(frame, packet);
 }
 
-Order Gate::decide_inbound(const FrameView& frame, SeenPacket packet) noexcept {
+[[gnu::always_inline]] inline Order Gate::decide_seen(const FrameView& frame,
+                                                      const SeenPacket& packet) noexcept {
+  if (!is_inbound(packet)) return decide_seal(frame, packet);
   return packet.key.protocol == HB_ESP_PROTOCOL ? decide_open(frame, packet)
-                                                : decide_unprotected(packet);
+                                                : decide_unprotected(packet.key);
 }
 
-Order Gate::decide_unprotected(const SeenPacket& packet) noexcept {
-  const Choice choice = table_->choose_unprotected(packet.key);
+[[gnu::noinline]] Order Gate::decide_unprotected(SelectorKey key) noexcept {
+  const Choice choice = table_->choose_unprotected(key);
   if (choice.found && choice.action == PolicyAction::kBypass) return pass();
   return drop(choice.found && choice.action == PolicyAction::kBlock ? Drop::kBlocked
                                                                     : Drop::kNotEsp);
 }
 
-Order Gate::decide_open(const FrameView& frame, const SeenPacket& packet) noexcept {
+[[gnu::always_inline]] inline Order Gate::decide_open(const FrameView& frame,
+                                                      const SeenPacket& packet) noexcept {
   if (packet.is_fragment) return drop(Drop::kFragment);
   const std::uint8_t* const ip = frame.data + packet.ip_offset;
   if (hb_ip_stated_bytes(ip, frame.length - packet.ip_offset) == 0) return drop(Drop::kMalformed);
@@ -140,7 +147,7 @@ Order Gate::decide_open(const FrameView& frame, const SeenPacket& packet) noexce
   const std::uint8_t* const esp = frame.data + packet.ip_payload_offset;
   const std::uint32_t esp_bytes = packet.ip_payload_length;
   if (esp_bytes < HB_ESP_HEADER_BYTES) return drop(Drop::kMalformed);
-  Sa* const found = table_->find_inbound(hb_be32(esp), packet.key.version, packet.key.dst);
+  Sa* const found = table_->find_inbound(hb_be32(esp), packet.key.version, packet.key.dst());
   if (found == nullptr) return drop(Drop::kNoSa);
   Sa& sa = *found;
   const HbEspSa& wire = sa.wire;
@@ -188,7 +195,9 @@ Outcome Gate::settle_other(const Order& order, Outcome ciphered,
     return refuse(sa.state->replayed, Drop::kReplay);
   if (!ciphered.passes) return refuse(sa.state->dropped, ciphered.drop);
   if (table_->checks_inner(sa)) {
-    const SeenPacket packet = look_at(frame);
+    const PlainPacket plain = decode_plain(frame);
+    const SeenPacket packet =
+        plain.ip_version != 0 ? seen(plain, frame.data()) : look_at_any(frame);
     if (packet.status != DecodeStatus::kOk) return refuse(sa.state->dropped, Drop::kBadInner);
     if (!table_->may_come_through(sa, packet.key))
       return refuse(sa.state->dropped, Drop::kPolicyMismatch);

@@ -67,13 +67,14 @@ class Gate {
       : options_(options), table_(std::move(table)) {}
 
   // Of gate.cc alone, where decide() keeps the packet in registers.
+  [[nodiscard]] Order decide_any(const FrameView& frame) noexcept;
+  [[nodiscard]] inline Order decide_seen(const FrameView& frame, const SeenPacket& packet) noexcept;
   [[nodiscard]] inline bool is_inbound(const SeenPacket& packet) const noexcept;
   [[nodiscard]] inline Order decide_seal(const FrameView& frame, const SeenPacket& packet) noexcept;
-  [[nodiscard]] Order decide_inbound(const FrameView& frame, SeenPacket packet) noexcept;
-  [[nodiscard]] Order decide_open(const FrameView& frame, const SeenPacket& packet) noexcept;
+  [[nodiscard]] inline Order decide_open(const FrameView& frame, const SeenPacket& packet) noexcept;
   [[nodiscard]] Outcome settle_other(const Order& order, Outcome ciphered,
                                      std::span<const std::uint8_t> frame) noexcept;
-  [[nodiscard]] Order decide_unprotected(const SeenPacket& packet) noexcept;
+  [[nodiscard]] Order decide_unprotected(SelectorKey key) noexcept;
 
   GateOptions options_;
   std::unique_ptr<SaTable> table_;

@@ -58,11 +58,11 @@ struct alignas(64) Sa {
 /// An SA's fixed part, as both twins take it.
 HbEspSa make_wire(const SaParameters& config, const GateOptions& options);
 
-/// What the policies say of an outgoing packet.
+/// What the policies say of an outgoing packet. Two registers.
 struct Choice {
+  Sa* sa = nullptr;  ///< kProtect; null if the SA is missing
   PolicyAction action = PolicyAction::kBlock;
   bool found = false;  ///< some policy is about it
-  Sa* sa = nullptr;    ///< kProtect; null if the SA is missing
   bool spent = false;  ///< that SA has reached a hard limit, as have all others that would do
 };
 
@@ -82,12 +82,12 @@ class SaTable {
   [[nodiscard]] bool is_own_address(std::uint8_t version, const std::uint8_t* dst) const noexcept;
   /// The policy for a packet to be sealed; without policies, the first SA whose selector fits.
   [[nodiscard]] Choice choose_outbound(const SelectorKey& key) noexcept {
-    const PolicyMatch match =
+    const PolicyMatch& match =
         outbound_cache_.find(key, [this](const SelectorKey& k) { return match_outbound(k); });
     if (match.sa != PolicyMatch::kNone) [[likely]] {
       Sa& sa = sas_[match.sa];
       if (!sa.is_spent()) [[likely]]
-        return {PolicyAction::kProtect, true, &sa, false};
+        return {&sa, PolicyAction::kProtect, true, false};
     }
     return choose_other(key, match);
   }
