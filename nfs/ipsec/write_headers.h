@@ -20,6 +20,19 @@ inline void put_be64(std::uint8_t* to, std::uint64_t v) noexcept {
   std::memcpy(to, &v, sizeof(v));
 }
 
+/// hb_esp_write_trailer's bytes: padding 1, 2, 3, ..., its length, next header.
+/// @param inner  the packet; behind it there is room for 16 bytes, of which those behind the sealed
+///               part may be overwritten
+inline void write_trailer(std::uint8_t* inner, std::uint32_t inner_bytes,
+                          std::uint32_t sealed_bytes) noexcept {
+  constexpr std::uint64_t kFirst = 0x0807060504030201, kSecond = 0x100f0e0d0c0b0a09;
+  std::memcpy(inner + inner_bytes, &kFirst, 8);
+  std::memcpy(inner + inner_bytes + 8, &kSecond, 8);
+  const std::uint32_t next_header = inner[0] >> 4 == 4 ? 4 : 41;
+  const auto last = static_cast<std::uint16_t>((sealed_bytes - inner_bytes - 2) | next_header << 8);
+  std::memcpy(inner + sealed_bytes - 2, &last, sizeof(last));
+}
+
 /// The outer IP header, and its Ethernet type in front.
 /// @param out    room for sa.outer_bytes, and two in front
 /// @param inner  the packet's own IP header
