@@ -22,6 +22,7 @@ struct PlainPacket {
   std::uint16_t dst_port = 0;
   std::uint32_t ip_payload_offset = 0;
   std::uint32_t ip_payload_length = 0;
+  std::uint32_t ip_bytes = 0;  ///< as stated, header included; more than captured: cut short
 };
 
 namespace plain {
@@ -79,6 +80,7 @@ inline bool has_ports(std::uint8_t protocol, const std::uint8_t* l4, std::uint32
   } else {
     return packet;
   }
+  packet.ip_bytes = total;
   packet.ip_payload_offset = kIp + header_bytes;
   packet.ip_payload_length = std::min(total, captured) - header_bytes;
   const std::uint8_t* const l4 = at + packet.ip_payload_offset;

@@ -31,6 +31,9 @@ struct Order {
   std::uint16_t esp_at = 0;  ///< kOpen: of the ESP header
   std::uint16_t bytes = 0;   ///< kSeal: of the packet to be sealed; kOpen: from the ESP header on
   std::uint64_t sequence = 0;  ///< all 64 bits
+
+  static Order to_drop(Drop reason) noexcept { return {.action = Action::kDrop, .drop = reason}; }
+  static Order to_pass() noexcept { return {.action = Action::kPass}; }
 };
 
 /// What became of a frame.
@@ -48,8 +51,8 @@ class Gate {
   static Result<std::unique_ptr<Gate>> make(const GateConfig& config, SaStates& states);
 
   /// Says what is to be done. A packet to be sealed gets its sequence number, for good: those of
-  /// one SA leave in the order of these calls.
-  [[nodiscard]] Order decide(const FrameView& frame) noexcept;
+  /// one SA leave in the order of these calls. In gate_seal.h.
+  [[nodiscard]] inline Order decide(const FrameView& frame) noexcept;
 
   /// Settles a kSeal or kOpen once its ciphers are done.
   /// @param ciphered  whether they could be computed and, opening, ICV and inner packet were right
@@ -66,15 +69,15 @@ class Gate {
   Gate(const GateOptions& options, std::unique_ptr<SaTable> table)
       : options_(options), table_(std::move(table)) {}
 
-  // Of gate.cc alone, where decide() keeps the packet in registers.
-  [[nodiscard]] Order decide_any(const FrameView& frame) noexcept;
-  [[nodiscard]] inline Order decide_seen(const FrameView& frame, const SeenPacket& packet) noexcept;
   [[nodiscard]] inline bool is_inbound(const SeenPacket& packet) const noexcept;
   [[nodiscard]] inline Order decide_seal(const FrameView& frame, const SeenPacket& packet) noexcept;
-  [[nodiscard]] inline Order decide_open(const FrameView& frame, const SeenPacket& packet) noexcept;
+  /// Whatever kind of frame it is.
+  [[nodiscard]] Order decide_any(const FrameView& frame) noexcept;
+  [[nodiscard]] Order decide_inbound(const FrameView& frame, const SeenPacket& packet) noexcept;
+  [[nodiscard]] Order decide_open(const FrameView& frame, const SeenPacket& packet) noexcept;
+  [[nodiscard]] Order decide_unprotected(const SelectorKey& key) noexcept;
   [[nodiscard]] Outcome settle_other(const Order& order, Outcome ciphered,
                                      std::span<const std::uint8_t> frame) noexcept;
-  [[nodiscard]] Order decide_unprotected(SelectorKey key) noexcept;
 
   GateOptions options_;
   std::unique_ptr<SaTable> table_;

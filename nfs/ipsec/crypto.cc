@@ -131,20 +131,18 @@ SaId Crypto::identify(const SaConfig& config) const noexcept {
 }
 
 void Crypto::run(std::span<CryptoJob> jobs) noexcept {
-  std::array<std::size_t, kMaxBurst> cbc, gcm;
+  std::array<std::size_t, kMaxBurst> cbc;
   std::size_t n_cbc = 0;
-  std::size_t n_gcm = 0;
-  for (std::size_t i = 0; i < jobs.size(); ++i) {
-    if ((jobs[i].sa->flags & HB_ESP_GCM) != 0) {
-      make_nonce(jobs[i], nonces_.front()[i]);
-      gcm[n_gcm++] = i;
-    } else {
-      cbc[n_cbc++] = i;
-    }
-  }
   // A burst's nonces first: the library's wide loads of what was just written piece by piece would
   // wait for it each time.
-  for (std::size_t k = 0; k < n_gcm; ++k) run_gcm(jobs[gcm[k]], nonces_.front()[gcm[k]]);
+  for (std::size_t i = 0; i < jobs.size(); ++i) {
+    if ((jobs[i].sa->flags & HB_ESP_GCM) != 0)
+      make_nonce(jobs[i], nonces_.front()[i]);
+    else
+      cbc[n_cbc++] = i;
+  }
+  for (std::size_t i = 0; i < jobs.size(); ++i)
+    if ((jobs[i].sa->flags & HB_ESP_GCM) != 0) run_gcm(jobs[i], nonces_.front()[i]);
   if (n_cbc == 0) return;
   std::array<IMB_JOB*, kMaxBurst> burst;
   const auto n = static_cast<std::uint32_t>(n_cbc);

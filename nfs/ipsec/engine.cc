@@ -4,6 +4,7 @@
 #include <cstring>
 #include <new>
 
+#include "nf_lib/esp/gate_seal.h"
 #include "nfs/ipsec/write_headers.h"
 
 namespace hb::ipsec {
@@ -118,8 +119,11 @@ void Engine::process(std::span<Frame> frames, std::span<Outcome> outcomes) noexc
   send_ivs();
   crypto_.run({jobs_.data(), n_jobs});
   // In the frames' order: of two with one sequence number in a burst, the first passes.
-  for (std::size_t k = 0; k < n_jobs; ++k)
-    outcomes[frame_of_[k]] = finish(frames[frame_of_[k]], orders_[k], jobs_[k]);
+  for (std::size_t k = 0; k < n_jobs; ++k) {
+    const std::uint32_t i = frame_of_[k];
+    const bool is_sealed = !jobs_[k].opens && jobs_[k].ok;  // all was settled with its order
+    outcomes[i] = is_sealed ? Outcome{.passes = true} : finish(frames[i], orders_[k], jobs_[k]);
+  }
 }
 
 /// All but the ciphers, and CBC's IV.

@@ -10,6 +10,11 @@
 
 namespace hb::ipsec {
 
+inline void put_be16(std::uint8_t* to, std::uint16_t v) noexcept {
+  v = __builtin_bswap16(v);
+  std::memcpy(to, &v, sizeof(v));
+}
+
 inline void put_be32(std::uint8_t* to, std::uint32_t v) noexcept {
   v = __builtin_bswap32(v);
   std::memcpy(to, &v, sizeof(v));
@@ -42,15 +47,14 @@ inline void write_outer(std::uint8_t* out, const HbEspSa& sa, const std::uint8_t
   const bool is_4 = inner[0] >> 4 == 4;
   const std::uint32_t inner_df = is_4 ? inner[6] & 0x40u : 0x40u;
   const HbEspOuter outer = hb_esp_outer(&sa, hb_ip_tos(inner), inner_df, esp_bytes, id);
-  put_be32(out, outer.first);
-  put_be32(out + 4, outer.second);
+  put_be64(out, std::uint64_t{outer.first} << 32 | outer.second);
   if (sa.outer_bytes == 20) {
     put_be32(out + 8, outer.third);
     std::memcpy(out + 12, sa.outer + 12, 8);
-    hb_put_be16(out - 2, kEthertypeIpv4);
+    put_be16(out - 2, kEthertypeIpv4);
   } else {
     std::memcpy(out + 8, sa.outer + 8, 32);
-    hb_put_be16(out - 2, kEthertypeIpv6);
+    put_be16(out - 2, kEthertypeIpv6);
   }
 }
 
