@@ -48,49 +48,62 @@ inline bool has_ports(std::uint8_t protocol, const std::uint8_t* l4, std::uint32
   return header_bytes >= 20 && header_bytes <= bytes;
 }
 
+/// The fields, once the IP header is known to be a plain one.
+/// @param total  bytes of the IP packet as stated, header_bytes at least
+inline PlainPacket packet_of(std::span<const std::uint8_t> frame, std::uint8_t ip_version,
+                             std::uint8_t protocol, std::uint32_t header_bytes,
+                             std::uint32_t total) noexcept {
+  const std::uint32_t captured = static_cast<std::uint32_t>(frame.size()) - PlainPacket::kOffset;
+  const std::uint32_t l4_offset = PlainPacket::kOffset + header_bytes;
+  const std::uint32_t l4_bytes = std::min(total, captured) - header_bytes;
+  const std::uint8_t* const l4 = frame.data() + l4_offset;
+  if (!has_ports(protocol, l4, l4_bytes))
+    return {ip_version, protocol, false, 0, 0, l4_offset, l4_bytes, total};
+  return {ip_version,
+          protocol,
+          true,
+          static_cast<std::uint16_t>(load_be16(l4)),
+          static_cast<std::uint16_t>(load_be16(l4 + 2)),
+          l4_offset,
+          l4_bytes,
+          total};
+}
+
 }  // namespace plain
+
+/// decode_plain() for IPv4 alone.
+[[nodiscard]] inline PlainPacket decode_plain_ip4(std::span<const std::uint8_t> frame) noexcept {
+  constexpr std::uint32_t kIpv4Bytes = 20;
+  if (frame.size() < PlainPacket::kOffset + kIpv4Bytes || frame.size() > 0xffff) return {};
+  const std::uint8_t* const ip = frame.data() + PlainPacket::kOffset;
+  std::uint32_t start;  // Ethernet type, version, length of the header, TOS
+  std::memcpy(&start, ip - 2, sizeof(start));
+  if ((start & 0xffffff) != 0x450008) return {};
+  const std::uint32_t total = plain::load_be16(ip + 2);
+  const bool is_fragment = (plain::load_be16(ip + 6) & 0x3fff) != 0;
+  if (total < kIpv4Bytes || is_fragment) return {};
+  return plain::packet_of(frame, 4, ip[9], kIpv4Bytes, total);
+}
+
+/// decode_plain() for IPv6 alone.
+[[nodiscard]] inline PlainPacket decode_plain_ip6(std::span<const std::uint8_t> frame) noexcept {
+  constexpr std::uint32_t kIpv6Bytes = 40;
+  if (frame.size() < PlainPacket::kOffset + kIpv6Bytes || frame.size() > 0xffff) return {};
+  const std::uint8_t* const ip = frame.data() + PlainPacket::kOffset;
+  if (plain::load_be16(ip - 2) != kEthertypeIpv6 || ip[0] >> 4 != 6) return {};
+  const std::uint32_t payload = plain::load_be16(ip + 4);
+  if (payload == 0) return {};  // a jumbogram's, or segmentation offload
+  const std::uint8_t protocol = ip[6];
+  if (protocol != kProtocolTcp && protocol != kProtocolUdp && protocol != plain::kEsp) return {};
+  return plain::packet_of(frame, 6, protocol, kIpv6Bytes, kIpv6Bytes + payload);
+}
 
 /// Either nothing, or exactly what decode_packet() finds. In registers: a decoded packet that was
 /// just written to memory piece by piece is waited for when it is read back.
 /// @param frame  the captured bytes, from the destination MAC address on
 [[nodiscard]] inline PlainPacket decode_plain(std::span<const std::uint8_t> frame) noexcept {
-  constexpr std::uint32_t kIp = PlainPacket::kOffset;
-  constexpr std::uint32_t kIpv4Bytes = 20, kIpv6Bytes = 40;
-  PlainPacket packet;
-  if (frame.size() < kIp + kIpv4Bytes || frame.size() > 0xffff) return packet;
-  const std::uint8_t* const at = frame.data();
-  const auto captured = static_cast<std::uint32_t>(frame.size()) - kIp;
-  const std::uint32_t ethertype = plain::load_be16(at + 12);
-  std::uint32_t header_bytes, total;
-  if (ethertype == kEthertypeIpv4) {
-    total = plain::load_be16(at + kIp + 2);
-    if (at[kIp] != 0x45 || total < kIpv4Bytes) return packet;
-    if ((plain::load_be16(at + kIp + 6) & 0x3fff) != 0) return packet;  // a fragment
-    packet.protocol = at[kIp + 9];
-    header_bytes = kIpv4Bytes;
-  } else if (ethertype == kEthertypeIpv6) {
-    if (captured < kIpv6Bytes || at[kIp] >> 4 != 6) return packet;
-    total = plain::load_be16(at + kIp + 4) + kIpv6Bytes;
-    packet.protocol = at[kIp + 6];
-    if (total == kIpv6Bytes) return packet;  // length 0: a jumbogram's, or segmentation offload
-    if (packet.protocol != kProtocolTcp && packet.protocol != kProtocolUdp &&
-        packet.protocol != plain::kEsp)
-      return packet;
-    header_bytes = kIpv6Bytes;
-  } else {
-    return packet;
-  }
-  packet.ip_bytes = total;
-  packet.ip_payload_offset = kIp + header_bytes;
-  packet.ip_payload_length = std::min(total, captured) - header_bytes;
-  const std::uint8_t* const l4 = at + packet.ip_payload_offset;
-  packet.has_ports = plain::has_ports(packet.protocol, l4, packet.ip_payload_length);
-  if (packet.has_ports) {
-    packet.src_port = static_cast<std::uint16_t>(plain::load_be16(l4));
-    packet.dst_port = static_cast<std::uint16_t>(plain::load_be16(l4 + 2));
-  }
-  packet.ip_version = header_bytes == kIpv4Bytes ? 4 : 6;
-  return packet;
+  const PlainPacket packet = decode_plain_ip4(frame);
+  return packet.ip_version != 0 ? packet : decode_plain_ip6(frame);
 }
 
 }  // namespace hb

@@ -4,9 +4,34 @@
 #include "nf_lib/esp/gate_seal.h"
 
 namespace hb::ipsec {
+
+/// What is looked at in a frame; the key's addresses lie in the frame.
+struct SeenPacket {
+  DecodeStatus status = DecodeStatus::kMalformed;
+  bool is_fragment = false;
+  std::uint32_t ip_offset = 0;
+  std::uint32_t ip_payload_offset = 0;
+  std::uint32_t ip_payload_length = 0;
+  std::uint32_t ip_bytes = 0;  ///< the stated length, header included; 0: it can't be true
+  SelectorKey key{};
+};
+
 namespace {
 
-SeenPacket look_at_any(std::span<const std::uint8_t> frame) noexcept {
+SeenPacket seen(const PlainPacket& packet, std::span<const std::uint8_t> frame) noexcept {
+  constexpr std::uint32_t kIp = PlainPacket::kOffset;
+  return {DecodeStatus::kOk,
+          false,
+          kIp,
+          packet.ip_payload_offset,
+          packet.ip_payload_length,
+          packet.ip_bytes <= frame.size() - kIp ? packet.ip_bytes : 0,
+          selector_key(packet, frame.data() + kIp)};
+}
+
+SeenPacket look_at(std::span<const std::uint8_t> frame) noexcept {
+  if (const PlainPacket plain = decode_plain(frame); plain.ip_version != 0)
+    return seen(plain, frame);
   const DecodedPacket packet = decode_packet(frame);
   if (!packet.ok()) return {.status = packet.status, .key = {}};
   const std::uint8_t* const ip = frame.data() + packet.ip_offset;
@@ -27,8 +52,34 @@ Result<std::unique_ptr<Gate>> Gate::make(const GateConfig& config, SaStates& sta
   return std::unique_ptr<Gate>(new Gate(config.options, std::move(*table)));
 }
 
+/// Whether the frame goes the way of packets that come in from the untrusted side.
+bool Gate::is_inbound(const SeenPacket& packet) const noexcept {
+  switch (options_.direction) {
+    case Direction::kEncrypt:
+      return false;
+    case Direction::kDecrypt:
+      return true;
+    default:
+      break;
+  }
+  // Both ways through one instance: ESP to one of our own addresses comes in, the rest goes out.
+  if (packet.key.protocol != HB_ESP_PROTOCOL) return false;
+  return table_->is_own_address(packet.key.version, packet.key.dst());
+}
+
+Order Gate::decide_seal(const FrameView& frame, const SeenPacket& packet) noexcept {
+  const Choice choice = table_->choose_outbound(packet.key);
+  if (!choice.found) return Order::to_drop(Drop::kNoPolicy);
+  if (choice.action == PolicyAction::kBlock) return Order::to_drop(Drop::kBlocked);
+  if (choice.action == PolicyAction::kBypass) return Order::to_pass();
+  if (choice.sa == nullptr) return Order::to_drop(Drop::kNoSa);
+  if (packet.ip_bytes == 0) return Order::to_drop(Drop::kMalformed);
+  if (choice.spent) return refused(*choice.sa, Drop::kLifetime);
+  return seal_with(*choice.sa, frame, packet.ip_offset, packet.ip_bytes);
+}
+
 Order Gate::decide_any(const FrameView& frame) noexcept {
-  const SeenPacket packet = look_at_any({frame.data, frame.length});
+  const SeenPacket packet = look_at({frame.data, frame.length});
   if (packet.status == DecodeStatus::kNotIp) return Order::to_drop(Drop::kNotIp);
   // Orders hold 16-bit lengths, as mbufs do.
   if (packet.status != DecodeStatus::kOk || frame.length > 0xffff)
@@ -105,8 +156,7 @@ Outcome Gate::settle_other(const Order& order, Outcome ciphered,
     return refuse(sa.state->replayed, Drop::kReplay);
   if (!ciphered.passes) return refuse(sa.state->dropped, ciphered.drop);
   if (table_->checks_inner(sa)) {
-    const PlainPacket plain = decode_plain(frame);
-    const SeenPacket packet = plain.ip_version != 0 ? seen(plain, frame) : look_at_any(frame);
+    const SeenPacket packet = look_at(frame);
     if (packet.status != DecodeStatus::kOk) return refuse(sa.state->dropped, Drop::kBadInner);
     if (!table_->may_come_through(sa, packet.key))
       return refuse(sa.state->dropped, Drop::kPolicyMismatch);

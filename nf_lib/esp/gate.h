@@ -69,10 +69,12 @@ class Gate {
   Gate(const GateOptions& options, std::unique_ptr<SaTable> table)
       : options_(options), table_(std::move(table)) {}
 
-  [[nodiscard]] inline bool is_inbound(const SeenPacket& packet) const noexcept;
-  [[nodiscard]] inline Order decide_seal(const FrameView& frame, const SeenPacket& packet) noexcept;
+  [[nodiscard]] inline Order seal_with(Sa& sa, const FrameView& frame, std::uint32_t ip_offset,
+                                       std::uint32_t inner_bytes) noexcept;
   /// Whatever kind of frame it is.
   [[nodiscard]] Order decide_any(const FrameView& frame) noexcept;
+  [[nodiscard]] bool is_inbound(const SeenPacket& packet) const noexcept;
+  [[nodiscard]] Order decide_seal(const FrameView& frame, const SeenPacket& packet) noexcept;
   [[nodiscard]] Order decide_inbound(const FrameView& frame, const SeenPacket& packet) noexcept;
   [[nodiscard]] Order decide_open(const FrameView& frame, const SeenPacket& packet) noexcept;
   [[nodiscard]] Order decide_unprotected(const SelectorKey& key) noexcept;

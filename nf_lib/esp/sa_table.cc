@@ -182,7 +182,8 @@ PolicyMatch SaTable::match_outbound(const SelectorKey& key) const noexcept {
   return {};
 }
 
-Choice SaTable::choose_other(SelectorKey key, PolicyMatch match) noexcept {
+Choice SaTable::choose_outbound(const SelectorKey& key) noexcept {
+  const PolicyMatch& match = find_match(key);
   if (match.policy == PolicyMatch::kNone) return {};
   const OutboundPolicy& policy = outbound_[match.policy];
   Choice choice{nullptr, policy.action, true, false};

@@ -58,7 +58,7 @@ struct alignas(64) Sa {
 /// An SA's fixed part, as both twins take it.
 HbEspSa make_wire(const SaParameters& config, const GateOptions& options);
 
-/// What the policies say of an outgoing packet. Two registers.
+/// What the policies say of an outgoing packet.
 struct Choice {
   Sa* sa = nullptr;  ///< kProtect; null if the SA is missing
   PolicyAction action = PolicyAction::kBlock;
@@ -80,17 +80,16 @@ class SaTable {
                                  const std::uint8_t* dst) noexcept;
   /// Whether some SA for incoming packets ends at this address.
   [[nodiscard]] bool is_own_address(std::uint8_t version, const std::uint8_t* dst) const noexcept;
-  /// The policy for a packet to be sealed; without policies, the first SA whose selector fits.
-  [[nodiscard]] Choice choose_outbound(const SelectorKey& key) noexcept {
-    const PolicyMatch& match =
-        outbound_cache_.find(key, [this](const SelectorKey& k) { return match_outbound(k); });
-    if (match.sa != PolicyMatch::kNone) [[likely]] {
-      Sa& sa = sas_[match.sa];
-      if (!sa.is_spent()) [[likely]]
-        return {&sa, PolicyAction::kProtect, true, false};
-    }
-    return choose_other(key, match);
+  /// The SA for a packet to be sealed: the quick way to choose_outbound()'s usual answer.
+  /// @return null if there is none, or more to be said about it
+  [[nodiscard]] Sa* find_outbound(const SelectorKey& key) noexcept {
+    const PolicyMatch& match = find_match(key);
+    if (match.sa == PolicyMatch::kNone) return nullptr;
+    Sa& sa = sas_[match.sa];
+    return sa.is_spent() ? nullptr : &sa;
   }
+  /// The policy for a packet to be sealed; without policies, the first SA whose selector fits.
+  [[nodiscard]] Choice choose_outbound(const SelectorKey& key) noexcept;
   /// Whether an opened packet may have come through that SA: RFC 4301 section 5.2 step 4.
   [[nodiscard]] bool may_come_through(const Sa& sa, const SelectorKey& key) noexcept;
   /// Whether the check above looks at the packet at all.
@@ -121,8 +120,9 @@ class SaTable {
   Result<void> add_policies(const GateConfig& config);
   void index_inbound(const std::vector<bool>& is_inbound);
   [[nodiscard]] PolicyMatch match_outbound(const SelectorKey& key) const noexcept;
-  /// The answer if the match's first SA is spent, or there is none.
-  [[nodiscard]] Choice choose_other(SelectorKey key, PolicyMatch match) noexcept;
+  [[nodiscard]] const PolicyMatch& find_match(const SelectorKey& key) noexcept {
+    return outbound_cache_.find(key, [this](const SelectorKey& k) { return match_outbound(k); });
+  }
   /// @return null if none is about it
   [[nodiscard]] const PolicyConfig* match_inbound(const SelectorKey& key) noexcept;
 
