@@ -168,11 +168,12 @@ Compared compare(const char* name, const ReferenceSa& sa, std::size_t bytes, int
 double gbps(double mpps, std::size_t bytes) { return mpps * static_cast<double>(bytes) * 8 / 1e3; }
 
 void report(const char* name, std::size_t bytes, const Compared& c) {
+  const double ratio = at(c.ratios, 2);
   const double library_ns = 1e3 / at(c.library_rates, 2);
   std::printf(
       "%-16s %5zu B  %.2fx  [%.2f .. %.2f]  %zu pairs  %7.3f Mpps  %7.2f Gbps  %6.1f + %.1f ns\n",
-      name, bytes, at(c.ratios, 2), at(c.ratios, 1), at(c.ratios, 3), c.ratios.size(),
-      at(c.rates, 2), gbps(at(c.rates, 2), bytes), library_ns, 1e3 / at(c.rates, 2) - library_ns);
+      name, bytes, ratio, at(c.ratios, 1), at(c.ratios, 3), c.ratios.size(), at(c.rates, 2),
+      gbps(at(c.rates, 2), bytes), library_ns, library_ns * (1 / ratio - 1));
 }
 
 /// One JSON array: of each size the library's rate and that of the NF's engine around it.
