@@ -4,8 +4,8 @@
 #include <bit>
 
 #include "kernels/esp_table.h"
-#include "nf_lib/esp/gate.h"
 #include "nf_lib/esp/gate_image.h"
+#include "nf_lib/esp/gate_seal.h"
 
 namespace hb {
 namespace {

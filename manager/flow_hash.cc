@@ -2,8 +2,9 @@
 
 #include <rte_prefetch.h>
 
-#include <algorithm>
 #include <cstring>
+
+#include "nf_lib/decode_plain.h"
 
 namespace hb {
 namespace {
@@ -46,37 +47,16 @@ std::uint64_t mac_hash(const std::uint8_t* mac) noexcept {
   return mix(word + 1);
 }
 
-std::uint32_t load_be16(const std::uint8_t* at) noexcept {
-  return static_cast<std::uint32_t>(at[0] << 8 | at[1]);
-}
-
 /// What most packets are: Ethernet, IPv4 without options, whole, TCP or UDP.
 /// @return false, leaving hash alone, for all others, and those that decode_packet() would find
 ///         anything wrong with
 bool hash_plain(std::span<const std::uint8_t> frame, std::uint32_t& hash) noexcept {
-  constexpr std::uint32_t kL4At = 34;  // of Ethernet and IPv4 without options
-  constexpr std::uint32_t kUdpBytes = 8;
-  constexpr std::uint32_t kTcpBytes = 20;
-  if (frame.size() < kL4At + kUdpBytes) return false;
-  const std::uint8_t* const at = frame.data();
-  if ((load32(at + 12) & 0xffffff) != 0x450008) return false;  // IPv4, five words of header
-  if ((load_be16(at + 20) & 0x3fff) != 0) return false;        // a fragment
-  const std::uint32_t total = load_be16(at + 16);
-  const std::uint32_t ip_bytes = std::min<std::uint32_t>(total, frame.size() - 14);
-  const std::uint8_t protocol = at[23];
-  if (protocol == kProtocolUdp) {
-    const std::uint32_t udp_bytes = load_be16(at + 38);
-    if (ip_bytes < 20 + kUdpBytes || (udp_bytes != 0 && udp_bytes < kUdpBytes)) return false;
-  } else if (protocol == kProtocolTcp) {
-    if (ip_bytes < 20 + kTcpBytes) return false;
-    const std::uint32_t header_bytes = (at[kL4At + 12] >> 4) * 4u;
-    if (header_bytes < kTcpBytes || header_bytes > ip_bytes - 20) return false;
-  } else {
-    return false;
-  }
-  const std::uint64_t sum = ipv4_endpoint_hash(load32(at + 26), load_be16(at + kL4At)) +
-                            ipv4_endpoint_hash(load32(at + 30), load_be16(at + kL4At + 2)) +
-                            (std::uint64_t{protocol} << 8 | 4);
+  const PlainPacket packet = decode_plain(frame);
+  if (packet.ip_version != 4 || !packet.has_ports) return false;
+  const std::uint8_t* const ip = frame.data() + PlainPacket::kOffset;
+  const std::uint64_t sum = ipv4_endpoint_hash(load32(ip + 12), packet.src_port) +
+                            ipv4_endpoint_hash(load32(ip + 16), packet.dst_port) +
+                            (std::uint64_t{packet.protocol} << 8 | 4);
   hash = static_cast<std::uint32_t>(mix(sum) >> 32);
   return true;
 }

@@ -61,8 +61,9 @@ struct SelectorKey {
   bool has_ports = false;
   std::uint16_t src_port = 0;
   std::uint16_t dst_port = 0;
-  const std::uint8_t* src = nullptr;
-  const std::uint8_t* dst = nullptr;
+  const std::uint8_t* src = nullptr;  ///< the destination follows, as in an IP header
+
+  [[nodiscard]] const std::uint8_t* dst() const noexcept { return src + (version == 4 ? 4 : 16); }
 };
 
 /// RFC 4301 section 4.4.1.1, as far as `ip xfrm` can say it: prefixes, one protocol, one port each.
@@ -78,7 +79,7 @@ struct Selector {
     if (protocol != 0 && protocol != key.protocol) return false;
     if (src_port && (!key.has_ports || key.src_port != *src_port)) return false;
     if (dst_port && (!key.has_ports || key.dst_port != *dst_port)) return false;
-    return src.contains(key.version, key.src) && dst.contains(key.version, key.dst);
+    return src.contains(key.version, key.src) && dst.contains(key.version, key.dst());
   }
 };
 

@@ -1,22 +1,47 @@
 #include "nf_lib/esp/gate.h"
 
-#include "kernels/esp_headers.h"
+#include "nf_lib/decode.h"
+#include "nf_lib/esp/gate_seal.h"
 
 namespace hb::ipsec {
+
+/// What is looked at in a frame; the key's addresses lie in the frame.
+struct SeenPacket {
+  DecodeStatus status = DecodeStatus::kMalformed;
+  bool is_fragment = false;
+  std::uint32_t ip_offset = 0;
+  std::uint32_t ip_payload_offset = 0;
+  std::uint32_t ip_payload_length = 0;
+  std::uint32_t ip_bytes = 0;  ///< the stated length, header included; 0: it can't be true
+  SelectorKey key{};
+};
+
 namespace {
 
-constexpr std::uint64_t kLast32 = 0xffffffff;
-
-Order drop(Drop reason) { return {.action = Action::kDrop, .drop = reason}; }
-Order drop(Sa& sa, Drop reason) {
-  Sa::add(sa.state->dropped, 1);
-  return drop(reason);
+SeenPacket seen(const PlainPacket& packet, std::span<const std::uint8_t> frame) noexcept {
+  constexpr std::uint32_t kIp = PlainPacket::kOffset;
+  return {DecodeStatus::kOk,
+          false,
+          kIp,
+          packet.ip_payload_offset,
+          packet.ip_payload_length,
+          packet.ip_bytes <= frame.size() - kIp ? packet.ip_bytes : 0,
+          selector_key(packet, frame.data() + kIp)};
 }
-Order pass() { return {.action = Action::kPass}; }
 
-SelectorKey selector_key(const DecodedPacket& packet) noexcept {
-  return {packet.ip_version, packet.protocol,   packet.has_ports, packet.src_port,
-          packet.dst_port,   packet.src.data(), packet.dst.data()};
+SeenPacket look_at(std::span<const std::uint8_t> frame) noexcept {
+  if (const PlainPacket plain = decode_plain(frame); plain.ip_version != 0)
+    return seen(plain, frame);
+  const DecodedPacket packet = decode_packet(frame);
+  if (!packet.ok()) return {.status = packet.status, .key = {}};
+  const std::uint8_t* const ip = frame.data() + packet.ip_offset;
+  return {packet.status,
+          packet.is_fragment,
+          packet.ip_offset,
+          packet.ip_payload_offset,
+          packet.ip_payload_length,
+          hb_ip_stated_bytes(ip, static_cast<std::uint32_t>(frame.size()) - packet.ip_offset),
+          selector_key(packet, ip)};
 }
 
 }  // namespace
@@ -27,18 +52,8 @@ Result<std::unique_ptr<Gate>> Gate::make(const GateConfig& config, SaStates& sta
   return std::unique_ptr<Gate>(new Gate(config.options, std::move(*table)));
 }
 
-Order Gate::decide(const FrameView& frame) noexcept {
-  const DecodedPacket packet = decode_packet({frame.data, frame.length});
-  if (packet.status == DecodeStatus::kNotIp) return drop(Drop::kNotIp);
-  // Orders hold 16-bit lengths, as mbufs do.
-  if (!packet.ok() || frame.length > 0xffff) return drop(Drop::kMalformed);
-  if (!is_inbound(packet)) return decide_seal(frame, packet);
-  return packet.protocol == HB_ESP_PROTOCOL ? decide_open(frame, packet)
-                                            : decide_unprotected(packet);
-}
-
 /// Whether the frame goes the way of packets that come in from the untrusted side.
-bool Gate::is_inbound(const DecodedPacket& packet) const noexcept {
+bool Gate::is_inbound(const SeenPacket& packet) const noexcept {
   switch (options_.direction) {
     case Direction::kEncrypt:
       return false;
@@ -48,66 +63,59 @@ bool Gate::is_inbound(const DecodedPacket& packet) const noexcept {
       break;
   }
   // Both ways through one instance: ESP to one of our own addresses comes in, the rest goes out.
-  if (packet.protocol != HB_ESP_PROTOCOL) return false;
-  return table_->is_own_address(packet.ip_version, packet.dst.data());
+  if (packet.key.protocol != HB_ESP_PROTOCOL) return false;
+  return table_->is_own_address(packet.key.version, packet.key.dst());
 }
 
-Order Gate::decide_seal(const FrameView& frame, const DecodedPacket& packet) noexcept {
-  const Choice choice = table_->choose_outbound(selector_key(packet));
-  if (!choice.found) return drop(Drop::kNoPolicy);
-  if (choice.action == PolicyAction::kBlock) return drop(Drop::kBlocked);
-  if (choice.action == PolicyAction::kBypass) return pass();
-  if (choice.sa == nullptr) return drop(Drop::kNoSa);
-  Sa& sa = *choice.sa;
-  const HbEspSa& wire = sa.wire;
-  const std::uint8_t* const inner = frame.data + packet.ip_offset;
-  const std::uint32_t inner_bytes = hb_ip_stated_bytes(inner, frame.length - packet.ip_offset);
-  if (inner_bytes == 0) return drop(Drop::kMalformed);
-  if (choice.spent) return drop(sa, Drop::kLifetime);
-
-  const std::uint32_t sealed_bytes = hb_esp_sealed_bytes(&wire, inner_bytes);
-  const std::uint32_t esp_bytes = hb_esp_bytes(&wire, sealed_bytes);
-  const std::uint32_t front = wire.outer_bytes + HB_ESP_HEADER_BYTES + wire.iv_bytes;
-  const std::uint32_t end = packet.ip_offset + sealed_bytes + wire.icv_bytes + HB_ESP_MOVED_BACK;
-  if (wire.outer_bytes + esp_bytes > options_.mtu || frame.headroom < front ||
-      end > frame.length + frame.tailroom)
-    return drop(sa, Drop::kTooBig);
-  if ((wire.flags & HB_ESP_DECREMENT) != 0 && hb_ip_ttl(inner) <= 1)
-    return drop(sa, Drop::kTtlExpired);
-  const std::uint64_t sequence = sa.sequence.next() + 1;
-  if ((wire.flags & HB_ESP_ESN) == 0 && sequence > kLast32) return drop(sa, Drop::kExhausted);
-  sa.count(inner_bytes);  // here, so that no packet in flight exceeds a limit
-  return {.action = Action::kSeal,
-          .sa = static_cast<std::uint16_t>(sa.index),
-          .ip_at = static_cast<std::uint16_t>(packet.ip_offset),
-          .bytes = static_cast<std::uint16_t>(inner_bytes),
-          .sequence = sequence};
+Order Gate::decide_seal(const FrameView& frame, const SeenPacket& packet) noexcept {
+  const Choice choice = table_->choose_outbound(packet.key);
+  if (!choice.found) return Order::to_drop(Drop::kNoPolicy);
+  if (choice.action == PolicyAction::kBlock) return Order::to_drop(Drop::kBlocked);
+  if (choice.action == PolicyAction::kBypass) return Order::to_pass();
+  if (choice.sa == nullptr) return Order::to_drop(Drop::kNoSa);
+  if (packet.ip_bytes == 0) return Order::to_drop(Drop::kMalformed);
+  if (choice.spent) return refused(*choice.sa, Drop::kLifetime);
+  return seal_with(*choice.sa, frame, packet.ip_offset, packet.ip_bytes);
 }
 
-Order Gate::decide_unprotected(const DecodedPacket& packet) noexcept {
-  const Choice choice = table_->choose_unprotected(selector_key(packet));
-  if (choice.found && choice.action == PolicyAction::kBypass) return pass();
-  return drop(choice.found && choice.action == PolicyAction::kBlock ? Drop::kBlocked
-                                                                    : Drop::kNotEsp);
+Order Gate::decide_any(const FrameView& frame) noexcept {
+  const SeenPacket packet = look_at({frame.data, frame.length});
+  if (packet.status == DecodeStatus::kNotIp) return Order::to_drop(Drop::kNotIp);
+  // Orders hold 16-bit lengths, as mbufs do.
+  if (packet.status != DecodeStatus::kOk || frame.length > 0xffff)
+    return Order::to_drop(Drop::kMalformed);
+  return is_inbound(packet) ? decide_inbound(frame, packet) : decide_seal(frame, packet);
 }
 
-Order Gate::decide_open(const FrameView& frame, const DecodedPacket& packet) noexcept {
-  if (packet.is_fragment) return drop(Drop::kFragment);
+Order Gate::decide_inbound(const FrameView& frame, const SeenPacket& packet) noexcept {
+  return packet.key.protocol == HB_ESP_PROTOCOL ? decide_open(frame, packet)
+                                                : decide_unprotected(packet.key);
+}
+
+Order Gate::decide_unprotected(const SelectorKey& key) noexcept {
+  const Choice choice = table_->choose_unprotected(key);
+  if (choice.found && choice.action == PolicyAction::kBypass) return Order::to_pass();
+  return Order::to_drop(choice.found && choice.action == PolicyAction::kBlock ? Drop::kBlocked
+                                                                              : Drop::kNotEsp);
+}
+
+Order Gate::decide_open(const FrameView& frame, const SeenPacket& packet) noexcept {
+  if (packet.is_fragment) return Order::to_drop(Drop::kFragment);
   const std::uint8_t* const ip = frame.data + packet.ip_offset;
-  if (hb_ip_stated_bytes(ip, frame.length - packet.ip_offset) == 0) return drop(Drop::kMalformed);
-  if (packet.ip_version == 4 && hb_ip4_checksum(ip, (ip[0] & 0x0fu) * 4) != 0)
-    return drop(Drop::kMalformed);
+  if (packet.ip_bytes == 0) return Order::to_drop(Drop::kMalformed);
+  if (packet.key.version == 4 && hb_ip4_checksum(ip, (ip[0] & 0x0fu) * 4) != 0)
+    return Order::to_drop(Drop::kMalformed);
   const std::uint8_t* const esp = frame.data + packet.ip_payload_offset;
   const std::uint32_t esp_bytes = packet.ip_payload_length;
-  if (esp_bytes < HB_ESP_HEADER_BYTES) return drop(Drop::kMalformed);
-  Sa* const found = table_->find_inbound(hb_be32(esp), packet.ip_version, packet.dst.data());
-  if (found == nullptr) return drop(Drop::kNoSa);
+  if (esp_bytes < HB_ESP_HEADER_BYTES) return Order::to_drop(Drop::kMalformed);
+  Sa* const found = table_->find_inbound(hb_be32(esp), packet.key.version, packet.key.dst());
+  if (found == nullptr) return Order::to_drop(Drop::kNoSa);
   Sa& sa = *found;
   const HbEspSa& wire = sa.wire;
   const std::uint32_t around = HB_ESP_HEADER_BYTES + wire.iv_bytes + wire.icv_bytes;
   if (esp_bytes < around + wire.block_bytes || (esp_bytes - around) % wire.block_bytes != 0)
-    return drop(sa, Drop::kMalformed);
-  if (sa.is_spent()) return drop(sa, Drop::kLifetime);
+    return refused(sa, Drop::kMalformed);
+  if (sa.is_spent()) return refused(sa, Drop::kLifetime);
 
   std::uint64_t sequence = hb_be32(esp + 4);
   if (sa.window != 0) {
@@ -117,7 +125,7 @@ Order Gate::decide_open(const FrameView& frame, const DecodedPacket& packet) noe
     }
     if (!sa.state->window.may_pass(sequence, sa.window)) {
       Sa::add(sa.state->replayed, 1);
-      return drop(Drop::kReplay);
+      return Order::to_drop(Drop::kReplay);
     }
   }
   return {.action = Action::kOpen,
@@ -148,9 +156,9 @@ Outcome Gate::settle_other(const Order& order, Outcome ciphered,
     return refuse(sa.state->replayed, Drop::kReplay);
   if (!ciphered.passes) return refuse(sa.state->dropped, ciphered.drop);
   if (table_->checks_inner(sa)) {
-    const DecodedPacket packet = decode_packet(frame);
-    if (!packet.ok()) return refuse(sa.state->dropped, Drop::kBadInner);
-    if (!table_->may_come_through(sa, selector_key(packet)))
+    const SeenPacket packet = look_at(frame);
+    if (packet.status != DecodeStatus::kOk) return refuse(sa.state->dropped, Drop::kBadInner);
+    if (!table_->may_come_through(sa, packet.key))
       return refuse(sa.state->dropped, Drop::kPolicyMismatch);
   }
   sa.count(static_cast<std::uint32_t>(frame.size()) - order.ip_at);

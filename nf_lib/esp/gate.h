@@ -6,7 +6,6 @@
 #include <memory>
 #include <span>
 
-#include "nf_lib/decode.h"
 #include "nf_lib/esp/drop.h"
 #include "nf_lib/esp/sa_table.h"
 
@@ -32,6 +31,9 @@ struct Order {
   std::uint16_t esp_at = 0;  ///< kOpen: of the ESP header
   std::uint16_t bytes = 0;   ///< kSeal: of the packet to be sealed; kOpen: from the ESP header on
   std::uint64_t sequence = 0;  ///< all 64 bits
+
+  static Order to_drop(Drop reason) noexcept { return {.action = Action::kDrop, .drop = reason}; }
+  static Order to_pass() noexcept { return {.action = Action::kPass}; }
 };
 
 /// What became of a frame.
@@ -40,6 +42,8 @@ struct Outcome {
   Drop drop = Drop::kNotIp;  ///< if it does not
 };
 
+struct SeenPacket;
+
 /// One thread, but for SaTable::check_limits.
 class Gate {
  public:
@@ -47,8 +51,8 @@ class Gate {
   static Result<std::unique_ptr<Gate>> make(const GateConfig& config, SaStates& states);
 
   /// Says what is to be done. A packet to be sealed gets its sequence number, for good: those of
-  /// one SA leave in the order of these calls.
-  [[nodiscard]] Order decide(const FrameView& frame) noexcept;
+  /// one SA leave in the order of these calls. In gate_seal.h.
+  [[nodiscard]] inline Order decide(const FrameView& frame) noexcept;
 
   /// Settles a kSeal or kOpen once its ciphers are done.
   /// @param ciphered  whether they could be computed and, opening, ICV and inner packet were right
@@ -65,12 +69,17 @@ class Gate {
   Gate(const GateOptions& options, std::unique_ptr<SaTable> table)
       : options_(options), table_(std::move(table)) {}
 
-  [[nodiscard]] bool is_inbound(const DecodedPacket& packet) const noexcept;
-  Order decide_seal(const FrameView& frame, const DecodedPacket& packet) noexcept;
-  Order decide_open(const FrameView& frame, const DecodedPacket& packet) noexcept;
+  [[nodiscard]] inline Order seal_with(Sa& sa, const FrameView& frame, std::uint32_t ip_offset,
+                                       std::uint32_t inner_bytes) noexcept;
+  /// Whatever kind of frame it is.
+  [[nodiscard]] Order decide_any(const FrameView& frame) noexcept;
+  [[nodiscard]] bool is_inbound(const SeenPacket& packet) const noexcept;
+  [[nodiscard]] Order decide_seal(const FrameView& frame, const SeenPacket& packet) noexcept;
+  [[nodiscard]] Order decide_inbound(const FrameView& frame, const SeenPacket& packet) noexcept;
+  [[nodiscard]] Order decide_open(const FrameView& frame, const SeenPacket& packet) noexcept;
+  [[nodiscard]] Order decide_unprotected(const SelectorKey& key) noexcept;
   [[nodiscard]] Outcome settle_other(const Order& order, Outcome ciphered,
                                      std::span<const std::uint8_t> frame) noexcept;
-  [[nodiscard]] Order decide_unprotected(const DecodedPacket& packet) noexcept;
 
   GateOptions options_;
   std::unique_ptr<SaTable> table_;

@@ -177,34 +177,34 @@ PolicyMatch SaTable::match_outbound(const SelectorKey& key) const noexcept {
     if (!policy.selector.matches(key)) continue;
     std::uint32_t n = 0;
     while (n < policy.sas.size() && !sas_[policy.sas[n]].takes(key)) ++n;
-    return {i, n};
+    return {i, n, n < policy.sas.size() ? policy.sas[n] : PolicyMatch::kNone};
   }
   return {};
 }
 
 Choice SaTable::choose_outbound(const SelectorKey& key) noexcept {
-  const PolicyMatch match =
-      outbound_cache_.find(key, [this](const SelectorKey& k) { return match_outbound(k); });
+  const PolicyMatch& match = find_match(key);
   if (match.policy == PolicyMatch::kNone) return {};
   const OutboundPolicy& policy = outbound_[match.policy];
-  Choice choice{policy.action, true, nullptr, false};
+  Choice choice{nullptr, policy.action, true, false};
   for (std::size_t n = match.candidate; n < policy.sas.size(); ++n) {
     Sa& sa = sas_[policy.sas[n]];
     if (n != match.candidate && !sa.takes(key)) continue;
     // A spent SA is the answer only if no other is left, so that its drops have their reason.
-    if (!sa.is_spent()) return {policy.action, true, &sa, false};
-    if (choice.sa == nullptr) choice = {policy.action, true, &sa, true};
+    if (!sa.is_spent()) return {&sa, policy.action, true, false};
+    if (choice.sa == nullptr) choice = {&sa, policy.action, true, true};
   }
   return choice;
 }
 
 const PolicyConfig* SaTable::match_inbound(const SelectorKey& key) noexcept {
-  const PolicyMatch match = inbound_cache_.find(key, [this](const SelectorKey& k) {
+  const PolicyMatch& match = inbound_cache_.find(key, [this](const SelectorKey& k) {
     const auto policy = std::ranges::find_if(
         inbound_policies_, [&](const PolicyConfig& p) { return p.selector.matches(k); });
     return policy == inbound_policies_.end()
                ? PolicyMatch{}
-               : PolicyMatch{static_cast<std::uint32_t>(policy - inbound_policies_.begin()), 0};
+               : PolicyMatch{.policy =
+                                 static_cast<std::uint32_t>(policy - inbound_policies_.begin())};
   });
   return match.policy == PolicyMatch::kNone ? nullptr : &inbound_policies_[match.policy];
 }
@@ -220,7 +220,7 @@ Choice SaTable::choose_unprotected(const SelectorKey& key) noexcept {
   const PolicyConfig* const policy = match_inbound(key);
   if (policy == nullptr) return {};
   const bool optional = policy->action == PolicyAction::kProtect && policy->optional;
-  return {optional ? PolicyAction::kBypass : policy->action, true, nullptr, false};
+  return {nullptr, optional ? PolicyAction::kBypass : policy->action, true, false};
 }
 
 std::vector<std::string> SaTable::check_limits(std::uint64_t now_ns) {

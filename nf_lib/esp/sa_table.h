@@ -60,9 +60,9 @@ HbEspSa make_wire(const SaParameters& config, const GateOptions& options);
 
 /// What the policies say of an outgoing packet.
 struct Choice {
+  Sa* sa = nullptr;  ///< kProtect; null if the SA is missing
   PolicyAction action = PolicyAction::kBlock;
   bool found = false;  ///< some policy is about it
-  Sa* sa = nullptr;    ///< kProtect; null if the SA is missing
   bool spent = false;  ///< that SA has reached a hard limit, as have all others that would do
 };
 
@@ -80,6 +80,14 @@ class SaTable {
                                  const std::uint8_t* dst) noexcept;
   /// Whether some SA for incoming packets ends at this address.
   [[nodiscard]] bool is_own_address(std::uint8_t version, const std::uint8_t* dst) const noexcept;
+  /// The SA for a packet to be sealed: the quick way to choose_outbound()'s usual answer.
+  /// @return null if there is none, or more to be said about it
+  [[nodiscard]] Sa* find_outbound(const SelectorKey& key) noexcept {
+    const PolicyMatch& match = find_match(key);
+    if (match.sa == PolicyMatch::kNone) return nullptr;
+    Sa& sa = sas_[match.sa];
+    return sa.is_spent() ? nullptr : &sa;
+  }
   /// The policy for a packet to be sealed; without policies, the first SA whose selector fits.
   [[nodiscard]] Choice choose_outbound(const SelectorKey& key) noexcept;
   /// Whether an opened packet may have come through that SA: RFC 4301 section 5.2 step 4.
@@ -112,6 +120,9 @@ class SaTable {
   Result<void> add_policies(const GateConfig& config);
   void index_inbound(const std::vector<bool>& is_inbound);
   [[nodiscard]] PolicyMatch match_outbound(const SelectorKey& key) const noexcept;
+  [[nodiscard]] const PolicyMatch& find_match(const SelectorKey& key) noexcept {
+    return outbound_cache_.find(key, [this](const SelectorKey& k) { return match_outbound(k); });
+  }
   /// @return null if none is about it
   [[nodiscard]] const PolicyConfig* match_inbound(const SelectorKey& key) noexcept;
 

@@ -41,15 +41,24 @@ SecretIvKey Crypto::iv_key(std::span<const std::uint8_t, IvKey::kSeedBytes> seed
   return key;
 }
 
-void Crypto::make_iv(const IvKey& key, std::uint64_t sequence, std::uint32_t spi, std::uint32_t sa,
-                     std::uint8_t* to) const noexcept {
-  alignas(16) std::uint8_t input[16];
-  put_be64(input, sequence);
-  put_be32(input + 8, spi);
-  put_be32(input + 12, sa);
-  // One block of cipher feedback over zeros is the cipher of its IV.
-  alignas(16) constexpr std::uint8_t kZeros[16] = {};
-  IMB_AES128_CFB_ONE(manager_, to, kZeros, input, key.round_keys.data(), 16);
+void Crypto::make_ivs(const IvKey& key, std::span<IvBlock> blocks) const noexcept {
+  if (blocks.empty()) return;
+  IMB_JOB* job;
+  // The queue is empty, and ECB is not put into it: the job is done at once.
+  IMB_GET_NEXT_BURST(manager_, 1, &job);
+  job->enc_keys = key.round_keys.data();
+  job->dec_keys = nullptr;
+  job->key_len_in_bytes = IvKey::kSeedBytes;
+  job->src = reinterpret_cast<const std::uint8_t*>(blocks.data());
+  job->dst = reinterpret_cast<std::uint8_t*>(blocks.data());
+  job->cipher_start_src_offset_in_bytes = 0;
+  job->msg_len_to_cipher_in_bytes = blocks.size_bytes();
+  job->iv_len_in_bytes = 0;
+  job->cipher_mode = IMB_CIPHER_ECB;
+  job->cipher_direction = IMB_DIR_ENCRYPT;
+  job->hash_alg = IMB_AUTH_NULL;
+  job->chain_order = IMB_ORDER_CIPHER_HASH;
+  IMB_SUBMIT_BURST_NOCHECK(manager_, 1, &job);
 }
 
 Result<Crypto> Crypto::make() {
@@ -122,20 +131,18 @@ SaId Crypto::identify(const SaConfig& config) const noexcept {
 }
 
 void Crypto::run(std::span<CryptoJob> jobs) noexcept {
-  std::array<std::size_t, kMaxBurst> cbc, gcm;
+  std::array<std::size_t, kMaxBurst> cbc;
   std::size_t n_cbc = 0;
-  std::size_t n_gcm = 0;
-  for (std::size_t i = 0; i < jobs.size(); ++i) {
-    if ((jobs[i].sa->flags & HB_ESP_GCM) != 0) {
-      make_nonce(jobs[i], nonces_.front()[i]);
-      gcm[n_gcm++] = i;
-    } else {
-      cbc[n_cbc++] = i;
-    }
-  }
   // A burst's nonces first: the library's wide loads of what was just written piece by piece would
   // wait for it each time.
-  for (std::size_t k = 0; k < n_gcm; ++k) run_gcm(jobs[gcm[k]], nonces_.front()[gcm[k]]);
+  for (std::size_t i = 0; i < jobs.size(); ++i) {
+    if ((jobs[i].sa->flags & HB_ESP_GCM) != 0)
+      make_nonce(jobs[i], nonces_.front()[i]);
+    else
+      cbc[n_cbc++] = i;
+  }
+  for (std::size_t i = 0; i < jobs.size(); ++i)
+    if ((jobs[i].sa->flags & HB_ESP_GCM) != 0) run_gcm(jobs[i], nonces_.front()[i]);
   if (n_cbc == 0) return;
   std::array<IMB_JOB*, kMaxBurst> burst;
   const auto n = static_cast<std::uint32_t>(n_cbc);

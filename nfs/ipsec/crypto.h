@@ -38,6 +38,15 @@ struct CryptoJob {
   bool ok = false;  ///< result: opening, the ICV was right
 };
 
+/// A CBC IV, and before that what it is made of.
+struct alignas(16) IvBlock {
+  IvBlock() = default;
+  /// @param sa  index in the table that the key belongs to
+  IvBlock(std::uint64_t sequence, std::uint32_t spi, std::uint32_t sa) noexcept
+      : words{__builtin_bswap64(sequence), __builtin_bswap64(std::uint64_t{spi} << 32 | sa)} {}
+  std::uint64_t words[2];  ///< 16 bytes, as they are sent
+};
+
 /// Makes the IVs of CBC, which nobody must be able to foretell (RFC 3602 section 3): AES-128, keyed
 /// with the kernel's random numbers, of the packet's sequence number, SPI and SA. No SA has a
 /// number twice, so no input comes twice under one key. NIST SP 800-38A appendix C describes this
@@ -64,10 +73,8 @@ class Crypto {
   [[nodiscard]] Result<SecretIvKey> random_iv_key() const;
   /// For tests, and twins that must agree.
   [[nodiscard]] SecretIvKey iv_key(std::span<const std::uint8_t, IvKey::kSeedBytes> seed) const;
-  /// @param sa  index in the table that the key belongs to
-  /// @param to  16 bytes
-  void make_iv(const IvKey& key, std::uint64_t sequence, std::uint32_t spi, std::uint32_t sa,
-               std::uint8_t* to) const noexcept;
+  /// Makes IVs of what is to go into them, all in one go. No job is under way.
+  void make_ivs(const IvKey& key, std::span<IvBlock> blocks) const noexcept;
 
   [[nodiscard]] IMB_MGR* manager() const noexcept { return manager_; }
 

@@ -4,6 +4,7 @@
 #include <cstring>
 #include <new>
 
+#include "nf_lib/esp/gate_seal.h"
 #include "nfs/ipsec/write_headers.h"
 
 namespace hb::ipsec {
@@ -90,7 +91,10 @@ void Engine::take_reloaded() noexcept {
 }
 
 void Engine::process(std::span<Frame> frames, std::span<Outcome> outcomes) noexcept {
-  n_jobs_ = 0;
+  Gate& gate = *keyed_->gate;
+  const std::span<const Sa> sas = gate.table().sas();
+  std::size_t n_jobs = 0;
+  n_ivs_ = 0;
   for (std::uint32_t i = 0; i < frames.size(); ++i) {
     if (i + kPrefetchAhead < frames.size()) {
       const Frame& coming = frames[i + kPrefetchAhead];
@@ -100,58 +104,76 @@ void Engine::process(std::span<Frame> frames, std::span<Outcome> outcomes) noexc
     }
     Frame& frame = frames[i];
     // Made where it stays: a copy of what was just written piece by piece waits for it.
-    const Order& order = *new (&orders_[n_jobs_]) Order(keyed_->gate->decide(
+    const Order& order = *new (&orders_[n_jobs]) Order(gate.decide(
         {frame.data(), frame.length, frame.offset, frame.room - frame.offset - frame.length}));
-    outcomes[i] = {order.action == Action::kPass, order.drop};
-    if (order.action != Action::kSeal && order.action != Action::kOpen) continue;
-    if (order.action == Action::kSeal)
-      begin_seal(frame, order);
-    else
-      begin_open(frame, order);
-    frame_of_[n_jobs_++] = i;
+    if (order.action == Action::kSeal) {
+      begin_seal(frame, order, sas[order.sa], jobs_[n_jobs]);
+    } else if (order.action == Action::kOpen) {
+      begin_open(frame, order, sas[order.sa], jobs_[n_jobs]);
+    } else {
+      outcomes[i] = {order.action == Action::kPass, order.drop};
+      continue;
+    }
+    frame_of_[n_jobs++] = i;
   }
-  crypto_.run({jobs_.data(), n_jobs_});
+  send_ivs();
+  crypto_.run({jobs_.data(), n_jobs});
   // In the frames' order: of two with one sequence number in a burst, the first passes.
-  for (std::size_t k = 0; k < n_jobs_; ++k)
-    outcomes[frame_of_[k]] = finish(frames[frame_of_[k]], orders_[k], jobs_[k]);
+  for (std::size_t k = 0; k < n_jobs; ++k) {
+    const std::uint32_t i = frame_of_[k];
+    const bool is_sealed = !jobs_[k].opens && jobs_[k].ok;  // all was settled with its order
+    outcomes[i] = is_sealed ? Outcome{.passes = true} : finish(frames[i], orders_[k], jobs_[k]);
+  }
 }
 
-void Engine::begin_seal(Frame& frame, const Order& order) noexcept {
-  const Sa& sa = table().sas()[order.sa];
+/// All but the ciphers, and CBC's IV.
+[[gnu::always_inline]] inline void Engine::begin_seal(Frame& frame, const Order& order,
+                                                      const Sa& sa, CryptoJob& job) noexcept {
   const HbEspSa& wire = sa.wire;
-  std::uint8_t* const inner = frame.data() + order.ip_at;
-  const std::uint32_t sealed_bytes = hb_esp_sealed_bytes(&wire, order.bytes);
+  const std::uint32_t ip_at = order.ip_at;
+  const std::uint32_t inner_bytes = order.bytes;
+  const std::uint64_t sequence = order.sequence;
+  std::uint8_t* const inner = frame.data() + ip_at;
+  const std::uint32_t sealed_bytes = hb_esp_sealed_bytes(&wire, inner_bytes);
   const std::uint32_t esp_bytes = hb_esp_bytes(&wire, sealed_bytes);
-  const std::uint32_t front = wire.outer_bytes + HB_ESP_HEADER_BYTES + wire.iv_bytes;
+  const std::uint32_t outer_bytes = wire.outer_bytes;
+  const std::uint32_t front = outer_bytes + HB_ESP_HEADER_BYTES + wire.iv_bytes;
   if ((wire.flags & HB_ESP_DECREMENT) != 0) hb_ip_decrement_ttl(inner);
   // From the back: nothing that is still to be read is overwritten.
-  hb_esp_write_trailer(inner, order.bytes, sealed_bytes);
-  std::uint8_t* const esp = inner - front + wire.outer_bytes;
-  move_ethernet_header(frame.data() - front, frame.data(), order.ip_at);
-  write_outer(inner - front, wire, inner, esp_bytes, static_cast<std::uint16_t>(order.sequence));
-  write_esp_header(esp, wire, order.sequence);
-  if ((wire.flags & HB_ESP_GCM) != 0)
-    put_be64(esp + HB_ESP_HEADER_BYTES,
-             sa.state->created.load(std::memory_order_relaxed) + order.sequence);
-  else
-    crypto_.make_iv(keyed_->iv_key.front(), order.sequence, wire.spi, order.sa,
-                    esp + HB_ESP_HEADER_BYTES);
+  write_trailer(inner, inner_bytes, sealed_bytes);
+  std::uint8_t* const esp = inner - front + outer_bytes;
+  move_ethernet_header(frame.data() - front, frame.data(), ip_at);
+  write_outer(inner - front, wire, inner, esp_bytes, static_cast<std::uint16_t>(sequence));
+  write_esp_header(esp, wire, sequence);
+  std::uint8_t* const iv = esp + HB_ESP_HEADER_BYTES;
+  if ((wire.flags & HB_ESP_GCM) != 0) {
+    put_be64(iv, sa.state->created.load(std::memory_order_relaxed) + sequence);
+  } else {
+    ivs_[n_ivs_] = IvBlock(sequence, wire.spi, order.sa);
+    iv_to_[n_ivs_++] = iv;
+  }
   frame.offset -= front;
-  frame.length = order.ip_at + wire.outer_bytes + esp_bytes;
-  jobs_[n_jobs_] = {&wire, &keyed_->keys[order.sa], esp, sealed_bytes, order.sequence, false,
-                    false};
+  frame.length = ip_at + outer_bytes + esp_bytes;
+  job = {&wire, &keyed_->keys[order.sa], esp, sealed_bytes, sequence, false, false};
 }
 
-void Engine::begin_open(const Frame& frame, const Order& order) noexcept {
-  const HbEspSa& wire = table().sas()[order.sa].wire;
+/// All the burst's IVs of CBC: together they take little longer than one.
+void Engine::send_ivs() noexcept {
+  crypto_.make_ivs(keyed_->iv_key.front(), {ivs_.data(), n_ivs_});
+  for (std::size_t k = 0; k < n_ivs_; ++k) std::memcpy(iv_to_[k], &ivs_[k], sizeof(IvBlock));
+}
+
+[[gnu::always_inline]] inline void Engine::begin_open(const Frame& frame, const Order& order,
+                                                      const Sa& sa, CryptoJob& job) noexcept {
+  const HbEspSa& wire = sa.wire;
   const std::uint32_t around = HB_ESP_HEADER_BYTES + wire.iv_bytes + wire.icv_bytes;
-  jobs_[n_jobs_] = {&wire,
-                    &keyed_->keys[order.sa],
-                    frame.data() + order.esp_at,
-                    order.bytes - around,
-                    order.sequence,
-                    true,
-                    false};
+  job = {&wire,
+         &keyed_->keys[order.sa],
+         frame.data() + order.esp_at,
+         order.bytes - around,
+         order.sequence,
+         true,
+         false};
 }
 
 Outcome Engine::finish(Frame& frame, const Order& order, const CryptoJob& job) noexcept {

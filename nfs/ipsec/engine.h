@@ -64,8 +64,10 @@ class Engine {
 
   Result<std::unique_ptr<Keyed>> make_keyed(const SaFile& file, const Crypto& crypto,
                                             SecretIvKey iv_key) const;
-  void begin_seal(Frame& frame, const Order& order) noexcept;
-  void begin_open(const Frame& frame, const Order& order) noexcept;
+  inline void begin_seal(Frame& frame, const Order& order, const Sa& sa, CryptoJob& job) noexcept;
+  inline void begin_open(const Frame& frame, const Order& order, const Sa& sa,
+                         CryptoJob& job) noexcept;
+  void send_ivs() noexcept;
   Outcome finish(Frame& frame, const Order& order, const CryptoJob& job) noexcept;
 
   GateOptions options_;
@@ -76,7 +78,9 @@ class Engine {
   std::array<CryptoJob, kMaxBurst> jobs_;
   std::array<Order, kMaxBurst> orders_;  ///< of the jobs
   std::array<std::uint32_t, kMaxBurst> frame_of_;
-  std::size_t n_jobs_ = 0;
+  std::array<IvBlock, kMaxBurst> ivs_;
+  std::array<std::uint8_t*, kMaxBurst> iv_to_;  ///< where they are sent
+  std::size_t n_ivs_ = 0;
 };
 
 }  // namespace hb::ipsec

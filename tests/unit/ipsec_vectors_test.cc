@@ -159,6 +159,8 @@ TEST(IvKey, IvsAreTheCipherOfWhatNeverComesTwice) {
   std::set<std::string> seen;
   EVP_CIPHER_CTX* const context = EVP_CIPHER_CTX_new();
   EVP_EncryptInit_ex(context, EVP_aes_128_ecb(), nullptr, EngineUnderTest::kSeed.data(), nullptr);
+  std::vector<IvBlock> all;  // a burst's are made at once
+  std::string all_wanted;
   for (std::uint64_t sequence = 0xfffffff0; sequence < 0x100000010; ++sequence) {
     for (const std::uint32_t sa : {0u, 1u}) {
       Bytes input, iv(16), wanted(32);
@@ -169,11 +171,18 @@ TEST(IvKey, IvsAreTheCipherOfWhatNeverComesTwice) {
       int n = 0;
       EVP_EncryptUpdate(context, wanted.data(), &n, input.data(), 16);
       wanted.resize(16);
-      crypto->make_iv(key.front(), sequence, 0x301, sa, iv.data());
+      IvBlock block(sequence, 0x301, sa);
+      all.push_back(block);
+      all_wanted += to_hex(wanted);
+      crypto->make_ivs(key.front(), {&block, 1});
+      std::memcpy(iv.data(), &block, sizeof(block));
       ASSERT_EQ(iv, wanted);
       ASSERT_TRUE(seen.insert(to_hex(iv)).second);
     }
   }
+  crypto->make_ivs(key.front(), all);
+  const auto* const bytes = reinterpret_cast<const std::uint8_t*>(all.data());
+  EXPECT_EQ(to_hex(Bytes(bytes, bytes + 16 * all.size())), all_wanted);
   EVP_CIPHER_CTX_free(context);
   EXPECT_NE(crypto->random_iv_key()->front().round_keys,
             crypto->random_iv_key()->front().round_keys);
