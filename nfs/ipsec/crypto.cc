@@ -44,7 +44,8 @@ SecretIvKey Crypto::iv_key(std::span<const std::uint8_t, IvKey::kSeedBytes> seed
 void Crypto::make_ivs(const IvKey& key, std::span<IvBlock> blocks) const noexcept {
   if (blocks.empty()) return;
   IMB_JOB* job;
-  // The queue is empty, and ECB is not put into it: the job is done at once.
+  // The queue is empty, and this library's ECB is done at once; one that puts it into the queue is
+  // made to do it.
   IMB_GET_NEXT_BURST(manager_, 1, &job);
   job->enc_keys = key.round_keys.data();
   job->dec_keys = nullptr;
@@ -58,7 +59,7 @@ void Crypto::make_ivs(const IvKey& key, std::span<IvBlock> blocks) const noexcep
   job->cipher_direction = IMB_DIR_ENCRYPT;
   job->hash_alg = IMB_AUTH_NULL;
   job->chain_order = IMB_ORDER_CIPHER_HASH;
-  IMB_SUBMIT_BURST_NOCHECK(manager_, 1, &job);
+  if (IMB_SUBMIT_BURST_NOCHECK(manager_, 1, &job) == 0) IMB_FLUSH_BURST(manager_, 1, &job);
 }
 
 Result<Crypto> Crypto::make() {
