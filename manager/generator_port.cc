@@ -2,6 +2,7 @@
 
 #include <fmt/format.h>
 #include <rte_cycles.h>
+#include <sys/stat.h>
 
 #include <algorithm>
 
@@ -99,6 +100,11 @@ void GeneratorPort::begin_sample(std::uint32_t n_packets) {
 }
 
 Result<std::uint32_t> GeneratorPort::write_sample(const std::string& path) const {
+  struct stat info {};
+  // A pipe would keep the control thread waiting for a reader.
+  if (::stat(path.c_str(), &info) == 0 && !S_ISREG(info.st_mode))
+    return Error{fmt::format("sample file '{}' is no regular file", path),
+                 "name one, or one that is yet to be made"};
   pcap_t* const format =
       pcap_open_dead_with_tstamp_precision(DLT_EN10MB, 65535, PCAP_TSTAMP_PRECISION_NANO);
   pcap_dumper_t* const out = pcap_dump_open(format, path.c_str());
