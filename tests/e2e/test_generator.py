@@ -62,6 +62,15 @@ def test_the_rate_is_never_exceeded(platform):
     assert_exact(platform.stop())
 
 
+def test_a_pool_no_larger_than_the_threads_caches_does_not_run_dry(platform):
+    routes = platform.write("routes.csv", "*, rx, drop\n")
+    platform.start_manager("--port", "gen:size=64,flows=100", "--pool", 1024, "--rx-threads", 4,
+                           "--routes", routes)
+    platform.wait_for(lambda status: status["ports"][0]["rx_packets"] >= 20000,
+                      "packets that come round again")
+    assert_exact(platform.stop())
+
+
 def test_a_rate_is_changed_while_packets_go_on(platform):
     platform.start_manager("--port", "gen:size=64,flows=100,rate=1000")
     platform.start_nf("forward")
