@@ -48,7 +48,7 @@ std::uint16_t GeneratorPort::receive(std::uint16_t queue, rte_mbuf** burst) noex
   std::copy(rx.ready.begin() + n, rx.ready.begin() + rx.n_ready, rx.ready.begin());
   rx.n_ready -= n;
   const std::uint32_t fresh = rx.n_ready;  // where those begin that come from the pool now
-  rx.n_ready += pool_.take_as_they_are(rx.ready.data() + fresh, n);
+  rx.n_ready += pool_.take_as_they_are(rx.ready.data() + fresh, kMaxBurst - fresh);
   for (std::uint32_t i = 0; i < n; ++i) {
     // The core that had them last has them in its cache: a burst's time is what it takes.
     if (fresh + i < rx.n_ready) {

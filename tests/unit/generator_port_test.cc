@@ -95,6 +95,24 @@ TEST_F(GeneratorPortTest, HandsOutWhatThePoolHasAndNoPacketTwice) {
   }
 }
 
+TEST_F(GeneratorPortTest, BurstsAreWholeAgainOnceThePoolIs) {
+  open("gen:size=64");
+  std::vector<rte_mbuf*> out;
+  while (pool_->n_free() != 0) {
+    ASSERT_EQ(receive(), kMaxBurst);
+    out.insert(out.end(), burst_.begin(), burst_.end());
+  }
+  for (rte_mbuf* const mbuf : out) {
+    burst_[0] = mbuf;
+    send(1);
+  }
+  const std::uint16_t n_left = receive();
+  ASSERT_LT(n_left, kMaxBurst);
+  send(n_left);
+  EXPECT_EQ(receive(), kMaxBurst);
+  send(kMaxBurst);
+}
+
 TEST_F(GeneratorPortTest, AHeaderThatWasWrittenOverIsWholeWhenItComesAgain) {
   open("gen:size=64");
   for (int round = 0; round < 12; ++round) {
