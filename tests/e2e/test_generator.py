@@ -123,6 +123,20 @@ def test_payloads_of_a_capture_raise_its_alerts(platform):
     assert alerts and '"src_ip":"10.0.0.' in alerts[0].replace(" ", "")
 
 
+def test_a_sample_is_not_written_over_a_file_that_a_port_reads(platform):
+    payload = platform.folder / "payload.pcap"
+    payload.write_bytes((CAPTURES / "zeek-http_methods.pcap").read_bytes())
+    before = payload.read_bytes()
+    platform.start_manager("--port", f"gen:size=500,rate=1000,payload={payload}")
+    (platform.folder / "link.pcap").hardlink_to(payload)
+    for name in ("payload.pcap", "link.pcap"):
+        assert "is a file of --port" in platform.hbctl(
+            "generate", "--rate", "5", "--write", platform.folder / name, status=1)
+    assert "rate: 1000" in platform.hbctl("generate", "--sample", "1")
+    assert payload.read_bytes() == before
+    assert_exact(platform.stop())
+
+
 def test_a_port_that_is_no_generator_says_nothing_of_it(platform):
     platform.start_manager("--port", "null")
     assert "generator" not in platform.status()["ports"][0]
