@@ -2,6 +2,7 @@
 
 #include <fmt/format.h>
 #include <rte_cycles.h>
+#include <sys/stat.h>
 
 #include <algorithm>
 
@@ -47,7 +48,7 @@ std::uint16_t GeneratorPort::receive(std::uint16_t queue, rte_mbuf** burst) noex
   std::copy(rx.ready.begin() + n, rx.ready.begin() + rx.n_ready, rx.ready.begin());
   rx.n_ready -= n;
   const std::uint32_t fresh = rx.n_ready;  // where those begin that come from the pool now
-  rx.n_ready += pool_.take_as_they_are(rx.ready.data() + fresh, n);
+  rx.n_ready += pool_.take_as_they_are(rx.ready.data() + fresh, kMaxBurst - fresh);
   for (std::uint32_t i = 0; i < n; ++i) {
     // The core that had them last has them in its cache: a burst's time is what it takes.
     if (fresh + i < rx.n_ready) {
@@ -99,6 +100,11 @@ void GeneratorPort::begin_sample(std::uint32_t n_packets) {
 }
 
 Result<std::uint32_t> GeneratorPort::write_sample(const std::string& path) const {
+  struct stat info {};
+  // A pipe would keep the control thread waiting for a reader.
+  if (::stat(path.c_str(), &info) == 0 && !S_ISREG(info.st_mode))
+    return Error{fmt::format("sample file '{}' is no regular file", path),
+                 "name one, or one that is yet to be made"};
   pcap_t* const format =
       pcap_open_dead_with_tstamp_precision(DLT_EN10MB, 65535, PCAP_TSTAMP_PRECISION_NANO);
   pcap_dumper_t* const out = pcap_dump_open(format, path.c_str());

@@ -9,6 +9,7 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cerrno>
 #include <cstring>
 #include <fstream>
@@ -209,7 +210,12 @@ PacketPool::~PacketPool() {
 }
 
 std::uint32_t PacketPool::take_as_they_are(rte_mbuf** packets, std::uint32_t n) const noexcept {
-  return hb::take_as_they_are(pool_, reinterpret_cast<void**>(packets), n);
+  auto** const taken = reinterpret_cast<void**>(packets);
+  if (const std::uint32_t n_taken = hb::take_as_they_are(pool_, taken, n); n_taken != 0)
+    return n_taken;
+  const rte_mempool_cache* const cache = rte_mempool_default_cache(pool_, rte_lcore_id());
+  n = std::min(n, cache != nullptr ? cache->len : 0);
+  return n != 0 && rte_mempool_get_bulk(pool_, taken, n) == 0 ? n : 0;
 }
 
 void PacketPool::put_as_they_are(rte_mbuf* const* packets, std::uint32_t n) const noexcept {

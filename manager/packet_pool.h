@@ -67,7 +67,7 @@ class PacketPool {
   [[nodiscard]] std::uint32_t n_free() const noexcept { return rte_mempool_avail_count(pool_); }
 
   /// Takes up to n packets, their headers as whoever had them last left them: make_received() comes
-  /// next. Past the thread's cache.
+  /// next. Past the thread's cache, but for what it dropped itself if there are no others.
   /// @return how many
   [[nodiscard]] std::uint32_t take_as_they_are(rte_mbuf** packets, std::uint32_t n) const noexcept;
   /// Gives packets back without a look at their headers. Past the thread's cache.

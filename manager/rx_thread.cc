@@ -322,7 +322,9 @@ std::uint32_t RxThread::n_to_release(rte_mbuf** packets, Destination* to) noexce
   bool bound_checked = false;
   for (std::uint32_t i = 0; i < n; ++i) {
     rte_mbuf* const mbuf = packets[i] = hold_.at(i);
-    if ((*setup_.ports)[mbuf->port].spec.lossless && !bound_checked) {
+    // Whoever scribbles may have written over its port while it waited.
+    const std::size_t port = std::min<std::size_t>(mbuf->port, setup_.ports->size() - 1);
+    if ((*setup_.ports)[port].spec.lossless && !bound_checked) {
       if (!within_bound()) return i;
       bound_checked = true;
     }

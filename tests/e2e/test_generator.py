@@ -62,6 +62,15 @@ def test_the_rate_is_never_exceeded(platform):
     assert_exact(platform.stop())
 
 
+def test_a_pool_no_larger_than_the_threads_caches_does_not_run_dry(platform):
+    routes = platform.write("routes.csv", "*, rx, drop\n")
+    platform.start_manager("--port", "gen:size=64,flows=100", "--pool", 1024, "--rx-threads", 4,
+                           "--routes", routes)
+    platform.wait_for(lambda status: status["ports"][0]["rx_packets"] >= 20000,
+                      "packets that come round again")
+    assert_exact(platform.stop())
+
+
 def test_a_rate_is_changed_while_packets_go_on(platform):
     platform.start_manager("--port", "gen:size=64,flows=100,rate=1000")
     platform.start_nf("forward")
@@ -112,6 +121,20 @@ def test_payloads_of_a_capture_raise_its_alerts(platform):
     assert nids.status == 0
     alerts = (platform.folder / "alerts.json").read_text().splitlines()
     assert alerts and '"src_ip":"10.0.0.' in alerts[0].replace(" ", "")
+
+
+def test_a_sample_is_not_written_over_a_file_that_a_port_reads(platform):
+    payload = platform.folder / "payload.pcap"
+    payload.write_bytes((CAPTURES / "zeek-http_methods.pcap").read_bytes())
+    before = payload.read_bytes()
+    platform.start_manager("--port", f"gen:size=500,rate=1000,payload={payload}")
+    (platform.folder / "link.pcap").hardlink_to(payload)
+    for name in ("payload.pcap", "link.pcap"):
+        assert "is a file of --port" in platform.hbctl(
+            "generate", "--rate", "5", "--write", platform.folder / name, status=1)
+    assert "rate: 1000" in platform.hbctl("generate", "--sample", "1")
+    assert payload.read_bytes() == before
+    assert_exact(platform.stop())
 
 
 def test_a_port_that_is_no_generator_says_nothing_of_it(platform):

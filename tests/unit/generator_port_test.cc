@@ -3,11 +3,14 @@
 
 #include <gtest/gtest.h>
 #include <rte_dev.h>
+#include <sys/stat.h>
+#include <unistd.h>
 
 #include <algorithm>
 #include <array>
 #include <cstring>
 #include <set>
+#include <string>
 
 #include "manager/ports.h"
 #include "nf_lib/clock.h"
@@ -92,6 +95,24 @@ TEST_F(GeneratorPortTest, HandsOutWhatThePoolHasAndNoPacketTwice) {
   }
 }
 
+TEST_F(GeneratorPortTest, BurstsAreWholeAgainOnceThePoolIs) {
+  open("gen:size=64");
+  std::vector<rte_mbuf*> out;
+  while (pool_->n_free() != 0) {
+    ASSERT_EQ(receive(), kMaxBurst);
+    out.insert(out.end(), burst_.begin(), burst_.end());
+  }
+  for (rte_mbuf* const mbuf : out) {
+    burst_[0] = mbuf;
+    send(1);
+  }
+  const std::uint16_t n_left = receive();
+  ASSERT_LT(n_left, kMaxBurst);
+  send(n_left);
+  EXPECT_EQ(receive(), kMaxBurst);
+  send(kMaxBurst);
+}
+
 TEST_F(GeneratorPortTest, AHeaderThatWasWrittenOverIsWholeWhenItComesAgain) {
   open("gen:size=64");
   for (int round = 0; round < 12; ++round) {
@@ -131,6 +152,25 @@ TEST_F(GeneratorPortTest, TheTimeOnTheWayIsNoted) {
   EXPECT_EQ(latency.count(), n);
   EXPECT_GE(latency.quantile_ns(1), 7'000'000u);
   EXPECT_LT(latency.quantile_ns(0.01), 7'000'000u);
+}
+
+/// A pipe would keep the control thread waiting for a reader.
+TEST_F(GeneratorPortTest, ASampleIsWrittenToNothingButAFile) {
+  open("gen:size=64");
+  port().generator->begin_sample(1);
+  send(receive());
+  const std::string path = testing::TempDir() + "hb-sample-" + std::to_string(getpid());
+  const auto written = port().generator->write_sample(path);
+  ASSERT_TRUE(written) << written.error().line();
+  EXPECT_EQ(*written, 1u);
+  unlink(path.c_str());
+  ASSERT_EQ(mkfifo(path.c_str(), 0600), 0);
+  alarm(10);
+  const auto refused = port().generator->write_sample(path);
+  alarm(0);
+  unlink(path.c_str());
+  ASSERT_FALSE(refused);
+  EXPECT_NE(refused.error().what.find("is no regular file"), std::string::npos);
 }
 
 TEST_F(GeneratorPortTest, ANullPortLeavesTheBytesAlone) {
