@@ -197,15 +197,15 @@ void RxThread::admit(std::size_t port, rte_mbuf** burst, std::uint32_t n) noexce
     drop_packet(burst[std::countr_zero(rest)], DropReason::kTooBig, kRxRow);
   live &= ~too_big;
   if (plan_->affected != 0 || plan_->flows_change || held_types_ != 0) {
-    const std::uint64_t held = choose_held(burst, n, moved_flows) & live;
-    hold(burst, held);
+    const std::uint64_t held = choose_held(types.data(), n, moved_flows) & live;
+    hold(burst, types.data(), held);
     live &= ~held;
   }
   if (setup_.overload_early && !(*setup_.ports)[port].spec.lossless) {
     if (const std::uint64_t congested = congestion_.look(*plan_); congested != 0) {
       for (std::uint64_t rest = live; rest != 0; rest &= rest - 1) {
         const int i = std::countr_zero(rest);
-        const std::uint64_t slow = plan_->path[packet_meta(burst[i]).type] & congested;
+        const std::uint64_t slow = plan_->path[types[i]] & congested;
         if (slow == 0) continue;
         drop_packet(burst[i], DropReason::kOverloadEarly,
                     static_cast<std::uint32_t>(std::countr_zero(slow)));
@@ -259,16 +259,18 @@ std::uint64_t RxThread::classify(rte_mbuf* const* burst, std::uint32_t n, std::u
 
 /// Packets that may not go yet: of types whose routes change, of flows whose type changes, and of
 /// types of which others still wait.
-std::uint64_t RxThread::choose_held(rte_mbuf* const* burst, std::uint32_t n,
+std::uint64_t RxThread::choose_held(const std::uint8_t* types, std::uint32_t n,
                                     std::uint64_t moved_flows) const noexcept {
-  const std::uint64_t types = plan_->affected | held_types_;
+  const std::uint64_t may_not = plan_->affected | held_types_;
   std::uint64_t which = moved_flows;
-  for (std::uint32_t i = 0; i < n; ++i) which |= (types >> packet_meta(burst[i]).type & 1) << i;
+  for (std::uint32_t i = 0; i < n; ++i) which |= (may_not >> types[i] & 1) << i;
   return which;
 }
 
 /// Puts packets into the hold queue, and drops those that do not fit.
-void RxThread::hold(rte_mbuf* const* burst, std::uint64_t which) noexcept {
+/// @param types  of the burst, as classify() found them: whoever scribbles can write to a packet's
+void RxThread::hold(rte_mbuf* const* burst, const std::uint8_t* types,
+                    std::uint64_t which) noexcept {
   std::uint64_t no_room = 0;
   std::uint64_t n = 0;
   for (std::uint64_t rest = which; rest != 0; rest &= rest - 1) {
@@ -281,9 +283,8 @@ void RxThread::hold(rte_mbuf* const* burst, std::uint64_t which) noexcept {
     }
     setup_.book->set_out(setup_.view.check.number(mbuf), PacketState::kWaits);
     hold_.push(mbuf);
-    const std::uint8_t type = packet_meta(mbuf).type;
-    held_types_ |= std::uint64_t{1} << type;
-    add_to(held_[type], 1);
+    held_types_ |= std::uint64_t{1} << types[i];
+    add_to(held_[types[i]], 1);
     ++n;
   }
   // Release: pairs with holding(): what waits has been admitted.
@@ -371,7 +372,9 @@ void RxThread::drop(rte_mbuf* const* packets, std::uint64_t which) noexcept {
   for (; which != 0; which &= which - 1) {
     rte_mbuf* const mbuf = packets[std::countr_zero(which)];
     const PacketMeta& meta = packet_meta(mbuf);
-    drops_.add(meta.drop_service, meta.drop_reason);
+    // Whoever scribbles may have written over it already.
+    drops_.add(std::min<std::uint32_t>(meta.drop_service, kMaxServices),
+               std::min<std::uint32_t>(meta.drop_reason, DropCounters::kReasons - 1));
     setup_.book->take_home(setup_.view.check.number(mbuf));
     setup_.pool->rebuild_header(mbuf);
     freed[n++] = mbuf;

@@ -74,9 +74,9 @@ class RxThread {
   std::uint64_t classify(rte_mbuf* const* burst, std::uint32_t n, std::uint8_t* types,
                          std::uint32_t* hashes) const noexcept;
   std::uint64_t take_from_driver(rte_mbuf* const* burst, std::uint32_t n) const noexcept;
-  [[nodiscard]] std::uint64_t choose_held(rte_mbuf* const* burst, std::uint32_t n,
+  [[nodiscard]] std::uint64_t choose_held(const std::uint8_t* types, std::uint32_t n,
                                           std::uint64_t moved_flows) const noexcept;
-  void hold(rte_mbuf* const* burst, std::uint64_t which) noexcept;
+  void hold(rte_mbuf* const* burst, const std::uint8_t* types, std::uint64_t which) noexcept;
   bool release() noexcept;
   std::uint32_t n_to_release(rte_mbuf** packets, Destination* to) noexcept;
   void send(rte_mbuf* const* packets, const Destination* to, std::uint64_t live) noexcept;
