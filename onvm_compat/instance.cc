@@ -223,8 +223,9 @@ void Instance::leave() {
 }
 
 void Instance::say_bye(bool process_goes_on) {
-  if (!bye_said_.exchange(true) && !process_.orphaned())
-    hb::say_bye(socket_, {{"op", "bye"}, {"process_goes_on", process_goes_on}});
+  if (bye_said_.exchange(true) || process_.orphaned()) return;
+  messages_.hide();
+  hb::say_bye(socket_, {{"op", "bye"}, {"process_goes_on", process_goes_on}});
 }
 
 /// One pass of the loop. @return whether there was anything to do

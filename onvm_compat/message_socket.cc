@@ -29,8 +29,13 @@ bool name_socket(sockaddr_un& address, const std::string& prefix, std::uint32_t 
 }  // namespace
 
 MessageSocket::~MessageSocket() {
+  hide();
   if (fd_ >= 0) close(fd_);
+}
+
+void MessageSocket::hide() noexcept {
   if (!path_.empty()) unlink(path_.c_str());
+  path_.clear();
 }
 
 Result<void> MessageSocket::open(const std::string& prefix, std::uint32_t instance) {

@@ -22,6 +22,9 @@ class MessageSocket {
 
   /// @param instance  index in the registry, which names the file
   Result<void> open(const std::string& prefix, std::uint32_t instance);
+  /// Takes the file away, so that nothing more can be sent here. To be called while the instance is
+  /// still the manager's: once it is not, the file may be another's that has its number.
+  void hide() noexcept;
   /// Sends a copy of data[n] to an instance of another process; never waits.
   /// @return 0 or a negative errno: -EMSGSIZE, -ENOBUFS when its queue is full, -ENOENT
   int send(const std::string& prefix, std::uint32_t instance, const void* data,
