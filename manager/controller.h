@@ -91,7 +91,7 @@ class Controller {
   void end_rolling(int old_pid, const std::string& why);
 
   // Registration (registration.cc).
-  void on_register(int connection, const nlohmann::json& message, std::vector<int>& fds);
+  void on_register(int connection, nlohmann::json message, std::vector<int>& fds);
   nlohmann::json register_nf(int connection, const nlohmann::json& message, int pidfd);
   Result<void> give_cpu_place(Instance& instance);
   /// OpenNetVM's service ids lead to the service that took the number last.

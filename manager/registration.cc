@@ -15,6 +15,7 @@
 
 #include "manager/controller.h"
 #include "manager/gpu_slices.h"
+#include "nf_lib/service_name.h"
 #include "nf_lib/surviving.h"
 
 namespace hb {
@@ -81,9 +82,18 @@ Result<void> check_description(const json& message) {
   return {};
 }
 
+/// What names itself by a tag and a number gets the name that is right for them now.
+void name_by_tag(const Registry& registry, json& message) {
+  if (!message.contains("tag")) return;
+  const std::uint32_t number = message.value("number", 0u);
+  if (number > kMaxServiceNumber) return;  // refused soon
+  message["service"] = service_name(registry, static_cast<std::uint16_t>(number),
+                                    message.value("tag", ""), message.value("service", ""));
+}
+
 }  // namespace
 
-void Controller::on_register(int connection, const json& message, std::vector<int>& fds) {
+void Controller::on_register(int connection, json message, std::vector<int>& fds) {
   if (const Result<void> build = check_build(message); !build) {
     server_.send(connection, refusal(build.error()));
     return;
@@ -110,6 +120,7 @@ void Controller::on_register(int connection, const json& message, std::vector<in
     server_.send(connection, refusal(Error{"a process can only register itself", ""}));
     return;
   }
+  name_by_tag(p_.control->registry(), message);
   if (const Result<void> good = check_description(message); !good) {
     server_.send(connection, refusal(good.error()));
     return;

@@ -14,7 +14,6 @@
 #include "onvm_compat/drop_reasons.h"
 #include "onvm_compat/include/onvm_nflib.h"
 #include "onvm_compat/process.h"
-#include "onvm_compat/service_name.h"
 
 namespace hb::onvm {
 namespace {
@@ -74,10 +73,9 @@ Result<std::unique_ptr<Instance>> Instance::join(Process& process, Slot slot,
   Result<ControlSocket> socket = ControlSocket::connect(attachment.prefix());
   if (!socket) return socket.error();
   self->socket_ = std::move(*socket);
-  const std::string name = service_name(attachment.registry(), config.service, config.tag,
-                                        process.command_line().service_name);
-  auto registration = register_instance(self->socket_, attachment, describe(), name, Compute::kCpu,
-                                        Isolation::kPrivate, {{"number", config.service}});
+  auto registration = register_instance(
+      self->socket_, attachment, describe(), process.command_line().service_name, Compute::kCpu,
+      Isolation::kPrivate, {{"number", config.service}, {"tag", config.tag}});
   if (!registration) return registration.error();
   self->registration_ = std::move(*registration);
   const Registration& own = self->registration_;

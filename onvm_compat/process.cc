@@ -13,10 +13,10 @@
 
 #include "nf_lib/clock.h"
 #include "nf_lib/idle.h"
+#include "nf_lib/service_name.h"
 #include "onvm_compat/flow_director.h"
 #include "onvm_compat/include/onvm_pkt_common.h"
 #include "onvm_compat/packet_pool.h"
-#include "onvm_compat/service_name.h"
 
 struct port_info* ports = nullptr;
 

@@ -6,8 +6,8 @@
 #include <memory>
 #include <string>
 
+#include "nf_lib/service_name.h"
 #include "onvm_compat/include/onvm_sc_mgr.h"
-#include "onvm_compat/service_name.h"
 
 namespace {
 
@@ -46,7 +46,7 @@ class OnvmServiceName : public ::testing::Test {
     ++n_;
   }
   std::string name(std::uint16_t number, const char* tag, const char* asked = "") {
-    return hb::onvm::service_name(*registry_, number, tag, asked);
+    return hb::service_name(*registry_, number, tag, asked);
   }
   std::unique_ptr<hb::Registry> registry_;
   std::uint32_t n_ = 0;

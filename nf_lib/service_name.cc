@@ -1,10 +1,10 @@
-#include "onvm_compat/service_name.h"
+#include "nf_lib/service_name.h"
 
 #include <algorithm>
 #include <cctype>
 #include <string_view>
 
-namespace hb::onvm {
+namespace hb {
 namespace {
 
 std::uint32_t find_name(const Registry& registry, std::string_view name) {
@@ -57,4 +57,4 @@ std::string service_name(const Registry& registry, std::uint16_t number, const s
   return its_number == 0 || its_number == number ? word : word + '-' + as_number;
 }
 
-}  // namespace hb::onvm
+}  // namespace hb
