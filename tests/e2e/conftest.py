@@ -1,5 +1,6 @@
 """Fixtures of the end-to-end tests. Run with the build in $HB_BUILD (default: build/)."""
 
+import os
 import signal
 
 import pytest
@@ -19,6 +20,20 @@ def interruptible():
     """A shell starts background jobs with SIGINT ignored, and programs inherit that: a Ctrl-C that
     came before a program has its own say would be lost."""
     signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def kills_processes_only():
+    """To kill(), 0 is the caller's whole group: the tests themselves, and who runs them."""
+    kill = os.kill
+
+    def checked(pid, number):
+        assert pid > 0, f"{pid} is no process: it has ended, or is yet to come"
+        kill(pid, number)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(os, "kill", checked)
+        yield
 
 
 @pytest.fixture

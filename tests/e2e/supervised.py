@@ -7,7 +7,11 @@ from harness import pid_of_gpu_host, wait_until
 
 
 def pid_of(platform, service, instance=0):
-    return platform.instances(service, platform.status())[instance]["pid"]
+    """The process that has the place, once there is one."""
+    def pid(status):
+        return platform.instances(service, status).get(instance, {}).get("pid", 0)
+
+    return pid(platform.wait_for(lambda status: pid(status) > 0, f"{service}/{instance} has a process"))
 
 
 def kill_instance(platform, service, number=signal.SIGKILL, instance=0):
