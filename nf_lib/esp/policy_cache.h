@@ -46,8 +46,8 @@ class PolicyCache {
   static constexpr std::size_t kFew = 2;
   static constexpr std::size_t kEntries = 2048;  ///< a line each: they stay in the L2 cache
   struct Words {
-    std::uint64_t rest =
-        0;  ///< version, protocol, ports; never 0 in a key: none equals a free place
+    /// Version, protocol, ports; never 0 in a key: none equals a free place.
+    std::uint64_t rest = 0;
     std::array<std::uint64_t, 4> addresses{};  ///< both; IPv4's in the first word
     bool operator==(const Words&) const = default;
   };
@@ -59,13 +59,14 @@ class PolicyCache {
   template <typename Search>
   [[gnu::noinline]] const PolicyMatch& find_other(std::uint64_t rest, const std::uint8_t* src,
                                                   Search& search) noexcept {
-    const SelectorKey key = to_key(rest, src);
     Words words{.rest = rest};
-    std::memcpy(words.addresses.data(), src, key.version == 4 ? 8 : 32);
+    std::memcpy(words.addresses.data(), src, static_cast<std::uint8_t>(rest) == 4 ? 8 : 32);
     last_ = entries_.size() == 1 ? 0 : place_of(words);
     Entry& entry = entries_[last_];
     if (entry.words != words) {
-      entry.match = search(key);
+      // Of the copy: who writes to the frame meanwhile changes no answer that others get later.
+      const auto* const copied = reinterpret_cast<const std::uint8_t*>(words.addresses.data());
+      entry.match = search(to_key(rest, copied));
       entry.words = words;
     }
     return entry.match;

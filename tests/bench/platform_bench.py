@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Rates of the whole platform on this machine: real processes, counters of the manager.
 
-  chain     null -> forward x N -> null, N = 1..4, 64-byte packets
+  chain     null -> forward x N -> null, N = 1..5, 64-byte packets
   gpu-nids  captured HTTP traffic in a loop through nids on the device and on the CPU
   start     time from start to ready (manager), and to the first packet received (NF)
   rx        CPU time of the RX thread for a packet, null -> null, with --overload early against late,
@@ -68,11 +68,11 @@ def started(folder):
         bench.clean_up()
 
 
-def run_chain(folder, windows, idle):
+def run_chain(folder, windows, idle, threads):
     rows = []
-    for n in range(1, 5):
+    for n in range(1, 6):
         with started(folder) as bench:
-            bench.start_manager("--port", "null:size=64", "--idle", idle)
+            bench.start_manager("--port", "null:size=64", "--idle", idle, *threads)
             for i in range(n):
                 bench.start_nf("forward", service=f"forward{i}")
             median, low, high = rate(bench, f"forward{n - 1}", windows)
@@ -196,6 +196,8 @@ def main():
     parser.add_argument("--against", type=Path, help="of rx: the build folder of another tree")
     parser.add_argument("--windows", type=int, default=5, help="windows, or tries, for each figure")
     parser.add_argument("--idle", default="adaptive", choices=["adaptive", "busy"])
+    parser.add_argument("--rx-threads", type=int, default=1, help="of chain")
+    parser.add_argument("--tx-threads", type=int, default=1, help="of chain")
     parser.add_argument("--json", type=Path, help="write the figures here")
     args = parser.parse_args()
     if unknown := set(args.what) - set(ALL):
@@ -203,7 +205,8 @@ def main():
     rows = []
     with tempfile.TemporaryDirectory() as folder:
         if "chain" in args.what:
-            rows += run_chain(folder, args.windows, args.idle)
+            rows += run_chain(folder, args.windows, args.idle,
+                              ["--rx-threads", args.rx_threads, "--tx-threads", args.tx_threads])
         if "gpu-nids" in args.what:
             rows += run_nids(folder, args.windows, args.idle)
         if "start" in args.what:

@@ -8,10 +8,10 @@
 
 #include "kernels/esp_headers.h"
 #include "kernels/sha.h"
-#include "nf_lib/esp/device_keys.h"
 #include "nfs/ipsec/crypto.h"
 #include "nfs/ipsec/write_headers.h"
 #include "tests/unit/capture_reader.h"
+#include "tests/unit/ipsec_device_keys.h"
 #include "tests/unit/ipsec_reference.h"
 
 namespace hb::test {
@@ -74,14 +74,7 @@ void hash_last_block(bool is_256, const Bytes& message, u32* state) {
 
 /// RFC 2104, of the kernel's block functions. @param message  at most 55 bytes
 Bytes hmac_by_device(const SaConfig& config, bool is_256, const Bytes& message) {
-  HbEspCipherTables ciphers{};
-  HbEspDeviceSa sa{};
-  make_cipher_tables(ciphers);
-  fill_device_sa(sa, config, {},
-                 {.cipher = std::span(config.cipher_key).first(config.cipher_key_bytes),
-                  .salt = config.salt,
-                  .auth = std::span(config.auth_key).first(config.auth_key_bytes)},
-                 ciphers);
+  HbEspDeviceSa sa = DeviceKeys(config).sa;
   const auto bytes_of = [&](const u32* state) {
     Bytes bytes(is_256 ? 32 : 20);
     for (std::size_t i = 0; i < bytes.size() / 4; ++i) put_be32(bytes.data() + 4 * i, state[i]);

@@ -6,10 +6,10 @@
 #include "kernels/aes.h"
 #include "kernels/esp_headers.h"
 #include "kernels/ghash.h"
-#include "nf_lib/esp/device_keys.h"
 #include "nfs/ipsec/crypto.h"
 #include "nfs/ipsec/write_headers.h"
 #include "tests/unit/capture_reader.h"
+#include "tests/unit/ipsec_device_keys.h"
 #include "tests/unit/ipsec_reference.h"
 
 namespace hb::test {
@@ -57,16 +57,9 @@ SaConfig config_of(Algorithm algorithm, const Bytes& key) {
   return config;
 }
 
-/// What the device has of an SA.
-struct DeviceKeys {
-  explicit DeviceKeys(const SaConfig& config) {
-    make_cipher_tables(ciphers);
-    fill_device_sa(sa, config, {},
-                   {.cipher = std::span(config.cipher_key).first(config.cipher_key_bytes),
-                    .salt = config.salt,
-                    .auth = std::span(config.auth_key).first(config.auth_key_bytes)},
-                   ciphers);
-  }
+/// The kernel's ciphers with an SA's keys.
+struct DeviceCiphers : DeviceKeys {
+  using DeviceKeys::DeviceKeys;
 
   /// Enciphers or deciphers one block of 16 bytes.
   void block(bool encrypts, std::uint8_t* bytes) const {
@@ -98,9 +91,6 @@ struct DeviceKeys {
   static void store(const u32* words, std::uint8_t* bytes) {
     for (int i = 0; i < 4; ++i) ipsec::put_be32(bytes + 4 * i, words[i]);
   }
-
-  HbEspCipherTables ciphers{};
-  HbEspDeviceSa sa{};
 };
 
 /// One packet's sealed part through the CPU twin's job.
@@ -122,7 +112,7 @@ Bytes cbc_by_cpu(Crypto& crypto, const SaConfig& config, bool seals, const Bytes
 }
 
 Bytes cbc_by_device(const SaConfig& config, bool seals, Bytes chain, const Bytes& from) {
-  const DeviceKeys keys(config);
+  const DeviceCiphers keys(config);
   Bytes to = from;
   for (std::size_t at = 0; at < to.size(); at += 16) {
     std::uint8_t* const block = to.data() + at;
@@ -184,7 +174,7 @@ Sealed gcm_by_cpu(const Crypto& crypto, const SaConfig& config, bool seals, cons
 /// SP 800-38D section 7, of the kernel's block functions.
 Sealed gcm_by_device(const SaConfig& config, bool seals, const Bytes& iv, const Bytes& aad,
                      const Bytes& text) {
-  const DeviceKeys keys(config);
+  const DeviceCiphers keys(config);
   const auto stream = [&](std::uint32_t number) {
     Bytes block = iv;
     block.resize(16);
@@ -203,7 +193,7 @@ Sealed gcm_by_device(const SaConfig& config, bool seals, const Bytes& iv, const 
   ipsec::put_be32(lengths.data() + 12, static_cast<u32>(text.size() * 8));
   keys.ghash(lengths, y);
   std::uint8_t hash[16];
-  DeviceKeys::store(y, hash);
+  DeviceCiphers::store(y, hash);
   for (std::size_t i = 0; i < kTagBytes; ++i) out.tag[i] ^= hash[i];
   return out;
 }
